@@ -1,0 +1,1 @@
+//! tarn-schema-ocsf
