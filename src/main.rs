@@ -1,2 +1,28 @@
-//! The `tarn` binary.
-fn main() {}
+//! The `tarn` binary: arguments and wiring. Domain logic stands in the crates.
+//!
+//! Data goes to stdout, words to stderr. Exit codes: 0 success, 1 a failed check or run, 2 wrong usage.
+
+mod command;
+mod input;
+mod output;
+mod progress;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = command::Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        // A closed pipe (`tarn … | head`) is how readers say that they have enough.
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(command::failure_code(&error))
+        }
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,5 +1,4 @@
 //! The crates' edges are those of `docs/architecture.md`, and no other.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

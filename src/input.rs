@@ -1,0 +1,75 @@
+//! Inputs as users name them: files, folders (searched whole, in name order) and `-` for standard input.
+
+use crate::command::Usage;
+use crate::progress::Counted;
+use indicatif::ProgressBar;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// One container of records: a file or standard input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A file on disk.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// Every input under `paths`, in the order given and by name inside a folder.
+///
+/// **Errors**: [`Usage`] when a path is not there or a folder holds no file.
+pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for path in paths {
+        if path == Path::new("-") {
+            inputs.push(Input::Stdin);
+            continue;
+        }
+        let metadata = std::fs::metadata(path).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+        if metadata.is_file() || !metadata.is_dir() {
+            inputs.push(Input::File(path.clone()));
+            continue;
+        }
+        let before = inputs.len();
+        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+            let entry = entry?;
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            if entry.file_type().is_file() && !hidden {
+                inputs.push(Input::File(entry.into_path()));
+            }
+        }
+        if inputs.len() == before {
+            return Err(Usage(format!("{}: the folder holds no file", path.display())).into());
+        }
+    }
+    Ok(inputs)
+}
+
+/// Bytes on disk of all inputs; standard input counts as none.
+pub fn size(inputs: &[Input]) -> u64 {
+    let bytes = |input: &Input| match input {
+        Input::File(path) => std::fs::metadata(path).map_or(0, |m| m.len()),
+        Input::Stdin => 0,
+    };
+    inputs.iter().map(bytes).sum()
+}
+
+impl Input {
+    /// The name that findings and errors give: the path, or `-`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin => "-".into(),
+        }
+    }
+
+    /// Opens it for reading, counted on `bar`.
+    pub fn open(&self, bar: &ProgressBar) -> std::io::Result<Box<dyn Read + Send>> {
+        let inner: Box<dyn Read + Send> = match self {
+            Self::File(path) => Box::new(File::open(path)?),
+            Self::Stdin => Box::new(std::io::stdin()),
+        };
+        Ok(Box::new(Counted::new(inner, bar.clone())))
+    }
+}
