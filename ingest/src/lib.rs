@@ -1,1 +1,15 @@
-//! tarn-ingest
+//! Bytes in, OCSF batches, field cells and dead letters out.
+//!
+//! [`container`] makes records of bytes, [`source`] says what each record is, and two lanes read it: [`fields`] gives
+//! rules the fields that they use, [`mapper`] makes OCSF records. No IO beyond a `Read` handed in, no threads.
+
+pub mod container;
+pub mod fields;
+pub mod json;
+pub mod mapper;
+pub mod source;
+
+mod dead_letter;
+mod decode;
+
+pub use dead_letter::{DeadLetter, Reason};

@@ -407,6 +407,11 @@ impl BatchBuilder {
         }
     }
 
+    /// What the current row has in a scalar integer column that is an enum with a caption.
+    pub fn int_of(&self, slot: Slot) -> Option<i64> {
+        self.ids[self.pair_of[slot.column as usize]? as usize]
+    }
+
     /// Ends the current row: captions of enums are filled in, everything else unset is null.
     pub fn end_row(&mut self) {
         for (pair, id) in self.schema.pairs.iter().zip(&mut self.ids) {

@@ -3,7 +3,7 @@
 //! Required and recommended attributes, unknown ones, types with their ranges and patterns, enum values and their
 //! siblings, `type_uid` and the class's own ids, constraints, profiles, deprecations.
 
-use crate::schema::{Attribute, Class, ClassUid, Entity, Requirement, Schema};
+use crate::schema::{Attribute, Class, ClassUid, Entity, Requirement, Schema, Type};
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -324,7 +324,7 @@ impl Run {
     fn limits(&mut self, attribute: &Attribute, path: &str, value: &Value) {
         let Some(kind) = self.schema.type_named(&attribute.type_name) else { return };
         if let Some(text) = value.as_str() {
-            if kind.max_len.is_some_and(|max| text.chars().count() > max) {
+            if too_long(kind, text) {
                 self.add(
                     path,
                     Rule::ValueLength,
@@ -360,6 +360,15 @@ static PATTERNS: LazyLock<HashMap<&'static str, Regex>> = LazyLock::new(|| {
     let of = |name: &'static str| Some((name, Regex::new(Schema::v1_8().type_named(name)?.regex.as_ref()?).ok()?));
     names.into_iter().filter_map(of).collect()
 });
+
+fn too_long(kind: &Type, text: &str) -> bool {
+    kind.max_len.is_some_and(|max| text.len() > max && text.chars().count() > max)
+}
+
+/// Whether a text can stand in an attribute of a type: its form and its length.
+pub fn fits(type_name: &str, text: &str) -> bool {
+    matches(type_name, text) && !Schema::v1_8().type_named(type_name).is_some_and(|kind| too_long(kind, text))
+}
 
 /// Whether a text has its type's form. Addresses are parsed: the schema's pattern for them is an approximation.
 pub fn matches(type_name: &str, text: &str) -> bool {

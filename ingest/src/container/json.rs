@@ -1,0 +1,247 @@
+//! JSON containers: objects one a line, pretty-printed or concatenated, arrays, and envelopes of them.
+//!
+//! A broken record costs itself: reading goes on at the next line that begins as the broken record's did.
+
+use super::{Block, ContainerError, Input, Limits, State};
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::json::{Kind, Members, Stop, end_of_value, kind, skip_space, text};
+
+/// Keys of envelopes whose arrays hold the records: CloudTrail's files, CloudWatch Logs' subscriptions, Azure's batches.
+const ENVELOPES: &[&str] = &["Records", "logEvents", "records"];
+
+/// The first byte that is no white space.
+pub fn first_byte(bytes: &[u8]) -> Option<u8> {
+    bytes.get(skip_space(bytes, 0)).copied()
+}
+
+/// Reads JSON values from a stream of bytes.
+pub struct JsonReader {
+    buffer: Vec<u8>,
+    at: usize,
+    ended: bool,
+    /// Inside a top-level array or an envelope's.
+    in_array: bool,
+    /// Behind an envelope's array: the rest of the envelope is not a record.
+    in_envelope: bool,
+}
+
+impl JsonReader {
+    /// A reader whose first bytes were read already.
+    pub fn new(start: Vec<u8>) -> Self {
+        Self { buffer: start, at: 0, ended: false, in_array: false, in_envelope: false }
+    }
+
+    /// Reads the records that fit into about a block; false at the end.
+    pub fn read(&mut self, input: &mut Input, state: &mut State, limits: &Limits, block: &mut Block) -> Result<bool, ContainerError> {
+        self.fill(input, limits.block_bytes)?;
+        loop {
+            self.between();
+            if self.at >= self.buffer.len() {
+                return Ok(!self.ended);
+            }
+            if !self.in_array && self.enter() {
+                continue;
+            }
+            match end_of_value(&self.buffer, self.at) {
+                // A number at the end of the buffer may go on.
+                Ok(end) if end == self.buffer.len() && !self.ended && !matches!(self.buffer[end - 1], b'}' | b']' | b'"') => {
+                    self.fill(input, limits.block_bytes)?;
+                }
+                Ok(end) => {
+                    self.record(end, state, limits, block);
+                    if block.size() >= limits.block_bytes {
+                        return Ok(true);
+                    }
+                }
+                Err(Stop::Incomplete) if !self.ended => {
+                    if self.buffer.len() - self.at > limits.record_bytes_max {
+                        self.oversized(input, state, limits, block)?;
+                    } else {
+                        // Doubling keeps the repeated scans of one long record linear.
+                        let want = limits.block_bytes.max(self.buffer.len() - self.at);
+                        self.fill(input, want)?;
+                    }
+                }
+                Err(Stop::Incomplete) => self.broken(Reason::Truncated, state, block),
+                Err(Stop::Broken { at, expected }) => {
+                    let reason = Reason::BrokenJson { at: at - self.at, expected };
+                    // The line that the next record begins with may not be there yet.
+                    if !self.ended && self.resume().is_none() && self.buffer.len() - self.at < limits.record_bytes_max {
+                        let want = limits.block_bytes.max(self.buffer.len() - self.at);
+                        self.fill(input, want)?;
+                        continue;
+                    }
+                    self.broken(reason, state, block);
+                }
+            }
+        }
+    }
+
+    fn fill(&mut self, input: &mut Input, want: usize) -> Result<(), ContainerError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        if input.read_onto(&mut self.buffer, want)? == 0 {
+            self.ended = true;
+        }
+        Ok(())
+    }
+
+    /// Skips what stands between records: white space, an array's commas and its end.
+    fn between(&mut self) {
+        loop {
+            self.at = skip_space(&self.buffer, self.at);
+            match self.buffer.get(self.at) {
+                Some(b',') if self.in_array => self.at += 1,
+                Some(b']') if self.in_array => {
+                    self.in_array = false;
+                    self.at += 1;
+                }
+                _ if self.in_envelope && !self.in_array => {
+                    // `, "x": 1}`: the envelope's other members hold no record.
+                    let rest = &self.buffer[self.at..];
+                    let end = rest.iter().position(|b| *b == b'}' || *b == b'\n').map_or(rest.len(), |i| i + 1);
+                    self.at += end;
+                    self.in_envelope = false;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Steps into an array, or into an envelope whose first member is one.
+    fn enter(&mut self) -> bool {
+        let rest = &self.buffer[self.at..];
+        if rest[0] == b'[' {
+            self.in_array = true;
+            self.at += 1;
+            return true;
+        }
+        if rest[0] != b'{' {
+            return false;
+        }
+        let key = skip_space(rest, 1);
+        for name in ENVELOPES {
+            let quoted = rest.get(key + 1..key + 1 + name.len()) == Some(name.as_bytes()) && rest.get(key) == Some(&b'"');
+            if !quoted || rest.get(key + 1 + name.len()) != Some(&b'"') {
+                continue;
+            }
+            let colon = skip_space(rest, key + name.len() + 2);
+            let array = skip_space(rest, colon + 1);
+            if rest.get(colon) == Some(&b':') && rest.get(array) == Some(&b'[') {
+                self.at += array + 1;
+                self.in_array = true;
+                self.in_envelope = true;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn record(&mut self, end: usize, state: &mut State, limits: &Limits, block: &mut Block) {
+        let bytes = &self.buffer[self.at..end];
+        let offset = Some(state.offset);
+        state.offset += bytes.len() as u64;
+        self.at = end;
+        let mut letter = |reason, state: &mut State| {
+            let number = state.next();
+            block.dead.push(DeadLetter { number, offset, bytes: bytes[..bytes.len().min(limits.dead_letter_bytes_max)].to_vec(), reason });
+        };
+        if bytes.len() > limits.record_bytes_max {
+            return letter(Reason::TooLarge { bytes: bytes.len() as u64, limit: limits.record_bytes_max }, state);
+        }
+        match std::str::from_utf8(bytes) {
+            Err(_) => letter(Reason::NotUtf8, state),
+            Ok(record) if bytes[0] == b'{' => {
+                if !expand(record, state, block) {
+                    block.push(state.next(), record);
+                }
+            }
+            Ok(_) => letter(Reason::NotAnObject, state),
+        }
+    }
+
+    /// Where the next record begins after a broken one: a line with the same indentation and first byte.
+    fn resume(&self) -> Option<usize> {
+        let line_start = memchr::memrchr(b'\n', &self.buffer[..self.at]).map_or(0, |i| i + 1);
+        let indent = &self.buffer[line_start..self.at];
+        let indent: &[u8] = if indent.iter().all(u8::is_ascii_whitespace) { indent } else { b"" };
+        memchr::memchr_iter(b'\n', &self.buffer[self.at..])
+            .map(|i| self.at + i + 1)
+            .find(|line| self.buffer[*line..].strip_prefix(indent).is_some_and(|rest| rest.starts_with(b"{")))
+            .map(|line| line + indent.len())
+    }
+
+    fn broken(&mut self, reason: Reason, state: &mut State, block: &mut Block) {
+        let end = self.resume().unwrap_or(self.buffer.len());
+        let bytes = self.buffer[self.at..end].trim_ascii_end().to_vec();
+        block.dead.push(DeadLetter { number: state.next(), offset: Some(state.offset), bytes, reason });
+        state.offset += (end - self.at) as u64;
+        self.at = end;
+    }
+
+    /// A record over the limit: its first bytes are kept, the rest is read past, up to the end of its line.
+    fn oversized(&mut self, input: &mut Input, state: &mut State, limits: &Limits, block: &mut Block) -> Result<(), ContainerError> {
+        let kept = self.buffer[self.at..self.at + limits.dead_letter_bytes_max.min(self.buffer.len() - self.at)].to_vec();
+        let mut bytes = 0_u64;
+        loop {
+            let rest = &self.buffer[self.at..];
+            if let Some(line) = memchr::memchr(b'\n', rest) {
+                bytes += line as u64;
+                self.at += line + 1;
+                break;
+            }
+            bytes += rest.len() as u64;
+            self.at = self.buffer.len();
+            if self.ended {
+                break;
+            }
+            self.fill(input, limits.block_bytes)?;
+        }
+        let reason = Reason::TooLarge { bytes, limit: limits.record_bytes_max };
+        block.dead.push(DeadLetter { number: state.next(), offset: Some(state.offset), bytes: kept, reason });
+        state.offset += bytes;
+        Ok(())
+    }
+}
+
+/// An envelope whose array is not its first member, or that CloudWatch filled with texts: its records instead of itself.
+fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
+    let mut members = Members::of(record);
+    // Envelopes are shallow; only an object with one of the keys and an array of objects there is one.
+    let Some((_, array)) = members.find(|(key, value)| ENVELOPES.contains(key) && kind(value) == Kind::Array) else {
+        return message(record, state, block);
+    };
+    if Members::of(array).any(|(_, item)| kind(item) != Kind::Object) || Members::of(array).next().is_none() {
+        return false;
+    }
+    for (_, item) in Members::of(array) {
+        if !message(item, state, block) {
+            block.push(state.next(), item);
+        }
+    }
+    true
+}
+
+/// A CloudWatch log event (`id`, `timestamp`, `message`) whose message is a JSON object: that object is the record.
+fn message(item: &str, state: &mut State, block: &mut Block) -> bool {
+    let mut keys = 0;
+    let mut inner = None;
+    for (key, value) in Members::of(item) {
+        keys += 1;
+        match key {
+            "message" if kind(value) == Kind::String => inner = Some(text(value)),
+            "id" | "timestamp" | "ingestionTime" => {}
+            _ => return false,
+        }
+    }
+    let Some(inner) = inner.filter(|_| keys >= 2) else { return false };
+    let inner = inner.trim();
+    let whole = inner.starts_with('{') && end_of_value(inner.as_bytes(), 0) == Ok(inner.len());
+    if whole {
+        block.push_with_original(state.next(), inner, item);
+    }
+    whole
+}

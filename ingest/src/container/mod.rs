@@ -1,0 +1,294 @@
+//! Containers: bytes of files, sockets and objects become blocks of records.
+//!
+//! **In**: a `Read`. gzip and zstd (of any number of members) are peeled; then EVTX by its magic, JSON by its first
+//! byte (one object a line, pretty-printed, concatenated, arrays, `{"Records": […]}` and CloudWatch's `logEvents`), and
+//! lines of auditd and syslog, and Parquet's rows. **Out**: [`Block`]s of about a megabyte. Each record is one valid JSON object's text.
+//! **Fails**: never for a bad record (a [`DeadLetter`]), only when the bytes cannot be read.
+//! **Bounds**: one block and one record ([`Limits::record_bytes_max`]) in memory.
+
+mod evtx;
+mod json;
+mod lines;
+
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::decode::parquet::RowReader;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
+use thiserror::Error;
+
+/// Limits on what comes from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest record; a longer one is a dead letter.
+    pub record_bytes_max: usize,
+    /// How many bytes of a too long record are kept.
+    pub dead_letter_bytes_max: usize,
+    /// About how much of the input a block holds.
+    pub block_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { record_bytes_max: 32 << 20, dead_letter_bytes_max: 1 << 20, block_bytes: 1 << 20 }
+    }
+}
+
+/// One record of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSpan {
+    /// Its number in the container, from 1.
+    pub number: u64,
+    /// Its JSON text in [`Block::json`].
+    pub json: Range<usize>,
+    /// The original's text in [`Block::text`], where that is not the JSON.
+    pub original: Option<Range<usize>>,
+}
+
+/// Some records of a container, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Block {
+    /// The JSON texts.
+    pub json: String,
+    /// Original texts of records that were no JSON.
+    pub text: String,
+    /// The records.
+    pub records: Vec<RecordSpan>,
+    /// What was no record.
+    pub dead: Vec<DeadLetter>,
+}
+
+impl Block {
+    /// A record's JSON text.
+    pub fn json(&self, record: &RecordSpan) -> &str {
+        &self.json[record.json.clone()]
+    }
+
+    /// A record as its producer wrote it.
+    pub fn original(&self, record: &RecordSpan) -> &str {
+        record.original.clone().map_or_else(|| self.json(record), |range| &self.text[range])
+    }
+
+    /// Adds a record that is a JSON object's text.
+    pub fn push(&mut self, number: u64, json: &str) {
+        let start = self.json.len();
+        self.json.push_str(json);
+        self.records.push(RecordSpan { number, json: start..self.json.len(), original: None });
+    }
+
+    /// Adds a record with the text that it was made of.
+    pub fn push_with_original(&mut self, number: u64, json: &str, original: &str) {
+        self.push(number, json);
+        let start = self.text.len();
+        self.text.push_str(original);
+        if let Some(record) = self.records.last_mut() {
+            record.original = Some(start..self.text.len());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.dead.is_empty()
+    }
+
+    fn size(&self) -> usize {
+        self.json.len() + self.text.len() + self.dead.iter().map(|d| d.bytes.len()).sum::<usize>()
+    }
+}
+
+/// Bytes that cannot be read at all.
+#[derive(Debug, Error)]
+pub enum ContainerError {
+    /// The reader failed.
+    #[error("cannot read")]
+    Read(#[source] io::Error),
+    /// A Parquet file whose footer does not parse.
+    #[error("not a readable Parquet file")]
+    Parquet(#[source] parquet::errors::ParquetError),
+    /// Parquet is read from its end, and a stream of it is held in memory up to a limit.
+    #[error("a Parquet stream of more than {limit} bytes: give it as a file")]
+    ParquetStream {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Longest Parquet stream that is held in memory; files have no limit.
+const PARQUET_STREAM_BYTES_MAX: usize = 1 << 30;
+
+enum Format {
+    Json(json::JsonReader),
+    Evtx(evtx::EvtxReader),
+    Parquet(Box<RowReader>),
+    Lines(lines::LineReader),
+    Empty,
+}
+
+/// The blocks of one container.
+pub struct Blocks {
+    input: Input,
+    format: Option<Format>,
+    limits: Limits,
+    state: State,
+}
+
+/// What all formats count.
+#[derive(Default)]
+struct State {
+    /// Records and dead letters so far.
+    number: u64,
+    /// Offset of the input's next byte.
+    offset: u64,
+}
+
+impl State {
+    fn next(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+}
+
+/// The decompressed bytes. A stream that breaks ends there, and the reason is told once.
+struct Input {
+    reader: Box<dyn BufRead + Send>,
+    compressed: bool,
+    broken: Option<String>,
+}
+
+impl Input {
+    /// Reads up to `want` bytes onto `into`; 0 at the end.
+    fn read_onto(&mut self, into: &mut Vec<u8>, want: usize) -> Result<usize, ContainerError> {
+        let before = into.len();
+        let result = self.reader.by_ref().take(want as u64).read_to_end(into);
+        match result {
+            Ok(n) => Ok(n),
+            Err(error) if self.compressed => {
+                self.broken.get_or_insert(error.to_string());
+                Ok(into.len() - before)
+            }
+            Err(error) => Err(ContainerError::Read(error)),
+        }
+    }
+}
+
+impl Blocks {
+    /// Opens a container; its format is told from its first bytes.
+    ///
+    /// **Errors**: [`ContainerError`] when the reader fails.
+    pub fn open(reader: impl Read + Send + 'static, limits: Limits) -> Result<Self, ContainerError> {
+        let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(256 << 10, reader));
+        let mut compressed = false;
+        // A log inside .gz inside .zst is as deep as it gets.
+        for _ in 0..2 {
+            let start = reader.fill_buf().map_err(ContainerError::Read)?;
+            if start.starts_with(&[0x1f, 0x8b]) {
+                reader = Box::new(BufReader::with_capacity(256 << 10, flate2::bufread::MultiGzDecoder::new(reader)));
+            } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+                let decoder = zstd::stream::read::Decoder::with_buffer(reader).map_err(ContainerError::Read)?;
+                reader = Box::new(BufReader::with_capacity(256 << 10, decoder));
+            } else {
+                break;
+            }
+            compressed = true;
+        }
+        let input = Input { reader, compressed, broken: None };
+        Ok(Self { input, format: None, limits, state: State::default() })
+    }
+
+    /// The next block; none at the end.
+    ///
+    /// **Errors**: [`ContainerError`] when the reader fails; the blocks before stay good.
+    pub fn next_block(&mut self) -> Result<Option<Block>, ContainerError> {
+        let mut format = match self.format.take() {
+            Some(format) => format,
+            None => self.sniff()?,
+        };
+        let mut block = Block::default();
+        loop {
+            let more = match &mut format {
+                Format::Json(reader) => reader.read(&mut self.input, &mut self.state, &self.limits, &mut block)?,
+                Format::Evtx(reader) => reader.read(&mut self.input, &mut self.state, &mut block)?,
+                Format::Parquet(rows) => rows.read(&mut || self.state.next(), &mut block),
+                Format::Lines(reader) => reader.read(&mut self.input, &mut self.state, &self.limits, &mut block)?,
+                Format::Empty => false,
+            };
+            if !more {
+                if let Some(why) = self.input.broken.take() {
+                    let number = self.state.next();
+                    block.dead.push(DeadLetter { number, offset: Some(self.state.offset), bytes: Vec::new(), reason: Reason::Compression(why) });
+                }
+                format = Format::Empty;
+                break;
+            }
+            if block.size() >= self.limits.block_bytes {
+                break;
+            }
+        }
+        self.format = Some(format);
+        Ok(if block.is_empty() { None } else { Some(block) })
+    }
+
+    fn sniff(&mut self) -> Result<Format, ContainerError> {
+        let mut start = Vec::new();
+        self.input.read_onto(&mut start, 64 << 10)?;
+        if start.starts_with(b"ElfFile\0") {
+            return Ok(Format::Evtx(evtx::EvtxReader::new(start)));
+        }
+        if start.starts_with(b"PAR1") {
+            return self.parquet(start);
+        }
+        let start = utf16(start, &mut self.input)?;
+        let body = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).to_vec();
+        let first = json::first_byte(&body);
+        Ok(match first {
+            None => Format::Empty,
+            Some(b'{' | b'[') if !lines::looks_like_a_log_line(&body) => Format::Json(json::JsonReader::new(body)),
+            _ => Format::Lines(lines::LineReader::new(body)),
+        })
+    }
+}
+
+impl Blocks {
+    /// A Parquet file is read from its footer: a stream of it whole.
+    fn parquet(&mut self, mut bytes: Vec<u8>) -> Result<Format, ContainerError> {
+        let limit = PARQUET_STREAM_BYTES_MAX;
+        while bytes.len() <= limit && self.input.read_onto(&mut bytes, 16 << 20)? > 0 {}
+        if bytes.len() > limit {
+            return Err(ContainerError::ParquetStream { limit });
+        }
+        RowReader::open(bytes::Bytes::from(bytes)).map(|rows| Format::Parquet(Box::new(rows))).map_err(ContainerError::Parquet)
+    }
+
+    /// Opens a file: as [`Blocks::open`] does, but Parquet a few rows at a time.
+    ///
+    /// **Errors**: [`ContainerError`].
+    pub fn open_file(file: std::fs::File, limits: Limits) -> Result<Self, ContainerError> {
+        use parquet::file::reader::ChunkReader;
+        let mut magic = [0_u8; 4];
+        let long = file.metadata().is_ok_and(|m| m.is_file() && m.len() > 12);
+        if long && file.get_read(0).is_ok_and(|mut r| r.read_exact(&mut magic).is_ok()) && &magic == b"PAR1" {
+            let rows = RowReader::open(file).map_err(ContainerError::Parquet)?;
+            let mut blocks = Self::open(io::empty(), limits)?;
+            blocks.format = Some(Format::Parquet(Box::new(rows)));
+            return Ok(blocks);
+        }
+        // The magic was read through a handle that shares this one's position.
+        let mut file = file;
+        if long {
+            io::Seek::rewind(&mut file).map_err(ContainerError::Read)?;
+        }
+        Self::open(file, limits)
+    }
+}
+
+/// UTF-16 with a byte-order mark, as Windows tools export: read whole and turned into UTF-8.
+fn utf16(mut start: Vec<u8>, input: &mut Input) -> Result<Vec<u8>, ContainerError> {
+    let little = match start.get(..2) {
+        Some([0xff, 0xfe]) => true,
+        Some([0xfe, 0xff]) => false,
+        _ => return Ok(start),
+    };
+    // Bounded: such exports are small; what is beyond stays unread and is reported as a truncated record.
+    input.read_onto(&mut start, 256 << 20)?;
+    let unit = |pair: &[u8]| if little { u16::from_le_bytes([pair[0], pair[1]]) } else { u16::from_be_bytes([pair[0], pair[1]]) };
+    let units = start[2..].chunks_exact(2).map(unit);
+    Ok(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>().into_bytes())
+}

@@ -1,0 +1,260 @@
+//! Records of one event, joined to one JSON object under audit's own field names.
+//!
+//! Rules are written about single records (`type: PATH`, `name: …`), so every field keeps its name and a field that
+//! several records give is a list. `type` lists the records' types; the arguments of EXECVE stand before the numbers
+//! that SYSCALL gives under the same names (kept as `syscall_a0` …). Fields of PATH records are lists of one length, an
+//! element a record. What is added (`SYSCALL`, `ARCH`, `record_type`, `cmdline`, `target`, …) is listed in
+//! docs/sources.md.
+
+use super::encoded;
+use super::record::{EventId, Field, Record};
+use super::syscalls;
+use super::types;
+use crate::json::push_string;
+use ahash::AHashMap;
+
+/// Values by name, in the order in which names came.
+#[derive(Default)]
+struct Fields {
+    names: Vec<String>,
+    values: Vec<Vec<Option<String>>>,
+    index: AHashMap<String, usize>,
+}
+
+impl Fields {
+    fn slot(&mut self, name: &str) -> &mut Vec<Option<String>> {
+        let at = *self.index.entry(name.to_owned()).or_insert_with(|| {
+            self.names.push(name.to_owned());
+            self.values.push(Vec::new());
+            self.names.len() - 1
+        });
+        &mut self.values[at]
+    }
+
+    /// Adds a value, once.
+    fn add(&mut self, name: &str, value: &str) {
+        let slot = self.slot(name);
+        if slot.iter().all(|v| v.as_deref() != Some(value)) {
+            slot.push(Some(value.to_owned()));
+        }
+    }
+
+    /// Sets a value where there is none.
+    fn default(&mut self, name: &str, value: impl Into<String>) {
+        if !self.index.contains_key(name) {
+            self.slot(name).push(Some(value.into()));
+        }
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        self.values[*self.index.get(name)?].iter().flatten().next().map(String::as_str)
+    }
+
+    fn all(&self, name: &str) -> &[Option<String>] {
+        self.index.get(name).map_or(&[], |i| &self.values[*i])
+    }
+}
+
+/// The JSON object of an event.
+pub fn json(id: &EventId, records: &[Record]) -> String {
+    let mut fields = Fields::default();
+    for record in records.iter().filter(|r| r.kind != "EOE" || records.len() == 1) {
+        fields.add("type", &record.kind);
+    }
+    fields.default("record_type", primary(records));
+    fields.default("audit_id", format!("{}:{}", id.time, id.serial));
+    fields.default("timestamp", id.time.as_str());
+    fields.default("serial", id.serial.as_str());
+    if let Some(node) = &id.node {
+        fields.default("node", node.as_str());
+    }
+    let executes = records.iter().any(|r| r.kind == "EXECVE");
+    paths(records, &mut fields);
+    for record in records.iter().filter(|r| !matches!(r.kind.as_str(), "PATH" | "EXECVE")) {
+        for field in &record.fields {
+            add(record, field, executes, &mut fields);
+        }
+    }
+    arguments(records, &mut fields);
+    derive(&mut fields);
+    let mut out = String::with_capacity(1024);
+    out.push('{');
+    for (name, values) in fields.names.iter().zip(&fields.values) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        push_string(&mut out, name);
+        out.push(':');
+        match &values[..] {
+            [value] => push(&mut out, value.as_deref()),
+            values => {
+                out.push('[');
+                for (i, value) in values.iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    push(&mut out, value.as_deref());
+                }
+                out.push(']');
+            }
+        }
+    }
+    out.push('}');
+    out
+}
+
+fn push(out: &mut String, value: Option<&str>) {
+    match value {
+        Some(value) => push_string(out, value),
+        None => out.push_str("null"),
+    }
+}
+
+/// The record that says what happened: one that is more than a system call's detail, else the system call.
+fn primary(records: &[Record]) -> &str {
+    let kinds = || records.iter().map(|r| r.kind.as_str());
+    let told = kinds().find(|k| !types::is_auxiliary(k));
+    told.or_else(|| kinds().find(|k| *k == "SYSCALL")).or_else(|| kinds().next()).unwrap_or("")
+}
+
+fn add(record: &Record, field: &Field, executes: bool, fields: &mut Fields) {
+    let name = field.name.as_str();
+    match (record.kind.as_str(), name) {
+        ("SYSCALL", "a0" | "a1" | "a2" | "a3") if executes => fields.add(&format!("syscall_{name}"), &field.value),
+        ("SOCKETCALL", name) if encoded::is_argument(name) => fields.add(&format!("socketcall_{name}"), &field.value),
+        // Several keys on one rule are joined by a control character.
+        (_, "key") => field.value.split('\u{1}').for_each(|key| fields.add("key", key)),
+        (_, "saddr") => {
+            fields.add("saddr", &field.value);
+            if let Some(address) = encoded::socket_address(&field.value) {
+                fields.add("saddr_fam", &address.family);
+                for (name, value) in [("laddr", address.address), ("lport", address.port.map(|p| p.to_string())), ("path", address.path)] {
+                    if let Some(value) = value {
+                        fields.add(name, &value);
+                    }
+                }
+            }
+        }
+        (_, name) => fields.add(name, &field.value),
+    }
+}
+
+/// Fields of PATH records, an element a record.
+fn paths(records: &[Record], fields: &mut Fields) {
+    let mut count = 0;
+    let mut touched: Vec<&str> = Vec::new();
+    for record in records.iter().filter(|r| r.kind == "PATH") {
+        for field in &record.fields {
+            let slot = fields.slot(&field.name);
+            if slot.len() <= count {
+                slot.resize(count, None);
+                slot.push(Some(field.value.clone()));
+            }
+            if !touched.contains(&field.name.as_str()) {
+                touched.push(&field.name);
+            }
+        }
+        count += 1;
+    }
+    for name in touched {
+        fields.slot(name).resize(count, None);
+    }
+}
+
+/// The arguments of EXECVE records; pieces of a long one (`a1[0]`, `a1[1]`) are put together.
+fn arguments(records: &[Record], fields: &mut Fields) {
+    let mut arguments: Vec<(u32, String)> = Vec::new();
+    for field in records.iter().filter(|r| r.kind == "EXECVE").flat_map(|r| &r.fields) {
+        match encoded::argument(&field.name) {
+            Some(number) => match arguments.iter_mut().rev().find(|(n, _)| *n == number) {
+                Some((_, text)) if field.name.contains('[') => text.push_str(&field.value),
+                Some(_) => {}
+                None => arguments.push((number, field.value.clone())),
+            },
+            // `a1_len` is the length of a piecewise argument.
+            None => fields.add(&field.name, &field.value),
+        }
+    }
+    if arguments.is_empty() {
+        return;
+    }
+    arguments.sort_by_key(|(n, _)| *n);
+    for (number, text) in &arguments {
+        fields.default(&format!("a{number}"), text.as_str());
+    }
+    let words: Vec<&str> = arguments.iter().map(|(_, t)| t.as_str()).collect();
+    fields.default("cmdline", words.join(" "));
+}
+
+fn derive(fields: &mut Fields) {
+    if let Some(arch) = fields.first("arch").map(|a| a.trim_start_matches("0x").to_owned()) {
+        // ausearch's interpreted records name the machine already.
+        let machine = syscalls::machine(&arch).map(str::to_owned).or_else(|| (!arch.bytes().all(|b| b.is_ascii_hexdigit())).then_some(arch));
+        if let Some(machine) = machine {
+            fields.default("ARCH", machine);
+        }
+    }
+    if let Some(call) = fields.first("syscall").map(str::to_owned) {
+        let numeric = call.bytes().all(|b| b.is_ascii_digit());
+        let named = if numeric { fields.first("ARCH").and_then(|m| syscalls::name(m, &call)).map(str::to_owned) } else { Some(call) };
+        if let Some(named) = named {
+            fields.default("SYSCALL", named);
+        }
+    }
+    let call = fields.first("SYSCALL").unwrap_or("").to_owned();
+    let title = fields.first("proctitle").map(str::to_owned);
+    if let Some(title) = title.filter(|_| matches!(call.as_str(), "execve" | "execveat")) {
+        fields.default("cmdline", title);
+    }
+    match call.as_str() {
+        "connect" => fields.default("initiated", "true"),
+        "accept" | "accept4" => fields.default("initiated", "false"),
+        "execve" | "execveat" => return,
+        _ => {}
+    }
+    target(fields);
+}
+
+/// The file that a system call was about, as an absolute path, and what happened to it.
+fn target(fields: &mut Fields) {
+    let (names, kinds) = (fields.all("name"), fields.all("nametype"));
+    if kinds.is_empty() {
+        return;
+    }
+    let of = |wanted: &str| kinds.iter().position(|k| k.as_deref() == Some(wanted));
+    let parent = || of("PARENT").and_then(|i| names.get(i)).and_then(Option::as_deref);
+    let Some((at, action)) = of("CREATE").map(|i| (i, "CREATE")).or_else(|| of("DELETE").map(|i| (i, "DELETE"))).or_else(|| of("NORMAL").map(|i| (i, "NORMAL"))) else {
+        return;
+    };
+    let cwd = fields.first("cwd");
+    let resolved = |at: usize| names.get(at).and_then(Option::as_deref).and_then(|name| absolute(name, cwd, parent()));
+    let from = (action == "CREATE").then(|| of("DELETE")).flatten();
+    let (target, from) = (resolved(at), from.and_then(resolved));
+    let action = if from.is_some() { "RENAME" } else { action };
+    if let Some(target) = target {
+        fields.default("target", target);
+        fields.default("target_action", action);
+    }
+    if let Some(from) = from {
+        fields.default("target_from", from);
+    }
+}
+
+fn absolute(name: &str, cwd: Option<&str>, parent: Option<&str>) -> Option<String> {
+    if name.is_empty() || name == "(null)" || name == "(none)" {
+        return None;
+    }
+    if name.starts_with('/') {
+        return Some(name.to_owned());
+    }
+    let base = parent.filter(|p| p.starts_with('/') && !name.contains('/')).or(cwd)?;
+    let mut steps: Vec<&str> = base.split('/').filter(|s| !s.is_empty()).collect();
+    for step in name.split('/') {
+        match step {
+            "" | "." => {}
+            ".." => drop(steps.pop()),
+            step => steps.push(step),
+        }
+    }
+    Some(format!("/{}", steps.join("/")))
+}

@@ -1,0 +1,262 @@
+//! What sshd, sudo, su, PAM and the account tools say, as fields beside the message.
+//!
+//! `event` says in one word what happened: accepted, failed, invalid_user, denied, disconnected, closed,
+//! session_opened, session_closed, command, user_added, user_deleted, group_added, group_deleted, password_changed. The
+//! others: `user` (whom it is about), `by` (who did it), `src` and `src_port`, `method`, `protocol`, `fingerprint`,
+//! `service` (PAM's), `reason`, and sudo's own `TTY`, `PWD`, `USER`, `COMMAND`. A message of other words has none.
+//! Sources: OpenSSH's `auth.c` and `packet.c`, sudo's `logging.c`, util-linux's and shadow's `su`, Linux-PAM.
+
+/// Reads a program's message.
+pub fn read(app: &str, message: &str, field: &mut impl FnMut(&str, &str)) {
+    let app = app.split('(').next().unwrap_or(app).rsplit('/').next().unwrap_or(app);
+    let message = message.trim_start();
+    if message.starts_with("pam_") && message.contains("): ") {
+        return pam(message, field);
+    }
+    match app {
+        "sshd" | "sshd-session" | "sshd-auth" | "dropbear" => sshd(message, field),
+        "sudo" => sudo(message, field),
+        "su" | "su-l" | "runuser" => su(message, field),
+        "useradd" | "userdel" | "usermod" | "groupadd" | "groupdel" | "adduser" | "newusers" => account(message, field),
+        _ => {}
+    }
+}
+
+/// The word at the start, and the rest.
+fn word(text: &str) -> (&str, &str) {
+    text.split_once(' ').unwrap_or((text, ""))
+}
+
+fn sshd(message: &str, field: &mut impl FnMut(&str, &str)) {
+    let text = message.strip_prefix("error: ").unwrap_or(message);
+    let text = text.strip_suffix(" [preauth]").unwrap_or(text);
+    let (first, rest) = word(text);
+    match first {
+        "Accepted" | "Failed" | "Postponed" | "Partial" => {
+            let Some((method, rest)) = rest.split_once(" for ") else { return };
+            let Some((user, rest)) = user_from(rest, field) else { return };
+            field("event", match first {
+                "Accepted" => "accepted",
+                "Failed" => "failed",
+                _ => "postponed",
+            });
+            field("method", method);
+            field("user", user);
+            peer(rest, field);
+        }
+        "Invalid" | "Illegal" if rest.starts_with("user ") => {
+            let Some((user, rest)) = rest["user ".len()..].rsplit_once("from ") else { return };
+            field("event", "invalid_user");
+            field("user", user.trim_end());
+            peer(rest, field);
+        }
+        "maximum" => {
+            let Some((_, rest)) = rest.split_once("exceeded for ") else { return };
+            let Some((user, rest)) = user_from(rest, field) else { return };
+            field("event", "failed");
+            field("reason", "maximum authentication attempts exceeded");
+            field("user", user);
+            peer(rest, field);
+        }
+        "User" => {
+            let Some((user, rest)) = rest.split_once(" from ") else { return };
+            let Some((source, why)) = rest.split_once(" not allowed because ") else { return };
+            field("event", "denied");
+            field("user", user);
+            field("reason", why);
+            peer(source, field);
+        }
+        "Received" => {
+            let Some(rest) = rest.strip_prefix("disconnect from ") else { return };
+            field("event", "disconnected");
+            peer(rest, field);
+            if let Some((_, reason)) = rest.split_once(": ") {
+                field("reason", reason);
+            }
+        }
+        "Disconnected" | "Disconnecting" => {
+            let rest = rest.strip_prefix("from ").unwrap_or(rest);
+            field("event", "disconnected");
+            leaving(rest, field);
+        }
+        "Connection" => {
+            let Some(rest) = rest.strip_prefix("closed by ").or_else(|| rest.strip_prefix("reset by ")) else { return };
+            field("event", "closed");
+            leaving(rest, field);
+        }
+        _ => {}
+    }
+}
+
+/// `[invalid user ]NAME from …`: a name may hold spaces, and " from " too: the last one counts.
+fn user_from<'a>(text: &'a str, field: &mut impl FnMut(&str, &str)) -> Option<(&'a str, &'a str)> {
+    let (user, rest) = text.rsplit_once(" from ")?;
+    let known = user.strip_prefix("invalid user ").or_else(|| user.strip_prefix("illegal user "));
+    if known.is_some() {
+        field("reason", "invalid user");
+    }
+    Some((known.unwrap_or(user), rest))
+}
+
+/// `[authenticating user|invalid user|user] NAME ADDRESS port N`, or without a name.
+fn leaving(text: &str, field: &mut impl FnMut(&str, &str)) {
+    let named = ["authenticating user ", "invalid user ", "user "].iter().find_map(|p| text.strip_prefix(p));
+    match named.and_then(|t| t.rsplit_once(" port ").and_then(|(t, port)| Some((t.rsplit_once(' ')?, port)))) {
+        Some(((user, address), port)) => {
+            field("user", user);
+            field("src", address);
+            field("src_port", digits(port));
+        }
+        None => peer(text, field),
+    }
+}
+
+/// `ADDRESS [port N] [ssh2][: KEYTYPE FINGERPRINT]`.
+fn peer(text: &str, field: &mut impl FnMut(&str, &str)) {
+    let (address, rest) = word(text);
+    field("src", address.trim_end_matches([':', ',']));
+    let Some(rest) = rest.strip_prefix("port ") else { return };
+    let port = digits(rest);
+    field("src_port", port);
+    let (protocol, key) = word(rest[port.len()..].trim_start());
+    if protocol.starts_with("ssh") {
+        field("protocol", protocol.trim_end_matches(':'));
+        let fingerprint = key.split(' ').find(|w| w.starts_with("SHA256:") || w.starts_with("MD5:"));
+        field("fingerprint", fingerprint.unwrap_or(""));
+    }
+}
+
+fn digits(text: &str) -> &str {
+    let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    &text[..end]
+}
+
+/// `alice : [reason ; ]TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/id -u`.
+fn sudo(message: &str, field: &mut impl FnMut(&str, &str)) {
+    let Some((user, rest)) = message.split_once(" : ") else { return };
+    let mut reasons: Vec<&str> = Vec::new();
+    let mut rest = rest;
+    let (mut command, mut keyed) = (false, false);
+    loop {
+        // The command is the last, and may hold anything.
+        if let Some(text) = rest.strip_prefix("COMMAND=") {
+            field("COMMAND", text);
+            command = true;
+            break;
+        }
+        let (part, after) = rest.split_once(" ; ").map_or((rest, None), |(p, a)| (p, Some(a)));
+        match part.split_once('=') {
+            Some((key @ ("HOST" | "TTY" | "CHROOT" | "PWD" | "USER" | "GROUP" | "TSID" | "ENV"), value)) => {
+                keyed = true;
+                field(key, value);
+            }
+            _ => reasons.push(part),
+        }
+        match after {
+            Some(after) => rest = after,
+            None => break,
+        }
+    }
+    if !command && !keyed {
+        return;
+    }
+    field("user", user.trim());
+    field("event", match reasons.first() {
+        None => "command",
+        Some(why) if why.contains("incorrect password") || why.contains("authentication") || why.contains("password is required") => "failed",
+        Some(_) => "denied",
+    });
+    field("reason", &reasons.join(" ; "));
+}
+
+fn su(message: &str, field: &mut impl FnMut(&str, &str)) {
+    let (event, text) = match message.strip_prefix("FAILED ") {
+        Some(rest) => ("failed", rest),
+        None => ("accepted", message),
+    };
+    let text = text.strip_prefix("Successful ").unwrap_or(text);
+    let text = text.strip_prefix("SU ").or_else(|| text.strip_prefix("su ")).unwrap_or(text);
+    let (user, by, tty) = if let Some((user, rest)) = text.strip_prefix("(to ").and_then(|t| t.split_once(") ")) {
+        let (by, tty) = rest.split_once(" on ").unwrap_or((rest, ""));
+        (user, by, tty)
+    } else if let Some((user, by)) = text.strip_prefix("for ").and_then(|t| t.split_once(" by ")) {
+        (user, by, "")
+    } else if let Some((event_mark, rest)) = text.split_once(' ').filter(|(m, _)| matches!(*m, "+" | "-")) {
+        // shadow: `+ /dev/pts/0 alice:root`.
+        let Some((tty, (by, user))) = rest.split_once(' ').and_then(|(tty, who)| Some((tty, who.split_once(':')?))) else { return };
+        field("event", if event_mark == "+" { "accepted" } else { "failed" });
+        field("user", user);
+        field("by", by);
+        field("tty", tty);
+        return;
+    } else {
+        return;
+    };
+    field("event", event);
+    field("user", user);
+    field("by", by);
+    field("tty", tty);
+}
+
+/// `pam_unix(sshd:session): session opened for user alice(uid=1000) by (uid=0)` and the like.
+fn pam(message: &str, field: &mut impl FnMut(&str, &str)) {
+    let Some((module, text)) = message.split_once("): ") else { return };
+    let service = module.split_once('(').map_or("", |(_, s)| s.split(':').next().unwrap_or(s));
+    let name = |text: &str| text.split('(').next().unwrap_or(text).trim().to_owned();
+    if let Some(rest) = text.strip_prefix("session opened for user ") {
+        let (user, by) = rest.split_once(" by ").unwrap_or((rest, ""));
+        field("event", "session_opened");
+        field("user", &name(user));
+        field("by", &name(by));
+    } else if let Some(user) = text.strip_prefix("session closed for user ") {
+        field("event", "session_closed");
+        field("user", &name(user));
+    } else if let Some(user) = text.strip_prefix("password changed for ") {
+        field("event", "password_changed");
+        field("user", user.trim());
+    } else if text.contains("authentication failure") {
+        field("event", "failed");
+        let (words, pairs) = text.split_once("; ").unwrap_or((text, ""));
+        field("reason", words);
+        for pair in pairs.split(' ') {
+            match pair.split_once('=') {
+                Some(("user", v)) => field("user", v),
+                Some(("ruser", v)) => field("by", v),
+                Some(("rhost", v)) => field("src", v),
+                Some(("tty", v)) => field("tty", v),
+                Some(("uid", v)) => field("uid", v),
+                Some(("euid", v)) => field("euid", v),
+                Some(("logname", v)) => field("logname", v),
+                _ => {}
+            }
+        }
+    } else {
+        return;
+    }
+    field("service", service);
+}
+
+/// shadow's tools: `new user: name=alice, UID=1001, GID=1001, home=/home/alice, shell=/bin/bash`, `delete user 'alice'`.
+fn account(message: &str, field: &mut impl FnMut(&str, &str)) {
+    let quoted = |text: &str| text.trim().trim_matches(['\'', '`', '"']).to_owned();
+    if let Some((event, pairs)) = message.split_once(": ").and_then(|(what, pairs)| match what {
+        "new user" => Some(("user_added", pairs)),
+        "new group" => Some(("group_added", pairs)),
+        _ => None,
+    }) {
+        field("event", event);
+        for (key, value) in pairs.split(", ").filter_map(|p| p.split_once('=')) {
+            match key {
+                "name" => field(if event == "user_added" { "user" } else { "group" }, value),
+                "UID" | "GID" | "home" | "shell" | "from" => field(key, value),
+                _ => {}
+            }
+        }
+    } else if let Some(user) = message.strip_prefix("delete user ") {
+        field("event", "user_deleted");
+        field("user", &quoted(user));
+    } else if let Some(group) = message.strip_prefix("removed group ").or_else(|| message.strip_prefix("group '").filter(|m| m.ends_with(" removed"))) {
+        field("event", "group_deleted");
+        field("group", &quoted(group.split(" owned").next().unwrap_or(group).trim_end_matches(" removed")));
+    }
+}

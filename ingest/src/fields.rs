@@ -1,0 +1,404 @@
+//! The detection lane: the fields that rules use, and only these, as dictionary codes.
+//!
+//! A row is a short list of cells (field, code). A code stands for one distinct value of a field and is remembered
+//! across blocks, so what rules say of a value is worked out once. **Bounds**: a dictionary that outgrows
+//! [`DICTIONARY_BYTES_MAX`] is cleared between blocks, and its epoch moves on.
+
+use crate::container::Block;
+use crate::json::{self, Kind, Members};
+use crate::source::{Route, Sink, SourceId, Sources, Trie, unwrap};
+use ahash::AHashMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Bytes of values that one field's dictionary remembers.
+pub const DICTIONARY_BYTES_MAX: usize = 32 << 20;
+
+/// A field's number in a [`FieldRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldIx(pub u16);
+
+/// A distinct set of (source, kind, log sources) that events of a [`FieldReader`] had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteId(pub u32);
+
+/// What rules ask for.
+#[derive(Clone, Debug, Default)]
+pub struct FieldRequest {
+    /// Fields by number; [`KEYWORDS`] is every value of an event.
+    pub fields: Vec<String>,
+    /// For each source, the fields that rules bound to it use.
+    pub of_source: Vec<BTreeSet<u16>>,
+}
+
+/// The name of the field that is every value of an event, for keyword items.
+pub const KEYWORDS: &str = "*";
+
+/// A field's value as rules see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldValue {
+    /// JSON null.
+    Null,
+    /// A text; numbers and booleans are their JSON text, objects too.
+    Text(Box<str>),
+    /// Any element counts.
+    List(Box<[FieldValue]>),
+}
+
+impl FieldValue {
+    /// The value of a JSON text.
+    pub fn of(raw: &str) -> Self {
+        match json::kind(raw) {
+            Kind::Null => Self::Null,
+            Kind::Array => Self::List(Members::of(raw).map(|(_, v)| Self::of(v)).collect()),
+            _ => Self::Text(json::text(raw).into()),
+        }
+    }
+}
+
+/// The distinct values of one field.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    codes: AHashMap<Box<str>, u32>,
+    values: Vec<FieldValue>,
+    bytes: usize,
+    epoch: u64,
+    transient: bool,
+}
+
+impl Dictionary {
+    /// The value of a code.
+    pub fn value(&self, code: u32) -> &FieldValue {
+        &self.values[code as usize]
+    }
+
+    /// How many codes there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is no code yet.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Moves on when codes are given anew.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn code(&mut self, raw: &str) -> u32 {
+        if let Some(code) = self.codes.get(raw) {
+            return *code;
+        }
+        let code = self.values.len() as u32;
+        self.values.push(FieldValue::of(raw));
+        self.codes.insert(raw.into(), code);
+        self.bytes += 2 * raw.len() + 64;
+        code
+    }
+
+    fn add(&mut self, value: FieldValue) -> u32 {
+        self.values.push(value);
+        (self.values.len() - 1) as u32
+    }
+
+    fn renew(&mut self) {
+        if self.bytes > DICTIONARY_BYTES_MAX || (self.transient && !self.values.is_empty()) {
+            self.codes.clear();
+            self.values.clear();
+            self.bytes = 0;
+            self.epoch += 1;
+        }
+    }
+}
+
+/// One field of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The field.
+    pub field: FieldIx,
+    /// The value's code in the field's dictionary.
+    pub code: u32,
+}
+
+/// Rows of one block.
+#[derive(Clone, Debug, Default)]
+pub struct FieldBatch {
+    /// Each row's route.
+    pub routes: Vec<RouteId>,
+    /// Each row's record in [`Block::records`].
+    pub records: Vec<u32>,
+    cells: Vec<Cell>,
+    ends: Vec<u32>,
+}
+
+impl FieldBatch {
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// A row's cells; an absent field has none.
+    pub fn cells(&self, row: usize) -> &[Cell] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
+        &self.cells[start..self.ends[row] as usize]
+    }
+
+    fn clear(&mut self) {
+        self.routes.clear();
+        self.records.clear();
+        self.cells.clear();
+        self.ends.clear();
+    }
+}
+
+/// A source's part of a plan.
+struct Lane {
+    tries: Vec<Trie>,
+    /// The request's field of each of the lane's fields; none for those that only tell the route.
+    wanted: Vec<Option<FieldIx>>,
+    /// The lane's fields that tell the route.
+    discriminators: Vec<u16>,
+    routes: AHashMap<Box<str>, RouteId>,
+    keywords: bool,
+}
+
+/// Reads blocks into cells. One a thread.
+pub struct FieldReader {
+    sources: Arc<Sources>,
+    lanes: Vec<Lane>,
+    /// Names of each lane's fields.
+    names: Vec<Vec<String>>,
+    dictionaries: Vec<Dictionary>,
+    keywords: Option<FieldIx>,
+    routes: Vec<Route>,
+    /// Stand-ins of each route: (vendor field of the lane, requested field).
+    aliases: Vec<Vec<(u16, FieldIx)>>,
+    batch: FieldBatch,
+    request: FieldRequest,
+}
+
+struct Found<'a, 'b>(&'b mut Vec<(u16, &'a str)>);
+
+impl<'a> Sink<'a> for Found<'a, '_> {
+    fn field(&mut self, field: u16, raw: &'a str, _covered: bool) {
+        self.0.push((field, raw));
+    }
+}
+
+/// Routes beyond this are not remembered by their values, only looked up: discriminators come from outside.
+const ROUTE_CACHE_MAX: usize = 200_000;
+
+impl FieldReader {
+    /// A reader for what rules ask for.
+    pub fn new(sources: Arc<Sources>, request: FieldRequest) -> Self {
+        let keywords = request.fields.iter().position(|f| f == KEYWORDS).map(|i| FieldIx(i as u16));
+        let mut lanes = Vec::new();
+        let mut all_names = Vec::new();
+        for source in sources.iter() {
+            let asked = request.of_source.get(source.id.0 as usize).cloned().unwrap_or_default();
+            let mut names: Vec<String> = Vec::new();
+            let mut wanted = Vec::new();
+            let mut number = |name: &str, ix: Option<FieldIx>, wanted: &mut Vec<Option<FieldIx>>| {
+                let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
+                    names.push(name.to_owned());
+                    wanted.push(None);
+                    names.len() - 1
+                });
+                wanted[at] = wanted[at].or(ix);
+                at as u16
+            };
+            for ix in &asked {
+                let name = &request.fields[*ix as usize];
+                if name != KEYWORDS {
+                    number(name, Some(FieldIx(*ix)), &mut wanted);
+                }
+            }
+            let discriminators = source.discriminators.iter().map(|f| number(&source.fields[*f as usize], None, &mut wanted)).collect();
+            for (_, vendor) in source.logsources.iter().flat_map(|l| &l.alias) {
+                number(vendor, None, &mut wanted);
+            }
+            let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
+            let keywords = keywords.is_some_and(|k| asked.contains(&k.0));
+            lanes.push(Lane { tries: source.tries(&fields), wanted, discriminators, routes: AHashMap::new(), keywords });
+            all_names.push(names);
+        }
+        let mut dictionaries: Vec<Dictionary> = request.fields.iter().map(|_| Dictionary::default()).collect();
+        if let Some(ix) = keywords {
+            dictionaries[ix.0 as usize].transient = true;
+        }
+        Self { sources, lanes, names: all_names, dictionaries, keywords, routes: Vec::new(), aliases: Vec::new(), batch: FieldBatch::default(), request }
+    }
+
+    /// A field's values.
+    pub fn dictionary(&self, field: FieldIx) -> &Dictionary {
+        &self.dictionaries[field.0 as usize]
+    }
+
+    /// What a route is.
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.routes[id.0 as usize]
+    }
+
+    /// How many routes there are so far.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// The rows that [`FieldReader::read`] read last.
+    pub fn batch(&self) -> &FieldBatch {
+        &self.batch
+    }
+
+    /// Reads a block, of one source when that is known.
+    pub fn read(&mut self, block: &Block, source: Option<SourceId>) {
+        self.batch.clear();
+        self.dictionaries.iter_mut().for_each(Dictionary::renew);
+        let mut members = Vec::new();
+        let mut found = Vec::new();
+        let mut key = String::new();
+        let mut hint = None;
+        for (i, record) in block.records.iter().enumerate() {
+            let text = block.json(record);
+            members.clear();
+            members.extend(Members::of(text));
+            let (id, shape) = self.sources.recognise(&members, hint, source);
+            hint = Some((id, shape));
+            let known = self.sources.source(id);
+            let wrapped = known.shapes.get(shape as usize).is_some_and(|s| s.unwrap.is_some() || s.code.is_some());
+            let lane = id.0 as usize;
+            if wrapped {
+                let event: Cow<'_, str> = unwrap(known, shape, text);
+                // The event may be owned by this turn of the loop, so its cells are made before the turn ends.
+                let inner: Vec<(&str, &str)> = Members::of(&event).collect();
+                let mut inner_found = Vec::new();
+                self.lanes[lane].tries[shape as usize].walk(&inner, &mut Found(&mut inner_found));
+                self.row(i, lane, &inner_found, &event, &mut key);
+            } else {
+                found.clear();
+                let shape = if known.shapes.is_empty() { 0 } else { shape as usize };
+                self.lanes[lane].tries[shape].walk(&members, &mut Found(&mut found));
+                self.row(i, lane, &found, text, &mut key);
+            }
+        }
+    }
+
+    fn row(&mut self, record: usize, lane: usize, found: &[(u16, &str)], event: &str, key: &mut String) {
+        let route = self.route_of(lane, found, key);
+        self.batch.routes.push(route);
+        self.batch.records.push(record as u32);
+        let start = self.batch.cells.len();
+        for (field, raw) in found {
+            if let Some(ix) = self.lanes[lane].wanted[*field as usize] {
+                self.cell(start, ix, raw);
+            }
+        }
+        let aliases = std::mem::take(&mut self.aliases[route.0 as usize]);
+        for (vendor, ix) in &aliases {
+            let there = self.batch.cells[start..].iter().any(|c| c.field == *ix);
+            if let Some((_, raw)) = found.iter().find(|(f, _)| f == vendor).filter(|_| !there) {
+                self.cell(start, *ix, raw);
+            }
+        }
+        self.aliases[route.0 as usize] = aliases;
+        if let Some(ix) = self.keywords.filter(|_| self.lanes[lane].keywords) {
+            let mut values = Vec::new();
+            leaves(event, &mut values);
+            let code = self.dictionaries[ix.0 as usize].add(FieldValue::List(values.into()));
+            self.batch.cells.push(Cell { field: ix, code });
+        }
+        self.batch.ends.push(self.batch.cells.len() as u32);
+    }
+
+    /// Adds a cell; a field that comes again (an element of an array) joins the one before to a list.
+    fn cell(&mut self, start: usize, ix: FieldIx, raw: &str) {
+        let dictionary = &mut self.dictionaries[ix.0 as usize];
+        let before = self.batch.cells[start..].iter_mut().find(|c| c.field == ix);
+        match before {
+            None => {
+                let code = dictionary.code(raw);
+                self.batch.cells.push(Cell { field: ix, code });
+            }
+            Some(cell) => {
+                let mut values = match dictionary.value(cell.code) {
+                    FieldValue::List(values) => values.to_vec(),
+                    value => vec![value.clone()],
+                };
+                values.push(FieldValue::of(raw));
+                dictionary.bytes += raw.len() + 64 * values.len();
+                cell.code = dictionary.add(FieldValue::List(values.into()));
+            }
+        }
+    }
+
+    fn route_of(&mut self, lane: usize, found: &[(u16, &str)], key: &mut String) -> RouteId {
+        key.clear();
+        for field in &self.lanes[lane].discriminators {
+            if let Some((_, raw)) = found.iter().find(|(f, _)| f == field) {
+                key.push_str(raw);
+            }
+            key.push('\u{1f}');
+        }
+        if let Some(route) = self.lanes[lane].routes.get(key.as_str()) {
+            return *route;
+        }
+        let source = self.sources.source(SourceId(lane as u16));
+        let values: Vec<(u16, String)> = source
+            .discriminators
+            .iter()
+            .zip(&self.lanes[lane].discriminators)
+            .filter_map(|(own, here)| found.iter().find(|(f, _)| f == here).map(|(_, raw)| (*own, json::text(raw).to_lowercase())))
+            .collect();
+        let route = route(source, |field| values.iter().find(|(f, _)| *f == field).map(|(_, v)| v.as_str()));
+        let id = match self.routes.iter().position(|r| *r == route) {
+            Some(at) => RouteId(at as u32),
+            None => self.add_route(lane, route),
+        };
+        if self.lanes[lane].routes.len() < ROUTE_CACHE_MAX {
+            self.lanes[lane].routes.insert(key.as_str().into(), id);
+        }
+        id
+    }
+
+    fn add_route(&mut self, lane: usize, route: Route) -> RouteId {
+        let source = self.sources.source(route.source);
+        let mut aliases = Vec::new();
+        for entry in source.logsources.iter().filter(|l| route.logsources.contains(&l.id)) {
+            for (sigma, vendor) in &entry.alias {
+                let asked = self.request.fields.iter().position(|f| f == sigma).map(|i| FieldIx(i as u16));
+                let vendor = self.names[lane].iter().position(|n| n == vendor);
+                if let (Some(ix), Some(vendor)) = (asked, vendor) {
+                    aliases.push((vendor as u16, ix));
+                }
+            }
+        }
+        self.routes.push(route);
+        self.aliases.push(aliases);
+        RouteId((self.routes.len() - 1) as u32)
+    }
+}
+
+/// The route of an event by its discriminators' lower-cased values.
+pub(crate) fn route<'a>(source: &crate::source::Source, value: impl Fn(u16) -> Option<&'a str> + Copy) -> Route {
+    let kind = source.kinds.iter().position(|k| k.when.holds(value)).unwrap_or(source.kinds.len() - 1);
+    let logsources = source.logsources.iter().filter(|l| l.when.holds(value)).map(|l| l.id).collect();
+    Route { source: source.id, kind: kind as u16, logsources }
+}
+
+/// Every value of an event that is no object, array or null.
+fn leaves(raw: &str, out: &mut Vec<FieldValue>) {
+    for (_, value) in Members::of(raw) {
+        match json::kind(value) {
+            Kind::Object | Kind::Array => leaves(value, out),
+            Kind::Null => {}
+            _ => out.push(FieldValue::Text(json::text(value).into())),
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! JSON text read in place: strict validation, members of an object, unescaping. No tree is built.
+//!
+//! [`end_of_value`] checks everything that RFC 8259 asks (tokens, nesting, control characters); the readers below it
+//! rely on a text that passed.
+
+use memchr::memchr2;
+use std::borrow::Cow;
+
+/// Deepest nesting that is read.
+pub const DEPTH_MAX: usize = 128;
+
+/// Why a value does not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The bytes end inside the value: more may complete it.
+    Incomplete,
+    /// The value is broken at this offset.
+    Broken {
+        /// Offset of the first wrong byte.
+        at: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+}
+
+fn broken<T>(at: usize, expected: &'static str) -> Result<T, Stop> {
+    Err(Stop::Broken { at, expected })
+}
+
+/// The offset of the first byte that is no white space.
+pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The offset behind the value that starts at `at`.
+///
+/// **Errors**: [`Stop`]. **Bounds**: nesting up to [`DEPTH_MAX`].
+pub fn end_of_value(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+    value(bytes, at, 0)
+}
+
+fn value(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Stop> {
+    match bytes.get(at) {
+        None => Err(Stop::Incomplete),
+        Some(b'"') => string(bytes, at),
+        Some(b'{') if depth < DEPTH_MAX => object(bytes, at, depth),
+        Some(b'[') if depth < DEPTH_MAX => array(bytes, at, depth),
+        Some(b'{' | b'[') => broken(at, "nesting of at most 128 levels"),
+        Some(b't') => literal(bytes, at, b"true"),
+        Some(b'f') => literal(bytes, at, b"false"),
+        Some(b'n') => literal(bytes, at, b"null"),
+        Some(b'-' | b'0'..=b'9') => number(bytes, at),
+        Some(_) => broken(at, "a JSON value"),
+    }
+}
+
+fn object(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Stop> {
+    let mut at = skip_space(bytes, at + 1);
+    if bytes.get(at) == Some(&b'}') {
+        return Ok(at + 1);
+    }
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => at = skip_space(bytes, string(bytes, at)?),
+            Some(_) => return broken(at, "a key in quotes"),
+            None => return Err(Stop::Incomplete),
+        }
+        match bytes.get(at) {
+            Some(b':') => at = skip_space(bytes, at + 1),
+            Some(_) => return broken(at, "`:`"),
+            None => return Err(Stop::Incomplete),
+        }
+        at = skip_space(bytes, value(bytes, at, depth + 1)?);
+        match bytes.get(at) {
+            Some(b',') => at = skip_space(bytes, at + 1),
+            Some(b'}') => return Ok(at + 1),
+            Some(_) => return broken(at, "`,` or `}`"),
+            None => return Err(Stop::Incomplete),
+        }
+    }
+}
+
+fn array(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Stop> {
+    let mut at = skip_space(bytes, at + 1);
+    if bytes.get(at) == Some(&b']') {
+        return Ok(at + 1);
+    }
+    loop {
+        at = skip_space(bytes, value(bytes, at, depth + 1)?);
+        match bytes.get(at) {
+            Some(b',') => at = skip_space(bytes, at + 1),
+            Some(b']') => return Ok(at + 1),
+            Some(_) => return broken(at, "`,` or `]`"),
+            None => return Err(Stop::Incomplete),
+        }
+    }
+}
+
+fn literal(bytes: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Stop> {
+    let there = &bytes[at..bytes.len().min(at + word.len())];
+    if there == word {
+        Ok(at + word.len())
+    } else if word.starts_with(there) {
+        Err(Stop::Incomplete)
+    } else {
+        broken(at, "true, false or null")
+    }
+}
+
+fn number(bytes: &[u8], start: usize) -> Result<usize, Stop> {
+    let digits = |mut at: usize| {
+        let from = at;
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        match (at > from, at < bytes.len()) {
+            (true, _) => Ok(at),
+            (false, true) => broken(at, "a digit"),
+            (false, false) => Err(Stop::Incomplete),
+        }
+    };
+    let mut at = start + usize::from(bytes[start] == b'-');
+    let leading = bytes.get(at) == Some(&b'0');
+    let end = digits(at)?;
+    if leading && end > at + 1 {
+        return broken(at + 1, "no digit after a leading 0");
+    }
+    at = end;
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+        at = digits(at)?;
+    }
+    Ok(at)
+}
+
+fn string(bytes: &[u8], start: usize) -> Result<usize, Stop> {
+    let mut at = start + 1;
+    loop {
+        let Some(found) = memchr2(b'"', b'\\', &bytes[at..]) else {
+            return match control(&bytes[at..]) {
+                Some(i) => broken(at + i, "an escaped control character"),
+                None => Err(Stop::Incomplete),
+            };
+        };
+        if let Some(i) = control(&bytes[at..at + found]) {
+            return broken(at + i, "an escaped control character");
+        }
+        at += found;
+        if bytes[at] == b'"' {
+            return Ok(at + 1);
+        }
+        match bytes.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+            Some(b'u') => {
+                for i in at + 2..at + 6 {
+                    match bytes.get(i) {
+                        Some(b) if b.is_ascii_hexdigit() => {}
+                        Some(_) => return broken(i, "four hexadecimal digits"),
+                        None => return Err(Stop::Incomplete),
+                    }
+                }
+                at += 6;
+            }
+            Some(_) => return broken(at + 1, "a JSON escape"),
+            None => return Err(Stop::Incomplete),
+        }
+    }
+}
+
+/// The first control character. The fold is one that compilers vectorise; the search runs only where it found one.
+fn control(bytes: &[u8]) -> Option<usize> {
+    let least = bytes.iter().fold(0xff_u8, |least, b| least.min(*b));
+    if least >= 0x20 { None } else { bytes.iter().position(|b| *b < 0x20) }
+}
+
+/// The end of a value in a text that passed [`end_of_value`]: brackets and quotes are all that has to be looked at.
+fn skip(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(b'"') => skip_string(bytes, at),
+        Some(b'{' | b'[') => {
+            let (mut at, mut depth) = (at, 0_usize);
+            while let Some(byte) = bytes.get(at) {
+                match byte {
+                    b'"' => {
+                        at = skip_string(bytes, at);
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return at + 1;
+                        }
+                    }
+                    _ => {}
+                }
+                at += 1;
+            }
+            bytes.len()
+        }
+        _ => {
+            let end = bytes[at..].iter().position(|b| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+            end.map_or(bytes.len(), |n| at + n)
+        }
+    }
+}
+
+fn skip_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    bytes.len()
+}
+
+/// Members of an object, or elements of an array (with an empty key), in a valid text.
+pub struct Members<'a> {
+    text: &'a str,
+    at: usize,
+    keyed: bool,
+}
+
+impl<'a> Members<'a> {
+    /// Members of the object that `text` is, elements of the array that it is, or none.
+    pub fn of(text: &'a str) -> Self {
+        let at = skip_space(text.as_bytes(), 0);
+        let keyed = text.as_bytes().get(at) == Some(&b'{');
+        let container = keyed || text.as_bytes().get(at) == Some(&b'[');
+        Self { text, at: if container { at + 1 } else { text.len() }, keyed }
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    /// The key between its quotes, still escaped, and the value's text.
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let bytes = self.text.as_bytes();
+        let mut at = skip_space(bytes, self.at);
+        if bytes.get(at) == Some(&b',') {
+            at = skip_space(bytes, at + 1);
+        }
+        let mut key = "";
+        if self.keyed {
+            if bytes.get(at) != Some(&b'"') {
+                return None;
+            }
+            let end = skip_string(bytes, at);
+            key = self.text.get(at + 1..end.checked_sub(1)?)?;
+            at = skip_space(bytes, end);
+            at = skip_space(bytes, at + 1);
+        }
+        if at >= bytes.len() || matches!(bytes[at], b'}' | b']') {
+            return None;
+        }
+        let end = skip(bytes, at);
+        self.at = end;
+        self.text.get(at..end).map(|value| (key, value))
+    }
+}
+
+/// What a value's text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// null.
+    Null,
+    /// true or false.
+    Bool,
+    /// A number.
+    Number,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// The kind of a value, by its first byte.
+pub fn kind(text: &str) -> Kind {
+    match text.as_bytes().first() {
+        Some(b'"') => Kind::String,
+        Some(b'{') => Kind::Object,
+        Some(b'[') => Kind::Array,
+        Some(b't' | b'f') => Kind::Bool,
+        Some(b'n') | None => Kind::Null,
+        _ => Kind::Number,
+    }
+}
+
+/// A scalar's text as rules see it: strings unescaped, numbers and booleans as written.
+pub fn text(raw: &str) -> Cow<'_, str> {
+    match raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) {
+        Some(inner) => unescape(inner),
+        None => Cow::Borrowed(raw),
+    }
+}
+
+/// The inside of a string, unescaped; a lone surrogate becomes U+FFFD.
+pub fn unescape(inner: &str) -> Cow<'_, str> {
+    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else { return Cow::Borrowed(inner) };
+    let mut out = String::with_capacity(inner.len());
+    out.push_str(&inner[..first]);
+    let mut rest = &inner[first..];
+    while let Some(after) = rest.strip_prefix('\\') {
+        let mut used = 1;
+        match after.as_bytes().first() {
+            Some(b'n') => out.push('\n'),
+            Some(b'r') => out.push('\r'),
+            Some(b't') => out.push('\t'),
+            Some(b'b') => out.push('\u{8}'),
+            Some(b'f') => out.push('\u{c}'),
+            Some(b'u') => {
+                let (c, length) = unicode(after);
+                out.push(c);
+                used = length;
+            }
+            Some(b) if b.is_ascii() => out.push(*b as char),
+            _ => used = 0,
+        }
+        rest = after.get(used..).unwrap_or("");
+        let next = memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
+        out.push_str(&rest[..next]);
+        rest = &rest[next..];
+    }
+    Cow::Owned(out)
+}
+
+/// The character of `uXXXX`, or of two such escapes that are a surrogate pair, and how many bytes it takes.
+fn unicode(after: &str) -> (char, usize) {
+    let unit = |text: Option<&str>| text.and_then(|t| u32::from_str_radix(t, 16).ok());
+    let Some(high) = unit(after.get(1..5)) else { return (char::REPLACEMENT_CHARACTER, 1) };
+    if (0xd800..0xdc00).contains(&high)
+        && after.get(5..7) == Some("\\u")
+        && let Some(low) = unit(after.get(7..11)).filter(|low| (0xdc00..0xe000).contains(low))
+    {
+        let c = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 11);
+    }
+    (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 5)
+}
+
+/// The value at a dotted path, not looking into arrays.
+pub fn at<'a>(text: &'a str, path: &str) -> Option<&'a str> {
+    let (head, rest) = path.split_once('.').map_or((path, None), |(h, r)| (h, Some(r)));
+    let value = Members::of(text).find(|(key, _)| *key == head).map(|(_, v)| v)?;
+    match rest {
+        Some(rest) => at(value, rest),
+        None => Some(value),
+    }
+}
+
+/// Appends a string as JSON, with its quotes.
+pub fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn values_end_or_say_why_not() {
+        let ok = |t: &str| end_of_value(t.as_bytes(), 0) == Ok(t.len());
+        for text in ["{}", "[]", r#"{"a":[1,-2.5e+7,"x\"\u00e9"],"b":{"c":null}}"#, "true", "\"\"", "0"] {
+            assert!(ok(text), "{text}");
+        }
+        for text in [r#"{"a":tru }"#, "{\"a\":\"\n\"}", "{a:1}", "[1 2]", "01", r#""\x""#, "{\"a\":1,}"] {
+            assert!(matches!(end_of_value(text.as_bytes(), 0), Err(Stop::Broken { .. })), "{text}");
+        }
+        for text in [r#"{"a":"#, r#"{"a":"b"#, "[1,", "tr", r#""\u12"#] {
+            assert_eq!(end_of_value(text.as_bytes(), 0), Err(Stop::Incomplete), "{text}");
+        }
+        let deep = "[".repeat(200);
+        assert!(matches!(end_of_value(deep.as_bytes(), 0), Err(Stop::Broken { .. })));
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            ".*".prop_map(|s: String| s.into()),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                prop::collection::btree_map(".{0,6}", inner, 0..5).prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn rebuild(text: &str) -> serde_json::Value {
+        match kind(text) {
+            Kind::Object => Members::of(text).map(|(k, v)| (unescape(k).into_owned(), rebuild(v))).collect::<serde_json::Map<_, _>>().into(),
+            Kind::Array => Members::of(text).map(|(_, v)| rebuild(v)).collect::<Vec<_>>().into(),
+            Kind::String => super::text(text).into_owned().into(),
+            _ => serde_json::from_str(text).unwrap(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn members_read_back_what_was_written(value in json(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            prop_assert_eq!(end_of_value(text.as_bytes(), 0), Ok(text.len()));
+            prop_assert_eq!(rebuild(&text), value);
+        }
+
+        #[test]
+        fn accepts_what_serde_json_accepts(text in r#"[\[\]{}",:0-9a-z\\\-.e \n]{0,40}"#) {
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            let start = skip_space(text.as_bytes(), 0);
+            let ours = end_of_value(text.as_bytes(), start).is_ok_and(|end| skip_space(text.as_bytes(), end) == text.len());
+            prop_assert_eq!(ours, theirs, "{}", text);
+        }
+
+        #[test]
+        fn readers_never_panic_on_any_text(text in ".{0,60}") {
+            for (k, v) in Members::of(&text) { let _ = (unescape(k), super::text(v), at(v, "a.b")); }
+            let _ = unescape(&text);
+        }
+    }
+}

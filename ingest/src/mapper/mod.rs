@@ -1,0 +1,354 @@
+//! The ingest lane: records become rows of their class's table, and nothing of them is lost.
+//!
+//! A kind's placements run over the fields that one walk found. What they cannot give back verbatim, and what no
+//! placement took, goes to `unmapped`; the original stands in `raw_data`. Records in = rows + dead letters.
+
+mod complete;
+mod coverage;
+mod native;
+mod program;
+mod unmapped;
+
+pub use coverage::{Coverage, FieldCoverage};
+
+use crate::container::Block;
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::json::{self, Members};
+use crate::source::{Sink, SourceId, Sources, Trie, parse_time, unwrap};
+use ahash::AHashMap;
+use arrow::array::RecordBatch;
+use chrono_tz::Tz;
+use program::Program;
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tarn_schema_ocsf::record::Value;
+use tarn_schema_ocsf::{BatchBuilder, ClassUid, Slot, TableSchema};
+
+/// What the lane is told.
+#[derive(Clone, Debug)]
+pub struct MapOptions {
+    /// When the records came in, microseconds since 1970, UTC: the time of records that have none.
+    pub ingest_time: i64,
+    /// The zone of bare times.
+    pub zone: Tz,
+    /// Whether field occurrences are counted.
+    pub coverage: bool,
+}
+
+impl Default for MapOptions {
+    fn default() -> Self {
+        Self { ingest_time: 0, zone: Tz::UTC, coverage: false }
+    }
+}
+
+/// What is known of the container that blocks come from; one for each container.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerState {
+    /// Digest of the first record: with the record's number and bytes it identifies a record without an id of its own.
+    first: Option<[u8; 32]>,
+    hint: Option<(SourceId, u16)>,
+}
+
+/// Columns that every table has and the mapper fills.
+const COMMON: &[&str] = &[
+    "time", "class_uid", "category_uid", "activity_id", "type_uid", "severity_id", "metadata.uid", "metadata.version",
+    "metadata.product.name", "metadata.product.vendor_name", "metadata.original_time", "metadata.logged_time",
+    "metadata.processed_time", "metadata.transformation_info_list[].name", "metadata.transformation_info_list[].uid",
+    "unmapped", "raw_data",
+];
+
+struct Common {
+    time: Option<Slot>,
+    class_uid: Option<Slot>,
+    category_uid: Option<Slot>,
+    activity_id: Option<Slot>,
+    type_uid: Option<Slot>,
+    severity_id: Option<Slot>,
+    uid: Option<Slot>,
+    version: Option<Slot>,
+    product: Option<Slot>,
+    vendor: Option<Slot>,
+    original_time: Option<Slot>,
+    processed_time: Option<Slot>,
+    mapping: Option<Slot>,
+    mapping_version: Option<Slot>,
+    unmapped: Option<Slot>,
+    raw_data: Option<Slot>,
+    category: i64,
+}
+
+struct Table {
+    builder: BatchBuilder,
+    common: Common,
+}
+
+impl Table {
+    fn new(class: ClassUid, schema: Arc<TableSchema>) -> Self {
+        let slot = |path| schema.slot(path);
+        let category = tarn_schema_ocsf::Schema::v1_8().class(class).map_or(0, |c| i64::from(c.category_uid));
+        let common = Common {
+            time: slot("time"),
+            class_uid: slot("class_uid"),
+            category_uid: slot("category_uid"),
+            activity_id: slot("activity_id"),
+            type_uid: slot("type_uid"),
+            severity_id: slot("severity_id"),
+            uid: slot("metadata.uid"),
+            version: slot("metadata.version"),
+            product: slot("metadata.product.name"),
+            vendor: slot("metadata.product.vendor_name"),
+            original_time: slot("metadata.original_time"),
+            processed_time: slot("metadata.processed_time"),
+            mapping: slot("metadata.transformation_info_list[].name"),
+            mapping_version: slot("metadata.transformation_info_list[].uid"),
+            unmapped: slot("unmapped"),
+            raw_data: slot("raw_data"),
+            category,
+        };
+        Self { builder: BatchBuilder::new(schema), common }
+    }
+}
+
+struct Lane {
+    tries: Vec<Trie>,
+    programs: Vec<Program>,
+    kinds: AHashMap<Box<str>, u16>,
+}
+
+/// Maps blocks to batches. **Bounds**: rows stay in builders until [`Mapper::drain`].
+pub struct Mapper {
+    sources: Arc<Sources>,
+    options: MapOptions,
+    lanes: Vec<Lane>,
+    tables: BTreeMap<ClassUid, Table>,
+    native: native::Tables,
+    dead: Vec<DeadLetter>,
+    coverage: Coverage,
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    unmapped: String,
+    key: String,
+}
+
+/// What a walk found in a record.
+#[derive(Default)]
+struct Found<'a> {
+    fields: Vec<(u16, &'a str, bool)>,
+    other: Vec<(String, &'a str)>,
+}
+
+impl<'a> Sink<'a> for Found<'a> {
+    fn field(&mut self, field: u16, raw: &'a str, covered: bool) {
+        self.fields.push((field, raw, covered));
+    }
+
+    fn other(&mut self, prefix: &str, key: &'a str, raw: &'a str) {
+        let key = json::unescape(key);
+        let path = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}.{key}") };
+        self.other.push((path, raw));
+    }
+}
+
+impl<'a> Found<'a> {
+    fn get(&self, field: u16) -> Option<&'a str> {
+        self.fields.iter().find(|(f, _, _)| *f == field).map(|(_, raw, _)| *raw)
+    }
+}
+
+impl Mapper {
+    /// A mapper for all sources.
+    pub fn new(sources: Arc<Sources>, options: MapOptions) -> Self {
+        let mut columns: BTreeMap<ClassUid, Vec<String>> = BTreeMap::new();
+        for source in sources.iter() {
+            for kind in &source.kinds {
+                let of = columns.entry(kind.class).or_insert_with(|| COMMON.iter().map(|c| (*c).to_owned()).collect());
+                of.extend(program::columns(kind));
+            }
+        }
+        let mut tables = BTreeMap::new();
+        for (class, paths) in columns {
+            // Paths were resolved when the mappings were compiled.
+            if let Ok(schema) = TableSchema::new(class, paths.iter().map(String::as_str)) {
+                tables.insert(class, Table::new(class, Arc::new(schema)));
+            }
+        }
+        let lane = |source: &crate::source::Source| {
+            let fields: Vec<(&str, u16)> = source.fields.iter().enumerate().map(|(i, f)| (f.as_str(), i as u16)).collect();
+            let program = |kind: &crate::source::Kind| Program::new(kind, tables.get(&kind.class).map(|t| t.builder.schema().as_ref()));
+            Lane { tries: source.tries(&fields), programs: source.kinds.iter().map(program).collect(), kinds: AHashMap::new() }
+        };
+        let lanes = sources.iter().map(lane).collect();
+        let coverage = Coverage::new(options.coverage);
+        Self { lanes, tables, native: native::Tables::default(), dead: Vec::new(), coverage, options, sources, scratch: Scratch::default() }
+    }
+
+    /// Maps a block's records; its dead letters are passed on.
+    pub fn push(&mut self, block: &Block, container: &mut ContainerState, only: Option<SourceId>) {
+        let mut members = Vec::new();
+        for span in &block.records {
+            let text = block.json(span);
+            let original = block.original(span);
+            members.clear();
+            members.extend(Members::of(text));
+            let (id, shape) = self.sources.recognise(&members, container.hint, only);
+            container.hint = Some((id, shape));
+            let sources = self.sources.clone();
+            let source = sources.source(id);
+            let uid = record_uid(container, span.number, original);
+            if source.native {
+                if let Err(why) = self.native.push(text, original, &uid, &self.options) {
+                    self.dead.push(DeadLetter { number: span.number, offset: None, bytes: original.as_bytes().to_vec(), reason: Reason::Decoder(why) });
+                }
+                continue;
+            }
+            let event: Cow<'_, str> = unwrap(source, shape, text);
+            let mut found = Found::default();
+            let trie = if source.shapes.is_empty() { 0 } else { shape as usize };
+            let inner: Vec<(&str, &str)>;
+            let walked = if matches!(&event, Cow::Borrowed(e) if e.len() == text.len()) {
+                &members
+            } else {
+                inner = Members::of(&event).collect();
+                &inner
+            };
+            self.lanes[id.0 as usize].tries[trie].walk(walked, &mut found);
+            self.row(source, &found, original, &uid);
+        }
+        self.dead.extend(block.dead.iter().cloned());
+    }
+
+    fn row(&mut self, source: &crate::source::Source, found: &Found<'_>, original: &str, record_uid: &str) {
+        let kind = self.kind(source, found);
+        let class = source.kinds[kind].class;
+        let lane = &self.lanes[source.id.0 as usize];
+        let program = &lane.programs[kind];
+        let Some(table) = self.tables.get_mut(&class) else { return };
+        let (builder, common) = (&mut table.builder, &table.common);
+
+        let mut kept: Vec<(&str, &str)> = Vec::new();
+        program.run(source, found, builder, &mut kept, &mut self.coverage);
+        kept.extend(found.other.iter().map(|(path, raw)| (path.as_str(), *raw)));
+        self.coverage.unknown(source, &found.other);
+
+        let mut fallbacks: Vec<&str> = Vec::new();
+        let time = source.time.iter().find_map(|(field, format)| {
+            let text = json::text(found.get(*field)?);
+            Some((parse_time(&text, *format, self.options.zone)?, text.into_owned()))
+        });
+        match &time {
+            Some((micros, text)) => {
+                set(builder, common.time, Value::Time(*micros));
+                set(builder, common.original_time, Value::Text(text));
+            }
+            None => {
+                set(builder, common.time, Value::Time(self.options.ingest_time));
+                fallbacks.push("time");
+            }
+        }
+        let uid = source.uid.iter().find_map(|f| found.get(*f)).map(json::text).filter(|t| !t.is_empty() && *t != "null");
+        set(builder, common.uid, Value::Text(uid.as_deref().unwrap_or(record_uid)));
+        set(builder, common.version, Value::Text(tarn_schema_ocsf::Schema::v1_8().version()));
+        set(builder, common.product, Value::Text(&source.product_name));
+        set(builder, common.vendor, Value::Text(&source.vendor_name));
+        set(builder, common.processed_time, Value::Time(self.options.ingest_time));
+        if let Some(slot) = common.mapping {
+            builder.begin_object(slot);
+            set(builder, common.mapping, Value::Text(&source.name));
+            let mut digits = [0_u8; 10];
+            set(builder, common.mapping_version, Value::Text(decimal(source.version, &mut digits)));
+        }
+        set(builder, common.class_uid, Value::Int(i64::from(class.0)));
+        set(builder, common.category_uid, Value::Int(common.category));
+        let activity = program.activity(builder, common.activity_id, &mut fallbacks);
+        set(builder, common.type_uid, Value::Int(i64::from(class.0) * 100 + activity));
+        if common.severity_id.is_some_and(|s| !builder.is_set(s)) {
+            // OCSF: 1 Informational is what a log without a severity of its own is.
+            set(builder, common.severity_id, Value::Int(1));
+        }
+        program.required(builder, &mut fallbacks);
+        if !kept.is_empty() || !fallbacks.is_empty() {
+            self.scratch.unmapped.clear();
+            unmapped::write(&mut self.scratch.unmapped, &kept, &fallbacks);
+            set(builder, common.unmapped, Value::Text(&self.scratch.unmapped));
+        }
+        set(builder, common.raw_data, Value::Text(original));
+        builder.end_row();
+    }
+
+    fn kind(&mut self, source: &crate::source::Source, found: &Found<'_>) -> usize {
+        let key = &mut self.scratch.key;
+        key.clear();
+        for field in &source.discriminators {
+            key.push_str(found.get(*field).unwrap_or(""));
+            key.push('\u{1f}');
+        }
+        let lane = &mut self.lanes[source.id.0 as usize];
+        if let Some(kind) = lane.kinds.get(key.as_str()) {
+            return *kind as usize;
+        }
+        let values: Vec<(u16, String)> =
+            source.discriminators.iter().filter_map(|f| Some((*f, json::text(found.get(*f)?).to_lowercase()))).collect();
+        let value = |field| values.iter().find(|(f, _)| *f == field).map(|(_, v)| v.as_str());
+        let kind = source.kinds.iter().position(|k| k.when.holds(value)).unwrap_or(source.kinds.len() - 1);
+        if lane.kinds.len() < 200_000 {
+            lane.kinds.insert(key.as_str().into(), kind as u16);
+        }
+        kind
+    }
+
+    /// Bytes of text that wait in the builders.
+    pub fn pending_bytes(&self) -> usize {
+        self.tables.values().map(|t| t.builder.text_bytes()).sum::<usize>() + self.native.pending_bytes()
+    }
+
+    /// All rows so far, a batch or more a class, and the dead letters.
+    pub fn drain(&mut self) -> (Vec<(ClassUid, RecordBatch)>, Vec<DeadLetter>) {
+        let full = self.tables.iter_mut().filter(|(_, t)| !t.builder.is_empty());
+        let mut batches: Vec<_> = full.map(|(class, t)| (*class, t.builder.finish())).collect();
+        batches.extend(self.native.drain());
+        (batches, std::mem::take(&mut self.dead))
+    }
+
+    /// How the field occurrences so far were placed; empty unless asked for.
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+}
+
+fn set(builder: &mut BatchBuilder, slot: Option<Slot>, value: Value<'_>) {
+    if let Some(slot) = slot {
+        // The common columns have the types that are written here.
+        let _ = builder.set(slot, value);
+    }
+}
+
+fn decimal(n: u32, digits: &mut [u8; 10]) -> &str {
+    let mut at = digits.len();
+    let mut n = n;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or("0")
+}
+
+/// The id of a record that brings none: a digest of its container's first record, its number and its bytes. It stays
+/// when the container grows or is renamed, and differs for equal records at different places.
+fn record_uid(container: &mut ContainerState, number: u64, record: &str) -> String {
+    let first = *container.first.get_or_insert_with(|| Sha256::digest(record).into());
+    let digest = Sha256::new().chain_update(first).chain_update(number.to_be_bytes()).chain_update(record).finalize();
+    digest[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
+        use std::fmt::Write;
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,132 @@
+//! Records that are OCSF already: kept as they are, column by column.
+
+use super::{MapOptions, unmapped};
+use arrow::array::RecordBatch;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tarn_schema_ocsf::flatten::{Flat, flatten};
+use tarn_schema_ocsf::record::Value;
+use tarn_schema_ocsf::{BatchBuilder, ClassUid, LeafType, Schema, Slot, TableSchema};
+
+/// Tables whose columns are those that records brought so far.
+#[derive(Default)]
+pub struct Tables {
+    tables: BTreeMap<ClassUid, (Vec<String>, BatchBuilder)>,
+    finished: Vec<(ClassUid, RecordBatch)>,
+}
+
+impl Tables {
+    /// Adds a record.
+    ///
+    /// **Errors**: why it is no OCSF record.
+    pub fn push(&mut self, json: &str, original: &str, uid: &str, options: &MapOptions) -> Result<(), String> {
+        let record: Json = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        let record = record.as_object().ok_or("expected an object")?;
+        let mut flat = flatten(record).map_err(|e| e.to_string())?;
+        let class = flat.class.ok_or("class_uid: expected an integer")?;
+        let kept = std::mem::take(&mut flat.unknown);
+        let builder = self.table(class, &flat)?;
+        for (path, value) in &flat.leaves {
+            if let Some(slot) = builder.schema().slot(path) {
+                leaf(builder, slot, value);
+            }
+        }
+        for (list, objects) in &flat.objects {
+            for object in objects {
+                let mut begun = false;
+                for (child, value) in object {
+                    let Some(slot) = builder.schema().slot(&format!("{list}[].{child}")) else { continue };
+                    if !std::mem::replace(&mut begun, true) {
+                        builder.begin_object(slot);
+                    }
+                    leaf(builder, slot, value);
+                }
+            }
+        }
+        let mut fallbacks = Vec::new();
+        for (path, value) in [("metadata.uid", Value::Text(uid)), ("time", Value::Time(options.ingest_time)), ("raw_data", Value::Text(original))] {
+            if let Some(slot) = builder.schema().slot(path).filter(|s| !builder.is_set(*s)) {
+                let _ = builder.set(slot, value);
+                if path == "time" {
+                    fallbacks.push(path);
+                }
+            }
+        }
+        if (!kept.is_empty() || !fallbacks.is_empty())
+            && let Some(slot) = builder.schema().slot("unmapped").filter(|s| !builder.is_set(*s))
+        {
+            let texts: Vec<(String, String)> = kept.iter().map(|(path, v)| (path.clone(), v.to_string())).collect();
+            let refs: Vec<(&str, &str)> = texts.iter().map(|(p, v)| (p.as_str(), v.as_str())).collect();
+            let mut text = String::new();
+            unmapped::write(&mut text, &refs, &fallbacks);
+            let _ = builder.set(slot, Value::Text(&text));
+        }
+        builder.end_row();
+        Ok(())
+    }
+
+    /// The class's builder, with a column for everything that the record brings.
+    fn table(&mut self, class: ClassUid, flat: &Flat) -> Result<&mut BatchBuilder, String> {
+        let schema = Schema::v1_8();
+        let mut wanted: Vec<String> = ["time", "metadata.uid", "unmapped", "raw_data"].map(str::to_owned).to_vec();
+        wanted.extend(flat.leaves.iter().map(|(path, _)| path.clone()));
+        for (list, objects) in &flat.objects {
+            wanted.extend(objects.iter().flatten().map(|(child, _)| format!("{list}[].{child}")));
+        }
+        wanted.retain(|path| schema.leaf(class, path).is_ok());
+        let (mut paths, old) = self.tables.remove(&class).map_or((Vec::new(), None), |(p, b)| (p, Some(b)));
+        let before = paths.len();
+        for path in wanted {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        let builder = match old {
+            Some(builder) if paths.len() == before => builder,
+            old => {
+                if let Some(mut old) = old.filter(|b| !b.is_empty()) {
+                    self.finished.push((class, old.finish()));
+                }
+                let table = TableSchema::new(class, paths.iter().map(String::as_str)).map_err(|e| e.to_string())?;
+                BatchBuilder::new(Arc::new(table))
+            }
+        };
+        Ok(&mut self.tables.entry(class).or_insert((paths, builder)).1)
+    }
+
+    /// Bytes of text that wait.
+    pub fn pending_bytes(&self) -> usize {
+        self.tables.values().map(|(_, b)| b.text_bytes()).sum()
+    }
+
+    /// All rows so far.
+    pub fn drain(&mut self) -> Vec<(ClassUid, RecordBatch)> {
+        let mut out = std::mem::take(&mut self.finished);
+        out.extend(self.tables.iter_mut().filter(|(_, (_, b))| !b.is_empty()).map(|(class, (_, b))| (*class, b.finish())));
+        out
+    }
+}
+
+fn leaf(builder: &mut BatchBuilder, slot: Slot, value: &Json) {
+    let mut set = |value: &Json| {
+        let text;
+        let value = match (slot.leaf_type(), value) {
+            (LeafType::Json, value) => {
+                text = value.to_string();
+                Value::Text(&text)
+            }
+            // OCSF's timestamps are milliseconds.
+            (LeafType::Timestamp, value) => Value::Time(value.as_i64().unwrap_or_default().saturating_mul(1_000)),
+            (_, Json::String(text)) => Value::Text(text),
+            (_, Json::Bool(b)) => Value::Bool(*b),
+            (_, Json::Number(n)) => n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or_default()), Value::Int),
+            _ => return,
+        };
+        let _ = builder.set(slot, value);
+    };
+    match value {
+        Json::Array(items) if slot.is_list() => items.iter().for_each(set),
+        value => set(value),
+    }
+}

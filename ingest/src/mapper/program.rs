@@ -1,0 +1,333 @@
+//! A kind's placements, resolved to slots and run over one record.
+
+use super::complete::{self, Completion};
+use super::{Coverage, Found};
+use crate::json::{self, Kind as JsonKind};
+use crate::source::{Convert, Kind, Made, Place, Source, TimeFormat, parse_time};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use tarn_schema_ocsf::record::Value;
+use tarn_schema_ocsf::schema::{Attribute, Requirement};
+use tarn_schema_ocsf::{BatchBuilder, ClassUid, LeafType, Schema, Slot, TableSchema, validate};
+
+/// What a value has to be for its column.
+struct Target {
+    slot: Slot,
+    type_name: &'static str,
+    /// The enum's values, for integers.
+    allowed: Option<HashSet<i64>>,
+    range: Option<(i64, i64)>,
+}
+
+impl Target {
+    fn new(class: ClassUid, path: &str, table: &TableSchema) -> Option<Self> {
+        let slot = table.slot(path)?;
+        let schema = Schema::v1_8();
+        let attribute: &'static Attribute = schema.leaf(class, path).ok()?.attribute;
+        let integer = matches!(slot.leaf_type(), LeafType::Int32 | LeafType::Int64);
+        let allowed = (integer && !attribute.values.is_empty()).then(|| attribute.values.keys().filter_map(|k| k.parse().ok()).collect());
+        let range = schema.type_named(&attribute.type_name).and_then(|t| t.range);
+        Some(Self { slot, type_name: &attribute.type_name, allowed, range })
+    }
+
+    /// Writes a text; whether it was written, and whether the column gives the same text back.
+    fn write(&self, builder: &mut BatchBuilder, text: &str) -> Option<bool> {
+        let (value, exact) = match self.slot.leaf_type() {
+            LeafType::Text => (Value::Text(text), true),
+            LeafType::Json => (Value::Text(text), true),
+            LeafType::Int32 | LeafType::Int64 => {
+                let n = integer(text)?;
+                let fits = self.allowed.as_ref().is_none_or(|a| a.contains(&n)) && self.range.is_none_or(|(a, b)| (a..=b).contains(&n));
+                if !fits {
+                    return None;
+                }
+                (Value::Int(n), n.to_string() == text)
+            }
+            LeafType::Float64 => {
+                let n: f64 = text.parse().ok()?;
+                (Value::Float(n), n.to_string() == text)
+            }
+            LeafType::Bool => match text {
+                "true" | "True" | "TRUE" => (Value::Bool(true), text == "true"),
+                "false" | "False" | "FALSE" => (Value::Bool(false), text == "false"),
+                _ => return None,
+            },
+            LeafType::Timestamp => {
+                let parse = |format| parse_time(text, format, chrono_tz::Tz::UTC);
+                (Value::Time(parse(TimeFormat::Utc).or_else(|| parse(TimeFormat::Epoch))?), false)
+            }
+        };
+        if matches!(value, Value::Text(_)) && self.slot.leaf_type() == LeafType::Text && !validate::fits(self.type_name, text) {
+            return None;
+        }
+        match builder.set(self.slot, value) {
+            Ok(true) => Some(exact),
+            Ok(false) | Err(_) => None,
+        }
+    }
+}
+
+fn integer(text: &str) -> Option<i64> {
+    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return u64::from_str_radix(hex, 16).ok().and_then(|n| i64::try_from(n).ok());
+    }
+    text.parse().ok()
+}
+
+enum To {
+    One(Target),
+    /// A list of objects, by child.
+    Objects(Slot, Vec<(String, Target)>),
+}
+
+struct Op {
+    from: Vec<u16>,
+    first: bool,
+    to: To,
+    convert: Convert,
+    places: bool,
+}
+
+/// A required attribute, and the slots of its object: it is asked for where one of them is set.
+struct Required {
+    slot: Slot,
+    path: String,
+    object: Vec<Slot>,
+}
+
+/// A kind, ready to run.
+pub struct Program {
+    ops: Vec<Op>,
+    constants: Vec<(Target, String)>,
+    required: Vec<Required>,
+    completion: Option<Completion>,
+}
+
+/// Children that functions fill in lists of objects.
+const OBJECT_CHILDREN: &[&str] = &["algorithm_id", "algorithm", "value", "name", "uid", "type", "type_id", "owner.uid", "owner.account.uid", "namespace", "rdata", "state", "state_id", "developer_uid"];
+
+/// The columns that a kind populates, with required ids beside them.
+pub fn columns(kind: &Kind) -> Vec<String> {
+    let schema = Schema::v1_8();
+    let mut columns: Vec<String> = kind.constants.iter().map(|(path, _)| path.clone()).collect();
+    for place in &kind.places {
+        match place.to.strip_suffix("[]") {
+            Some(list) => {
+                let children = OBJECT_CHILDREN.iter().map(|c| format!("{list}[].{c}"));
+                columns.extend(children.filter(|path| schema.leaf(kind.class, path).is_ok()));
+            }
+            None => columns.push(place.to.clone()),
+        }
+    }
+    let required: Vec<String> = columns.iter().flat_map(|path| siblings(kind.class, path)).collect();
+    columns.extend(required);
+    columns.extend(top_level(kind.class));
+    columns.extend(complete::columns(kind.class, &columns));
+    columns
+}
+
+/// Required enum ids of the objects on a path.
+fn siblings(class: ClassUid, path: &str) -> Vec<String> {
+    let schema = Schema::v1_8();
+    let Some(class) = schema.class(class) else { return Vec::new() };
+    let mut entity = &class.entity;
+    let mut prefix = String::new();
+    let mut out = Vec::new();
+    for step in path.split('.') {
+        if step.ends_with("[]") {
+            break;
+        }
+        let Some(inner) = schema.attribute(entity, step).filter(|a| !a.is_array).and_then(|a| schema.object(a.object.as_deref()?)) else { break };
+        prefix = if prefix.is_empty() { step.to_owned() } else { format!("{prefix}.{step}") };
+        entity = inner;
+        let ids = schema.attributes(entity).filter(|a| fallback_id(a));
+        out.extend(ids.map(|a| format!("{prefix}.{}", a.name)));
+    }
+    out
+}
+
+/// A required enum of integers that has a 0 for Unknown, outside any profile.
+fn fallback_id(attribute: &Attribute) -> bool {
+    attribute.requirement == Requirement::Required && attribute.values.contains_key("0") && !attribute.is_array && attribute.profiles.is_empty()
+}
+
+fn top_level(class: ClassUid) -> Vec<String> {
+    let schema = Schema::v1_8();
+    let Some(class) = schema.class(class) else { return Vec::new() };
+    schema.attributes(&class.entity).filter(|a| fallback_id(a)).map(|a| a.name.clone()).collect()
+}
+
+impl Program {
+    /// Resolves a kind in its table.
+    pub fn new(kind: &Kind, table: Option<&TableSchema>) -> Self {
+        let Some(table) = table else { return Self { ops: Vec::new(), constants: Vec::new(), required: Vec::new(), completion: None } };
+        let op = |place: &Place| {
+            let to = match place.to.strip_suffix("[]") {
+                None => To::One(Target::new(kind.class, &place.to, table)?),
+                Some(list) => {
+                    let children = OBJECT_CHILDREN.iter().filter_map(|c| Some(((*c).to_owned(), Target::new(kind.class, &format!("{list}[].{c}"), table)?)));
+                    let children: Vec<_> = children.collect();
+                    To::Objects(children.first()?.1.slot, children)
+                }
+            };
+            Some(Op { from: place.from.clone(), first: place.first, to, convert: place.convert.clone(), places: place.places })
+        };
+        let constants = kind.constants.iter().filter_map(|(path, value)| Some((Target::new(kind.class, path, table)?, value.clone()))).collect();
+        let mut required: Vec<Required> = Vec::new();
+        let populated = columns(kind);
+        let completion = Some(Completion::new(kind.class, &populated, table));
+        for path in &populated {
+            for id in siblings(kind.class, path) {
+                let Some(slot) = table.slot(&id).filter(|_| required.iter().all(|r| r.path != id)) else { continue };
+                let object = id.rsplit_once('.').map_or("", |(o, _)| o);
+                let of = |p: &&String| p.strip_prefix(object).is_some_and(|r| r.starts_with('.'));
+                let object = populated.iter().filter(of).filter_map(|p| table.slot(p)).collect();
+                required.push(Required { slot, path: id, object });
+            }
+        }
+        required.sort_by_key(|r| std::cmp::Reverse(r.path.matches('.').count()));
+        for id in top_level(kind.class).into_iter().filter(|id| !matches!(id.as_str(), "activity_id" | "severity_id")) {
+            if let Some(slot) = table.slot(&id) {
+                required.push(Required { slot, path: id, object: Vec::new() });
+            }
+        }
+        Self { ops: kind.places.iter().filter_map(op).collect(), constants, required, completion }
+    }
+
+    /// Places a record's fields; those that are not given back verbatim by a column go to `kept`.
+    pub(super) fn run<'a>(&self, source: &'a Source, found: &Found<'a>, builder: &mut BatchBuilder, kept: &mut Vec<(&'a str, &'a str)>, coverage: &mut Coverage) {
+        // Bits of each found field: written somewhere, written verbatim, written to a JSON column.
+        let mut fate = vec![0_u8; found.fields.len()];
+        for op in &self.ops {
+            let written = op.run(found, builder);
+            if let (true, Some((exact, json))) = (op.places, written) {
+                for from in &op.from {
+                    if let Some(i) = found.fields.iter().position(|(f, _, _)| f == from) {
+                        fate[i] |= 1 | (u8::from(exact) << 1) | (u8::from(json) << 2);
+                    }
+                }
+            }
+        }
+        for (target, value) in &self.constants {
+            if target.slot.is_list() || !builder.is_set(target.slot) {
+                if target.slot.is_child() {
+                    builder.begin_object(target.slot);
+                }
+                target.write(builder, value);
+            }
+        }
+        for ((field, raw, covered), fate) in found.fields.iter().zip(&fate) {
+            let name = source.fields[*field as usize].as_str();
+            if fate & 2 == 0 && !covered {
+                kept.push((name, raw));
+            }
+            if !covered {
+                // A time that becomes `time` is typed though no placement names it.
+                let typed = fate & 1 != 0 || source.time.iter().any(|(f, _)| f == field) || source.uid.contains(field);
+                coverage.count(source, name, |c| match (typed, fate & 4 != 0) {
+                    (true, true) => c.json += 1,
+                    (true, false) => c.typed += 1,
+                    (false, _) => c.kept += 1,
+                });
+            }
+        }
+    }
+
+    /// The row's activity; 0 Unknown is a fallback.
+    pub(super) fn activity(&self, builder: &mut BatchBuilder, slot: Option<Slot>, fallbacks: &mut Vec<&str>) -> i64 {
+        let Some(slot) = slot else { return 0 };
+        if let Some(activity) = builder.int_of(slot) {
+            return activity;
+        }
+        let _ = builder.set(slot, Value::Int(0));
+        fallbacks.push("activity_id");
+        0
+    }
+
+    /// Fills required ids that the record did not set with 0 Unknown.
+    pub(super) fn required<'a>(&'a self, builder: &mut BatchBuilder, fallbacks: &mut Vec<&'a str>) {
+        for required in &self.required {
+            let asked = required.object.is_empty() || required.object.iter().any(|s| builder.is_set(*s));
+            if asked && !builder.is_set(required.slot) && builder.set(required.slot, Value::Int(0)) == Ok(true) {
+                fallbacks.push(&required.path);
+            }
+        }
+        if let Some(completion) = &self.completion {
+            completion.run(builder, fallbacks);
+        }
+    }
+}
+
+impl Op {
+    /// Runs; whether something was written: verbatim?, to a JSON column?
+    fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder) -> Option<(bool, bool)> {
+        let raws: Vec<Option<&str>> = self.from.iter().map(|f| found.get(*f).filter(|r| json::kind(r) != JsonKind::Null)).collect();
+        let first = raws.iter().flatten().next().copied();
+        let table_first = || -> Option<Cow<'_, str>> { first.map(json::text) };
+        match &self.convert {
+            Convert::Plain => {
+                let To::One(target) = &self.to else { return None };
+                let raw = first?;
+                if target.slot.leaf_type() == LeafType::Json && !target.slot.is_child() {
+                    return target.write(builder, raw).map(|exact| (exact, true));
+                }
+                match json::kind(raw) {
+                    JsonKind::Array if target.slot.is_list() => {
+                        let mut exact = true;
+                        for (_, element) in json::Members::of(raw) {
+                            exact &= json::kind(element) == JsonKind::String && target.write(builder, &json::text(element)).unwrap_or(false);
+                        }
+                        Some((exact, false))
+                    }
+                    JsonKind::Array | JsonKind::Object => None,
+                    _ => {
+                        if target.slot.is_child() {
+                            builder.begin_object(target.slot);
+                        }
+                        target.write(builder, &json::text(raw)).map(|exact| (exact, false))
+                    }
+                }
+            }
+            Convert::Lookup(table, default) => {
+                let text = table_first()?;
+                let value = table.get(&text.to_lowercase()).or(default.as_ref())?;
+                self.write(builder, value, &text)
+            }
+            Convert::Function(function) => {
+                let texts: Vec<Cow<'_, str>> = raws.iter().map(|r| r.map_or(Cow::Borrowed(""), json::text)).collect();
+                let texts: Vec<&str> = if self.first { texts.iter().find(|t| !t.is_empty()).map(|t| t.as_ref()).into_iter().collect() } else { texts.iter().map(|t| t.as_ref()).collect() };
+                match function(&texts) {
+                    Made::Nothing => None,
+                    Made::Text(value) => self.write(builder, &value, texts.first().copied().unwrap_or("")),
+                    Made::Texts(values) => {
+                        let To::One(target) = &self.to else { return None };
+                        for value in values {
+                            target.write(builder, &value);
+                        }
+                        Some((false, false))
+                    }
+                    Made::Objects(objects) => {
+                        let To::Objects(list, children) = &self.to else { return None };
+                        for object in objects {
+                            builder.begin_object(*list);
+                            for (child, value) in object {
+                                if let Some((_, target)) = children.iter().find(|(n, _)| n == child) {
+                                    target.write(builder, &value);
+                                }
+                            }
+                        }
+                        Some((false, false))
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&self, builder: &mut BatchBuilder, value: &str, original: &str) -> Option<(bool, bool)> {
+        let To::One(target) = &self.to else { return None };
+        if target.slot.is_child() {
+            builder.begin_object(target.slot);
+        }
+        target.write(builder, value).map(|exact| (exact && value == original, false))
+    }
+}

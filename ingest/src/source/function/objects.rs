@@ -1,0 +1,56 @@
+//! Lists of objects: resources and groups.
+
+use super::Made;
+use crate::json::{Kind, Members, kind, text};
+
+fn objects<'a>(array: &'a str) -> impl Iterator<Item = &'a str> {
+    Members::of(array).map(|(_, v)| v).filter(|v| kind(v) == Kind::Object)
+}
+
+/// CloudTrail's `resources`: ARN, type, account.
+pub fn aws_resources(texts: &[&str]) -> Made {
+    let object = |item: &str| {
+        let mut out = Vec::new();
+        for (key, raw) in Members::of(item) {
+            let child = match key {
+                "ARN" | "arn" => "uid",
+                "type" => "type",
+                "accountId" => "owner.account.uid",
+                _ => continue,
+            };
+            out.push((child, text(raw).into_owned()));
+        }
+        if out.iter().all(|(c, _)| *c != "uid") {
+            // OCSF asks a resource for a name or an id; a prefix of ARNs is its name.
+            let name = Members::of(item).find(|(k, _)| *k == "ARNPrefix").map_or_else(|| "unknown".into(), |(_, v)| text(v).into_owned());
+            out.push(("name", name));
+        }
+        out
+    };
+    let made: Vec<_> = texts.iter().flat_map(|t| objects(t).map(object)).collect();
+    if made.is_empty() { Made::Nothing } else { Made::Objects(made) }
+}
+
+/// A Kubernetes object reference: resource, name, namespace, uid.
+pub fn kubernetes_resource(texts: &[&str]) -> Made {
+    let [resource, name, namespace, uid] = texts else { return Made::Nothing };
+    if resource.is_empty() {
+        return Made::Nothing;
+    }
+    let mut out = vec![("type", (*resource).to_owned())];
+    // A request on a collection names no object.
+    out.push(("name", if name.is_empty() { "*" } else { name }.to_owned()));
+    for (child, value) in [("namespace", namespace), ("uid", uid)] {
+        if !value.is_empty() {
+            out.push((child, (*value).to_owned()));
+        }
+    }
+    Made::Objects(vec![out])
+}
+
+/// A JSON array of names as groups.
+pub fn groups(texts: &[&str]) -> Made {
+    let names = texts.iter().flat_map(|t| Members::of(t)).map(|(_, v)| vec![("name", text(v).into_owned())]);
+    let made: Vec<_> = names.collect();
+    if made.is_empty() { Made::Nothing } else { Made::Objects(made) }
+}

@@ -1,0 +1,213 @@
+//! Log sources: what a record is, where its fields stand, which Sigma log sources it belongs to.
+//!
+//! A source is `sources/<name>/mapping.toml`; the language is in docs/mapping.md. Everything that a mapping can get
+//! wrong is an error when it is loaded.
+
+mod compile;
+mod definition;
+mod function;
+mod time;
+mod trie;
+mod when;
+
+pub(crate) use compile::{Convert, Place};
+pub(crate) use definition::TimeFormat;
+pub(crate) use function::Made;
+pub(crate) use time::parse as parse_time;
+pub(crate) use trie::{Sink, Trie};
+
+pub use compile::{FieldHome, Kind, Logsource, MappingError, Source};
+
+use crate::json;
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A source's number in [`Sources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u16);
+
+/// A log source entry's number, over all sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogsourceId(pub u16);
+
+/// The sources in the order in which records are tried on them; the last takes any JSON object.
+const BUILTIN: &[(&str, &str)] = &[
+    ("ocsf", include_str!("../../sources/ocsf/mapping.toml")),
+    ("windows", include_str!("../../sources/windows/mapping.toml")),
+    ("aws_cloudtrail", include_str!("../../sources/aws_cloudtrail/mapping.toml")),
+    ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
+    ("syslog", include_str!("../../sources/syslog/mapping.toml")),
+    ("json", include_str!("../../sources/json/mapping.toml")),
+];
+
+/// All known sources.
+#[derive(Debug)]
+pub struct Sources {
+    list: Vec<Source>,
+}
+
+/// Where a rule's log source can come from: a source, and the entries of which one has to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The source.
+    pub source: SourceId,
+    /// Entries of the rule's category; none when it names no category.
+    pub category: Option<Vec<LogsourceId>>,
+    /// Entries of the rule's service; none when it names no service.
+    pub service: Option<Vec<LogsourceId>>,
+}
+
+/// What an event is: its source, its kind and the log source entries that hold for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// The source.
+    pub source: SourceId,
+    /// The kind's number in the source.
+    pub kind: u16,
+    /// The entries, ascending.
+    pub logsources: Vec<LogsourceId>,
+}
+
+impl Binding {
+    /// Whether events of a route belong to the rule's log source.
+    pub fn covers(&self, route: &Route) -> bool {
+        let holds = |ids: &Option<Vec<LogsourceId>>| ids.as_ref().is_none_or(|ids| ids.iter().any(|id| route.logsources.contains(id)));
+        self.source == route.source && holds(&self.category) && holds(&self.service)
+    }
+
+    /// The entries that the rule names, of its category and its service.
+    pub fn entries(&self) -> impl Iterator<Item = LogsourceId> + '_ {
+        self.category.iter().chain(&self.service).flatten().copied()
+    }
+}
+
+impl Sources {
+    /// The sources that come with Tarn.
+    ///
+    /// **Errors**: [`MappingError`], which a test rules out for a released build.
+    pub fn builtin() -> Result<Self, MappingError> {
+        Self::compile(BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+    }
+
+    /// Those and the ones of a folder (`<folder>/<name>/mapping.toml`), which come first and replace by name.
+    ///
+    /// **Errors**: [`MappingError`] naming file and key.
+    pub fn with_folder(folder: &Path) -> Result<Self, MappingError> {
+        let unreadable = |path: &Path, error: std::io::Error| MappingError::new(&path.display().to_string(), "", &error.to_string());
+        let mut texts = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
+            let path = entry.map_err(|e| unreadable(folder, e))?.path().join("mapping.toml");
+            if path.is_file() {
+                let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, e))?;
+                let name = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+                texts.push((name, text));
+            }
+        }
+        texts.sort();
+        let own: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
+        texts.extend(BUILTIN.iter().filter(|(n, _)| !own.iter().any(|o| o == n)).map(|(n, t)| ((*n).to_owned(), (*t).to_owned())));
+        Self::compile(texts)
+    }
+
+    /// Sources of mapping texts, tried in this order.
+    ///
+    /// **Errors**: [`MappingError`].
+    pub fn compile(texts: Vec<(String, String)>) -> Result<Self, MappingError> {
+        let mut list = Vec::new();
+        let mut logsources = 0;
+        for (name, text) in texts {
+            let id = SourceId(u16::try_from(list.len()).unwrap_or(u16::MAX));
+            let source = Source::compile(id, logsources, &name, &text)?;
+            logsources += source.logsources.len() as u16;
+            list.push(source);
+        }
+        Ok(Self { list })
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.list.iter()
+    }
+
+    /// The source with a number.
+    pub fn source(&self, id: SourceId) -> &Source {
+        &self.list[id.0 as usize]
+    }
+
+    /// The source with a name.
+    pub fn named(&self, name: &str) -> Option<&Source> {
+        self.list.iter().find(|s| s.name == name)
+    }
+
+    /// The source of a log source entry.
+    pub fn logsource(&self, id: LogsourceId) -> Option<&Logsource> {
+        self.list.iter().flat_map(|s| &s.logsources).find(|l| l.id == id)
+    }
+
+    /// Every source that a rule's log source can come from.
+    pub fn bind(&self, product: Option<&str>, category: Option<&str>, service: Option<&str>) -> Vec<Binding> {
+        let same = |a: Option<&str>, b: &Option<String>| a.is_some_and(|a| b.as_deref().is_some_and(|b| a.eq_ignore_ascii_case(b)));
+        let mut bindings = Vec::new();
+        for source in &self.list {
+            let fits = |entry: &&Logsource| match (product, &entry.product) {
+                (None, _) => true,
+                (Some(p), Some(own)) => p.eq_ignore_ascii_case(own),
+                (Some(p), None) => source.products.iter().any(|s| p.eq_ignore_ascii_case(s)),
+            };
+            let ids = |wanted: Option<&str>, of: fn(&Logsource) -> &Option<String>| {
+                wanted.map(|_| source.logsources.iter().filter(fits).filter(|l| same(wanted, of(l))).map(|l| l.id).collect::<Vec<_>>())
+            };
+            let category = ids(category, |l| &l.category);
+            let service = ids(service, |l| &l.service);
+            let product_known = product.is_none_or(|p| {
+                source.products.iter().any(|s| p.eq_ignore_ascii_case(s)) || source.logsources.iter().any(|l| same(Some(p), &l.product))
+            });
+            let named = product.is_some() || category.is_some() || service.is_some();
+            let empty = |ids: &Option<Vec<LogsourceId>>| ids.as_ref().is_some_and(Vec::is_empty);
+            if named && product_known && !empty(&category) && !empty(&service) {
+                bindings.push(Binding { source: source.id, category, service });
+            }
+        }
+        bindings
+    }
+
+    /// The source and shape of a record. `hint` is what the record before it was; `only` restricts to one source.
+    pub(crate) fn recognise(&self, members: &[(&str, &str)], hint: Option<(SourceId, u16)>, only: Option<SourceId>) -> (SourceId, u16) {
+        if let Some(id) = only {
+            let source = self.source(id);
+            return (id, source.shape_of(members).unwrap_or(0));
+        }
+        if let Some((id, shape)) = hint
+            && (id.0 as usize) + 1 < self.list.len()
+            && self.source(id).is_shape(shape, members)
+        {
+            return (id, shape);
+        }
+        let last = SourceId((self.list.len() - 1) as u16);
+        let found = self.list.iter().filter(|s| s.recognises(members)).find_map(|s| Some((s.id, s.shape_of(members)?)));
+        found.unwrap_or((last, 0))
+    }
+}
+
+/// A record's own event: where the shape wraps it, what is inside.
+pub(crate) fn unwrap<'a>(source: &Source, shape: u16, record: &'a str) -> Cow<'a, str> {
+    let Some(shape) = source.shapes.get(shape as usize) else { return Cow::Borrowed(record) };
+    let inner = match &shape.unwrap {
+        Some(path) => match json::at(record, path) {
+            Some(raw) if json::kind(raw) == json::Kind::String => Cow::Owned(json::text(raw).trim().to_owned()),
+            Some(raw) => Cow::Borrowed(raw),
+            None => Cow::Borrowed(record),
+        },
+        None => Cow::Borrowed(record),
+    };
+    let valid = matches!(inner, Cow::Borrowed(_)) || json::end_of_value(inner.as_bytes(), 0) == Ok(inner.len());
+    let inner = if valid && inner.starts_with('{') { inner } else { Cow::Borrowed(record) };
+    match shape.code.and_then(|code| code(&inner)) {
+        Some(made) if json::end_of_value(made.as_bytes(), 0) == Ok(made.len()) => Cow::Owned(made),
+        _ => inner,
+    }
+}
+
+/// Sources shared by lanes.
+pub type SharedSources = Arc<Sources>;

@@ -1,0 +1,69 @@
+//! Times as vendors write them, to microseconds since 1970 in UTC.
+
+use super::definition::TimeFormat;
+use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+
+/// Parses a time; `zone` is what a bare time is in.
+pub fn parse(text: &str, format: TimeFormat, zone: Tz) -> Option<i64> {
+    let text = text.trim();
+    match format {
+        TimeFormat::Zoned => zoned(text),
+        TimeFormat::Utc => zoned(text).or_else(|| Some(naive(text)?.and_utc().timestamp_micros())),
+        TimeFormat::Bare => zoned(text).or_else(|| {
+            let local = zone.from_local_datetime(&naive(text)?);
+            Some(local.earliest()?.with_timezone(&Utc).timestamp_micros())
+        }),
+        TimeFormat::Epoch => epoch(text),
+    }
+}
+
+fn zoned(text: &str) -> Option<i64> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.timestamp_micros());
+    }
+    ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z", "%a %b %e %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z"]
+        .iter()
+        .find_map(|format| DateTime::parse_from_str(text, format).ok())
+        .map(|time| time.timestamp_micros())
+}
+
+fn naive(text: &str) -> Option<NaiveDateTime> {
+    ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%m/%d/%Y %I:%M:%S %p", "%Y/%m/%d %H:%M:%S%.f"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+}
+
+/// Seconds, milliseconds, microseconds or nanoseconds, told apart by magnitude; all of them are after 1970 and before 5138.
+fn epoch(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let n: i64 = whole.parse().ok()?;
+    match n.unsigned_abs() {
+        0..100_000_000_000 => {
+            let digits: String = fraction.chars().filter(char::is_ascii_digit).chain("000000".chars()).take(6).collect();
+            n.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
+        }
+        0..100_000_000_000_000 => n.checked_mul(1_000),
+        0..100_000_000_000_000_000 => Some(n),
+        _ => Some(n / 1_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_their_zone() {
+        let at = |text, format| parse(text, format, Tz::Europe__Oslo);
+        let expected = Some(1_773_743_400_500_000);
+        assert_eq!(at("2026-03-17T10:30:00.5Z", TimeFormat::Zoned), expected);
+        assert_eq!(at("2026-03-17T11:30:00.500+01:00", TimeFormat::Zoned), expected);
+        assert_eq!(at("2026-03-17 10:30:00.500", TimeFormat::Utc), expected);
+        assert_eq!(at("2026-03-17 11:30:00.500", TimeFormat::Bare), expected);
+        assert_eq!(at("1773743400.5", TimeFormat::Epoch), expected);
+        assert_eq!(at("1773743400500", TimeFormat::Epoch), expected);
+        assert_eq!(at("2026-03-17 10:30", TimeFormat::Zoned), None);
+        assert_eq!(at("99999999999999999999", TimeFormat::Epoch), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! Where a shape keeps the fields: a trie over JSON keys, walked along one record's text.
+
+use super::definition;
+use crate::json::{Kind, Members, kind, unescape};
+use ahash::AHashMap;
+
+/// What a walk meets.
+pub trait Sink<'a> {
+    /// The value of a field; a field inside an array comes once an element. `covered`: what holds it was told before.
+    fn field(&mut self, field: u16, raw: &'a str, covered: bool);
+    /// A member that is no field, under the canonical path of what holds it.
+    fn other(&mut self, _prefix: &str, _key: &'a str, _raw: &'a str) {}
+}
+
+#[derive(Default, Debug)]
+struct Node {
+    children: AHashMap<Box<str>, u32>,
+    /// A child for any other key.
+    any: Option<u32>,
+    field: Option<u16>,
+    /// Whether the field is also emitted when its value is an object with children of its own here.
+    whole: bool,
+    /// The canonical path of unknown members below: empty where keys are field names themselves.
+    prefix: String,
+}
+
+/// A trie of one shape and the fields that a lane wants.
+#[derive(Debug)]
+pub struct Trie {
+    nodes: Vec<Node>,
+}
+
+impl Trie {
+    /// The trie of a shape (none: fields stand at their own dotted names) for `fields`.
+    pub fn new(shape: Option<&definition::Shape>, fields: &[(&str, u16)]) -> Self {
+        let mut trie = Self { nodes: vec![Node::default()] };
+        let spread: Vec<&str> = shape.map_or(vec!["."], |s| s.spread.iter().map(String::as_str).collect());
+        for path in &spread {
+            let node = trie.node(path);
+            trie.nodes[node].prefix = String::new();
+        }
+        // A renamed key is no longer the field of its own name, so renames come first.
+        for (name, field) in fields {
+            let Some(shape) = shape else { break };
+            for (raw, target) in &shape.rename {
+                if target == name {
+                    trie.place(raw, *field, None);
+                } else if let Some(rest) = name.strip_prefix(target.as_str()).and_then(|r| r.strip_prefix('.')) {
+                    trie.place(&format!("{raw}.{rest}"), *field, None);
+                }
+            }
+        }
+        for (name, field) in fields {
+            for path in &spread {
+                let full = if *path == "." { (*name).to_owned() } else { format!("{path}.{name}") };
+                trie.place(&full, *field, name.contains('.').then_some((*path, *name)));
+            }
+        }
+        trie.settle(0);
+        trie
+    }
+
+    fn child(&mut self, node: usize, step: &str) -> usize {
+        let found = if step == "*" { self.nodes[node].any } else { self.nodes[node].children.get(step).copied() };
+        if let Some(child) = found {
+            return child as usize;
+        }
+        let prefix = match self.nodes[node].prefix.as_str() {
+            "" => step.to_owned(),
+            prefix => format!("{prefix}.{step}"),
+        };
+        let child = self.nodes.len();
+        self.nodes.push(Node { prefix, ..Node::default() });
+        if step == "*" {
+            self.nodes[node].any = Some(child as u32);
+        } else {
+            self.nodes[node].children.insert(step.into(), child as u32);
+        }
+        child
+    }
+
+    fn node(&mut self, path: &str) -> usize {
+        if path == "." {
+            return 0;
+        }
+        path.split('.').fold(0, |node, step| self.child(node, step))
+    }
+
+    fn place(&mut self, path: &str, field: u16, flat: Option<(&str, &str)>) {
+        let node = self.node(path);
+        self.nodes[node].field.get_or_insert(field);
+        // Shippers flatten: `"a.b": 1` means the same as `"a": {"b": 1}`.
+        if let Some((parent, name)) = flat {
+            let parent = self.node(parent);
+            let node = self.child(parent, name);
+            self.nodes[node].field.get_or_insert(field);
+        }
+    }
+
+    /// Decides which fields are emitted whole; returns the fields at and below a node.
+    fn settle(&mut self, node: usize) -> Vec<u16> {
+        let children: Vec<u32> = self.nodes[node].children.values().copied().chain(self.nodes[node].any).collect();
+        let mut below: Vec<u16> = children.into_iter().flat_map(|c| self.settle(c as usize)).collect();
+        if let Some(field) = self.nodes[node].field {
+            // `EventID` and `EventID.#text` are one field: its object is no value of it.
+            self.nodes[node].whole = !below.contains(&field);
+            below.push(field);
+        }
+        below
+    }
+
+    /// Walks one record's members.
+    pub fn walk<'a>(&self, members: &[(&'a str, &'a str)], sink: &mut impl Sink<'a>) {
+        for (key, raw) in members {
+            self.member(0, key, raw, false, sink);
+        }
+    }
+
+    fn member<'a>(&self, node: usize, key: &'a str, raw: &'a str, covered: bool, sink: &mut impl Sink<'a>) {
+        let parent = &self.nodes[node];
+        let child = match parent.children.get(key) {
+            None if key.contains('\\') => parent.children.get(unescape(key).as_ref()),
+            found => found,
+        };
+        let Some(child) = child.copied().or(parent.any) else {
+            if !covered {
+                sink.other(&parent.prefix, key, raw);
+            }
+            return;
+        };
+        let at = &self.nodes[child as usize];
+        let deeper = !at.children.is_empty() || at.any.is_some();
+        match (kind(raw), at.field) {
+            (Kind::Object, field) if deeper => {
+                let whole = field.filter(|_| at.whole);
+                if let Some(field) = whole {
+                    sink.field(field, raw, covered);
+                }
+                for (key, raw) in Members::of(raw) {
+                    self.member(child as usize, key, raw, covered || whole.is_some(), sink);
+                }
+            }
+            (Kind::Array, field) if deeper => {
+                match field {
+                    Some(field) => sink.field(field, raw, covered),
+                    None if !covered => sink.other(&parent.prefix, key, raw),
+                    None => {}
+                }
+                self.elements(child as usize, raw, sink);
+            }
+            (_, Some(field)) => sink.field(field, raw, covered),
+            (_, None) if !covered => sink.other(&parent.prefix, key, raw),
+            (_, None) => {}
+        }
+    }
+
+    fn elements<'a>(&self, node: usize, array: &'a str, sink: &mut impl Sink<'a>) {
+        for (_, element) in Members::of(array) {
+            match kind(element) {
+                Kind::Object => Members::of(element).for_each(|(key, raw)| self.member(node, key, raw, true, sink)),
+                Kind::Array => self.elements(node, element, sink),
+                _ => {}
+            }
+        }
+    }
+}

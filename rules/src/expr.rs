@@ -1,0 +1,336 @@
+//! The rule IR: what is left of a rule when selections, modifiers and quantifiers are worked out.
+//!
+//! **Values** (docs/architecture.md): a field is absent, null, a text or a list. An item on an absent field is false; an
+//! item on a list is true when it is for any element. Texts compare without case unless the item is cased: both
+//! sides are lower-cased by Unicode's simple mapping of each character.
+
+use std::fmt;
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    /// All hold; true when empty.
+    And(Vec<Expr>),
+    /// One holds; false when empty.
+    Or(Vec<Expr>),
+    /// Does not hold.
+    Not(Box<Expr>),
+    /// A test of a field.
+    Item(Item),
+}
+
+/// A test of one field, or of any value of the event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The field; none for a keyword, which is searched in every value.
+    pub field: Option<String>,
+    /// The test.
+    pub test: Test,
+}
+
+/// What a value has to be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// Absent or null.
+    Null,
+    /// There, even as null.
+    Exists,
+    /// A text of a form; patterns of tests without case are lower-cased.
+    Text {
+        /// The form.
+        pattern: Pattern,
+        /// Whether case counts.
+        cased: bool,
+    },
+    /// A regular expression found in the text; flags are part of it.
+    Regex(String),
+    /// An IP address in a network.
+    Cidr(ipnet::IpNet),
+    /// A number compared.
+    Number(Compare, f64),
+    /// A part of a time, in UTC.
+    Time(TimePart, Compare, f64),
+    /// Another field of the same event.
+    Field(FieldTest, String),
+}
+
+/// Comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Compare {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Compare {
+    /// Whether `a` compares so with `b`.
+    pub fn holds(self, a: f64, b: f64) -> bool {
+        match self {
+            Self::Equal => a == b,
+            Self::Less => a < b,
+            Self::LessOrEqual => a <= b,
+            Self::Greater => a > b,
+            Self::GreaterOrEqual => a >= b,
+        }
+    }
+}
+
+/// Parts of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TimePart {
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Year,
+}
+
+/// How a field's text relates to another field's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FieldTest {
+    Equals,
+    StartsWith,
+    EndsWith,
+    Contains,
+}
+
+/// The form of a text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// Any text.
+    Any,
+    /// Exactly this.
+    Exact(String),
+    /// This at the start.
+    Prefix(String),
+    /// This at the end.
+    Suffix(String),
+    /// This somewhere.
+    Contains(String),
+    /// Parts in order.
+    Glob(Vec<Part>),
+}
+
+/// A part of a glob.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// These characters.
+    Text(String),
+    /// Any characters, or none (`*`).
+    Many,
+    /// One character (`?`).
+    One,
+}
+
+impl Pattern {
+    /// The simplest pattern of parts.
+    pub fn new(parts: Vec<Part>) -> Self {
+        let mut merged: Vec<Part> = Vec::new();
+        for part in parts {
+            match (merged.last_mut(), part) {
+                (_, Part::Text(text)) if text.is_empty() => {}
+                (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
+                (Some(Part::Many), Part::Many) => {}
+                (_, part) => merged.push(part),
+            }
+        }
+        match merged.as_slice() {
+            [] => Self::Exact(String::new()),
+            [Part::Many] => Self::Any,
+            [Part::Text(t)] => Self::Exact(t.clone()),
+            [Part::Text(t), Part::Many] => Self::Prefix(t.clone()),
+            [Part::Many, Part::Text(t)] => Self::Suffix(t.clone()),
+            [Part::Many, Part::Text(t), Part::Many] => Self::Contains(t.clone()),
+            _ => Self::Glob(merged),
+        }
+    }
+
+    /// Whether a text has the form; both are lower-cased before, where case does not count.
+    pub fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(t) => text == t,
+            Self::Prefix(t) => text.starts_with(t.as_str()),
+            Self::Suffix(t) => text.ends_with(t.as_str()),
+            Self::Contains(t) => text.contains(t.as_str()),
+            Self::Glob(parts) => glob(parts, text),
+        }
+    }
+}
+
+/// Matches parts greedily from the left: the classic walk that remembers the last `*` only, so it never blows up.
+fn glob(parts: &[Part], text: &str) -> bool {
+    let (mut part, mut at) = (0, 0);
+    // Where to go on when a match fails: the part after the last `*`, and the text position to try next.
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        let rest = &text[at..];
+        let step = match parts.get(part) {
+            None if rest.is_empty() => return true,
+            None => None,
+            Some(Part::Many) => {
+                retry = Some((part + 1, at));
+                part += 1;
+                continue;
+            }
+            Some(Part::One) => rest.chars().next().map(char::len_utf8),
+            Some(Part::Text(literal)) => rest.starts_with(literal.as_str()).then_some(literal.len()),
+        };
+        match (step, &mut retry) {
+            (Some(length), _) => {
+                at += length;
+                part += 1;
+            }
+            (None, Some((from, tried))) => {
+                let Some(c) = text[*tried..].chars().next() else { return false };
+                *tried += c.len_utf8();
+                (part, at) = (*from, *tried);
+            }
+            (None, None) => return false,
+        }
+    }
+}
+
+/// A text without case.
+pub fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl Expr {
+    /// Every item, in order.
+    pub fn items<'a>(&'a self, visit: &mut impl FnMut(&'a Item)) {
+        match self {
+            Self::And(list) | Self::Or(list) => list.iter().for_each(|e| e.items(visit)),
+            Self::Not(inner) => inner.items(visit),
+            Self::Item(item) => visit(item),
+        }
+    }
+
+    /// The same condition with nested lists of one kind joined, and lists of one taken out.
+    pub fn simplify(self) -> Self {
+        fn join(list: Vec<Expr>, and: bool) -> Vec<Expr> {
+            let mut out: Vec<Expr> = Vec::new();
+            for inner in list.into_iter().map(Expr::simplify) {
+                match inner {
+                    Expr::And(inner) if and => out.extend(inner),
+                    Expr::Or(inner) if !and => out.extend(inner),
+                    inner => out.push(inner),
+                }
+            }
+            out
+        }
+        match self {
+            Self::And(list) => match join(list, true) {
+                mut list if list.len() == 1 => list.remove(0),
+                list => Self::And(list),
+            },
+            Self::Or(list) => match join(list, false) {
+                mut list if list.len() == 1 => list.remove(0),
+                list => Self::Or(list),
+            },
+            Self::Not(inner) => match inner.simplify() {
+                Self::Not(inner) => *inner,
+                inner => Self::Not(Box::new(inner)),
+            },
+            Self::Item(item) => Self::Item(item),
+        }
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, list: &[Expr], word: &str, empty: &str| {
+            if list.is_empty() {
+                return f.write_str(empty);
+            }
+            f.write_str("(")?;
+            for (i, inner) in list.iter().enumerate() {
+                if i > 0 {
+                    write!(f, " {word} ")?;
+                }
+                inner.fmt(f)?;
+            }
+            f.write_str(")")
+        };
+        match self {
+            Self::And(inner) => list(f, inner, "and", "true"),
+            Self::Or(inner) => list(f, inner, "or", "false"),
+            Self::Not(inner) => write!(f, "not {inner}"),
+            Self::Item(item) => item.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = self.field.as_deref().unwrap_or("<any value>");
+        match &self.test {
+            Test::Null => write!(f, "{field} is null"),
+            Test::Exists => write!(f, "{field} exists"),
+            Test::Text { pattern, cased } => {
+                let case = if *cased { " (cased)" } else { "" };
+                match pattern {
+                    Pattern::Any => write!(f, "{field} is any text"),
+                    Pattern::Exact(t) => write!(f, "{field} = {t:?}{case}"),
+                    Pattern::Prefix(t) => write!(f, "{field} starts with {t:?}{case}"),
+                    Pattern::Suffix(t) => write!(f, "{field} ends with {t:?}{case}"),
+                    Pattern::Contains(t) => write!(f, "{field} contains {t:?}{case}"),
+                    Pattern::Glob(parts) => {
+                        let text = parts.iter().map(|p| match p {
+                            Part::Text(t) => t.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?"),
+                            Part::Many => "*".to_owned(),
+                            Part::One => "?".to_owned(),
+                        });
+                        write!(f, "{field} is like {:?}{case}", text.collect::<String>())
+                    }
+                }
+            }
+            Test::Regex(pattern) => write!(f, "{field} matches /{pattern}/"),
+            Test::Cidr(net) => write!(f, "{field} in {net}"),
+            Test::Number(compare, n) => write!(f, "{field} {compare} {n}"),
+            Test::Time(part, compare, n) => write!(f, "{part:?} of {field} {compare} {n}"),
+            Test::Field(how, other) => write!(f, "{field} {how:?} field {other}"),
+        }
+    }
+}
+
+impl fmt::Display for Compare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn part() -> impl Strategy<Value = Part> {
+        prop_oneof!["[abé]{1,3}".prop_map(Part::Text), Just(Part::Many), Just(Part::One)]
+    }
+
+    proptest! {
+        #[test]
+        fn globs_match_what_the_regex_matches(parts in prop::collection::vec(part(), 0..6), text in "[abé]{0,10}") {
+            let regex: String = parts.iter().map(|p| match p {
+                Part::Text(t) => regex::escape(t),
+                Part::Many => "(?s:.*)".into(),
+                Part::One => "(?s:.)".into(),
+            }).collect();
+            let expected = regex::Regex::new(&format!("^{regex}$")).is_ok_and(|r| r.is_match(&text));
+            prop_assert_eq!(Pattern::new(parts).matches(&text), expected);
+        }
+    }
+}
