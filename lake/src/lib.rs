@@ -1,1 +1,31 @@
-//! tarn-lake
+//! The lake: one Delta table per OCSF class on any object store, what was ingested already, and read-only SQL on it.
+//!
+//! Knows batches, tables and files; knows no sources and no rules. A lake is a folder or an object-store prefix:
+//!
+//! ```text
+//! tarn.json                      format version
+//! tables/<class>/                a Delta table: _delta_log/, event_day=YYYY-MM-DD/*.parquet
+//! ingest/log/<sequence>.json     one entry per commit group: its files per table, the containers it holds
+//! ingest/done/<sequence>         that every table has that group
+//! ingest/checkpoint.json         the containers of all entries up to a sequence
+//! ```
+//!
+//! `docs/lake.md` says how they relate, and what a crash leaves behind.
+
+mod durable;
+mod error;
+mod format;
+mod lake;
+mod location;
+
+pub mod dead_letter;
+pub mod ingest;
+pub mod sql;
+pub mod table;
+pub mod views;
+
+pub use error::LakeError;
+pub use ingest::{CommitSummary, Container, Decision, Ingest, IngestOptions};
+pub use lake::Lake;
+pub use location::StoreOptions;
+pub use sql::{SqlError, SqlOptions, SqlSession};

@@ -1,0 +1,251 @@
+//! The ingest log: a numbered, append-only sequence of commit groups, shared by all processes that ingest into a lake.
+//!
+//! An entry is created with put-if-absent, so numbers are given once and in order. It names everything that its commits
+//! need; whoever finds an entry without its `done` mark carries it out. A table takes entry `n` as transaction `n`, so
+//! carrying it out twice, or by two processes at once, changes nothing. A container is known from the moment its entry
+//! exists.
+
+use crate::error::LakeError;
+use crate::ingest::identity::{Digest, Fingerprint, HEAD_BYTES};
+use crate::lake::Lake;
+use crate::table::commit::{self, Addition};
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+const LOG: &str = "ingest/log";
+const DONE: &str = "ingest/done";
+const CHECKPOINT: &str = "ingest/checkpoint.json";
+/// Entries between two checkpoints.
+const CHECKPOINT_EVERY: u64 = 64;
+
+/// How far a container has been ingested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// Stable while the container grows.
+    pub(crate) id: Digest,
+    /// As it was called then.
+    pub(crate) name: String,
+    /// Of its first 64 KiB; absent while it is shorter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) head: Option<Digest>,
+    pub(crate) prefix: Fingerprint,
+    /// Records that need not be read again.
+    pub(crate) records: u64,
+    /// Whether these are all records of the prefix.
+    pub(crate) complete: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) sequence: u64,
+    /// Of the one call that made it: a store may repeat a put whose answer was lost.
+    pub(crate) token: String,
+    pub(crate) additions: Vec<Addition>,
+    pub(crate) containers: Vec<Known>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Checkpoint {
+    through: u64,
+    containers: Vec<Known>,
+}
+
+/// All known containers, found by prefix.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    all: Vec<Known>,
+    by_id: HashMap<Digest, Vec<usize>>,
+    by_head: HashMap<Digest, Vec<usize>>,
+    /// Prefixes shorter than a head, by length.
+    short: BTreeMap<u64, HashMap<Digest, usize>>,
+}
+
+impl Index {
+    pub(crate) fn insert(&mut self, known: Known) {
+        let at = self.all.len();
+        let same = self.by_id.entry(known.id).or_default();
+        if same.iter().any(|i| self.all[*i] == known) {
+            return;
+        }
+        same.push(at);
+        if known.prefix.length < HEAD_BYTES as u64 {
+            let by_digest = self.short.entry(known.prefix.length).or_default();
+            if known.complete || !by_digest.contains_key(&known.prefix.digest) {
+                by_digest.insert(known.prefix.digest, at);
+            }
+        } else if let Some(head) = known.head {
+            self.by_head.entry(head).or_default().push(at);
+        }
+        self.all.push(known);
+    }
+
+    /// The longest known prefix, shorter than a head, of a container that starts with `head`.
+    pub(crate) fn short_prefix(&self, head: &[u8]) -> Option<&Known> {
+        let lengths = self.short.range(..=head.len() as u64).rev();
+        let mut found = lengths.filter_map(|(length, by_digest)| {
+            let at = by_digest.get(&Digest::of(head.get(..*length as usize)?))?;
+            Some(&self.all[*at])
+        });
+        found.find(|known| known.prefix.length > 0 || head.is_empty())
+    }
+
+    /// Known prefixes of at least a head's length, of containers with this head.
+    pub(crate) fn long_prefixes(&self, head: &Digest) -> impl Iterator<Item = &Known> {
+        self.by_head.get(head).into_iter().flatten().map(|at| &self.all[*at])
+    }
+
+    pub(crate) fn contains(&self, id: &Digest) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// Whether this is all that is known of its container.
+    pub(crate) fn is_latest(&self, known: &Known) -> bool {
+        let of_container = self.by_id.get(&known.id).into_iter().flatten();
+        of_container.map(|at| self.all[*at].prefix.length).all(|length| length <= known.prefix.length)
+    }
+}
+
+/// The log as far as this process has seen it.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    lake: Lake,
+    pub(crate) index: Index,
+    /// The last entry seen; all up to it are carried out.
+    last: u64,
+    last_token: String,
+    checkpoint: u64,
+}
+
+fn entry_path(sequence: u64) -> Path {
+    Path::from(format!("{LOG}/{sequence:020}.json"))
+}
+
+fn done_path(sequence: u64) -> Path {
+    Path::from(format!("{DONE}/{sequence:020}"))
+}
+
+async fn read_json<T: DeserializeOwned>(store: &dyn ObjectStore, path: &Path) -> Result<Option<T>, LakeError> {
+    let bytes = match store.get(path).await {
+        Ok(found) => found.bytes().await.map_err(LakeError::store(path))?,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(source) => return Err(LakeError::Store { path: path.to_string(), source }),
+    };
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map(Some).map_err(|source| LakeError::Damaged { path: path.to_string(), source })
+}
+
+impl Manifest {
+    /// Reads the log and carries out what is not done.
+    pub(crate) async fn load(lake: &Lake) -> Result<Self, LakeError> {
+        let checkpoint: Checkpoint =
+            read_json(lake.store().as_ref(), &Path::from(CHECKPOINT)).await?.unwrap_or_default();
+        let mut index = Index::default();
+        checkpoint.containers.into_iter().for_each(|known| index.insert(known));
+        let through = checkpoint.through;
+        let mut manifest =
+            Self { lake: lake.clone(), index, last: through, last_token: String::new(), checkpoint: through };
+        manifest.refresh().await?;
+        Ok(manifest)
+    }
+
+    /// Sees entries that others added, and carries out what is not done. Returns the containers they hold.
+    pub(crate) async fn refresh(&mut self) -> Result<Vec<Known>, LakeError> {
+        let mut news = Vec::new();
+        let entries = self.listed(LOG).await?;
+        if entries.is_empty() {
+            return Ok(news);
+        }
+        let done = self.listed(DONE).await?;
+        for sequence in entries {
+            let path = entry_path(sequence);
+            let entry: Option<Entry> = read_json(self.lake.store().as_ref(), &path).await?;
+            let Some(entry) = entry else { continue };
+            if !done.contains(&sequence) {
+                self.carry_out(&entry).await?;
+            }
+            news.extend(entry.containers.iter().cloned());
+            self.seen(entry);
+        }
+        Ok(news)
+    }
+
+    /// Numbers above the last that was seen.
+    async fn listed(&self, folder: &str) -> Result<BTreeSet<u64>, LakeError> {
+        let store = self.lake.store();
+        let (prefix, from) = (Path::from(folder), Path::from(format!("{folder}/{:020}z", self.last)));
+        let listed: Vec<_> = match store.list_with_offset(Some(&prefix), &from).try_collect().await {
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            other => other.map_err(LakeError::store(folder))?,
+        };
+        let number = |path: &Path| path.filename().and_then(|n| n.get(..20)).and_then(|n| n.parse().ok());
+        Ok(listed.iter().filter_map(|meta| number(&meta.location)).filter(|n| *n > self.last).collect())
+    }
+
+    fn seen(&mut self, entry: Entry) {
+        self.last = self.last.max(entry.sequence);
+        self.last_token = entry.token;
+        entry.containers.into_iter().for_each(|known| self.index.insert(known));
+    }
+
+    async fn carry_out(&self, entry: &Entry) -> Result<(), LakeError> {
+        let number = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
+        for addition in &entry.additions {
+            commit::commit(&self.lake, addition, number).await?;
+        }
+        let path = done_path(entry.sequence);
+        self.lake.store().put(&path, Vec::new().into()).await.map_err(LakeError::store(&path))?;
+        Ok(())
+    }
+
+    /// Adds an entry and carries it out; its files are written. Returns its number.
+    ///
+    /// **Errors**: [`LakeError::IngestedElsewhere`] when an entry of another process came first and holds one of
+    /// `containers`; nothing is added then. After any other error the entry may exist: [`Self::load`] finishes it.
+    pub(crate) async fn append(&mut self, additions: Vec<Addition>, containers: Vec<Known>) -> Result<u64, LakeError> {
+        let token = uuid::Uuid::new_v4().to_string();
+        let mut entry = Entry { sequence: self.last + 1, token, additions, containers };
+        loop {
+            let path = entry_path(entry.sequence);
+            let text =
+                serde_json::to_vec(&entry).map_err(|source| LakeError::Damaged { path: path.to_string(), source })?;
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            match self.lake.store().put_opts(&path, text.into(), options).await {
+                Ok(_) => break,
+                Err(object_store::Error::AlreadyExists { .. }) => {
+                    let news = self.refresh().await?;
+                    if self.last_token == entry.token {
+                        return Ok(entry.sequence);
+                    }
+                    let same = |k: &Known| news.iter().any(|n| n.id == k.id || n.prefix == k.prefix);
+                    if let Some(known) = entry.containers.iter().find(|k| same(k)) {
+                        return Err(LakeError::IngestedElsewhere { name: known.name.clone() });
+                    }
+                    entry.sequence = self.last + 1;
+                }
+                Err(source) => return Err(LakeError::Store { path: path.to_string(), source }),
+            }
+        }
+        let sequence = entry.sequence;
+        self.carry_out(&entry).await?;
+        self.seen(entry);
+        if sequence >= self.checkpoint + CHECKPOINT_EVERY {
+            self.write_checkpoint().await?;
+        }
+        Ok(sequence)
+    }
+
+    /// Entries stay, as another process may be about to create one of their numbers; they only need not be read again.
+    async fn write_checkpoint(&mut self) -> Result<(), LakeError> {
+        let checkpoint = Checkpoint { through: self.last, containers: self.index.all.clone() };
+        let text = serde_json::to_vec(&checkpoint)
+            .map_err(|source| LakeError::Damaged { path: CHECKPOINT.to_owned(), source })?;
+        let put = self.lake.store().put(&Path::from(CHECKPOINT), text.into()).await;
+        put.map_err(LakeError::store(CHECKPOINT))?;
+        self.checkpoint = self.last;
+        Ok(())
+    }
+}

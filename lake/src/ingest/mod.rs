@@ -1,0 +1,382 @@
+//! Ingesting: rows in, files out, and each container's content exactly once.
+//!
+//! ```text
+//! begin ─► Fresh | Resume | Skip      by the content's prefixes
+//! append, append, dead_letters …      buffered to a bound, then written as files: nobody sees them yet
+//! progress or finish                  how far each container got
+//! commit                              ingest log entry ─► Delta commit per table ─► done mark
+//! ```
+//!
+//! **Bounds**: [`IngestOptions::buffer_bytes`] of rows are buffered, the same again may be under way to the store.
+//! **After a crash** before the log entry exists, its rows were never there, and its files are litter that nothing refers
+//! to. After it, the next [`crate::Lake::ingest`] commits it first.
+
+pub mod identity;
+pub(crate) mod manifest;
+#[cfg(test)]
+mod tests;
+
+use crate::dead_letter;
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::table::commit::{Addition, NewFile, to_delta};
+use crate::table::schema::merge;
+use crate::table::write::{Encoded, Layout, encode};
+use crate::table::{EVENT_DAY, TableSnapshot};
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::Schema;
+use chrono::{DateTime, Utc};
+use identity::{Digest, Fingerprint, HEAD_BYTES, Hasher};
+use manifest::{Index, Known, Manifest};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// How an ingest buffers and commits.
+#[derive(Clone, Debug)]
+pub struct IngestOptions {
+    /// Bytes of Arrow memory that are buffered before the largest tables are written out.
+    pub buffer_bytes: usize,
+    /// Rows after which [`Ingest::is_full`].
+    pub commit_rows: u64,
+    /// Files after which [`Ingest::is_full`].
+    pub commit_files: usize,
+    /// Decides which times lie in the future.
+    pub now: DateTime<Utc>,
+}
+
+impl Default for IngestOptions {
+    /// 128 MiB, four million rows, 4,096 files, the system's clock.
+    fn default() -> Self {
+        Self { buffer_bytes: 128 << 20, commit_rows: 4_000_000, commit_files: 4096, now: Utc::now() }
+    }
+}
+
+/// A container that is being ingested. Its id is the same in every run, and while the container grows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its identity, for the uids of records that have none of their vendor's.
+    pub id: Digest,
+    /// As the caller calls it.
+    pub name: String,
+    head: Option<Digest>,
+}
+
+/// What to do with a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// All of its content is in the lake.
+    Skip,
+    /// Its first records are in the lake: read it from the start, and leave out that many records.
+    Resume {
+        /// The container.
+        container: Container,
+        /// Records to leave out.
+        records: u64,
+    },
+    /// Nothing of it is in the lake.
+    Fresh(Container),
+}
+
+/// What a commit added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitSummary {
+    /// Its number in the ingest log; `None` when there was nothing to commit.
+    pub sequence: Option<u64>,
+    /// Rows by table.
+    pub rows: BTreeMap<String, u64>,
+    /// Files.
+    pub files: usize,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+/// A table's files of this group: written, or being written.
+#[derive(Debug, Default)]
+struct Group {
+    schema: Option<Schema>,
+    files: Vec<NewFile>,
+}
+
+type Written = Result<(String, Schema, Vec<NewFile>), LakeError>;
+
+/// Ingest into a lake: one group of rows and containers at a time. One per thread of control.
+#[derive(Debug)]
+pub struct Ingest {
+    lake: Lake,
+    options: IngestOptions,
+    manifest: Manifest,
+    /// Column types of the tables as they are, so that a wrong batch is refused before anything is logged.
+    tables: HashMap<String, Schema>,
+    buffers: BTreeMap<String, Buffer>,
+    buffered: usize,
+    rows: BTreeMap<String, u64>,
+    groups: BTreeMap<String, Group>,
+    /// At most one, so that memory is bounded: the next waits for it.
+    flush: Option<JoinHandle<Written>>,
+    containers: BTreeMap<Digest, Known>,
+    begun: BTreeSet<Digest>,
+    /// Finished and not yet committed: the same content later in this run is skipped.
+    finished: Index,
+}
+
+/// A shorter beginning makes a file a grown one only under the same name: many files share a first line.
+const GROWN_BYTES_MIN: u64 = 4096;
+
+impl Ingest {
+    pub(crate) async fn start(lake: Lake, options: IngestOptions) -> Result<Self, LakeError> {
+        let manifest = Manifest::load(&lake).await?;
+        Ok(Self {
+            lake,
+            options,
+            manifest,
+            tables: HashMap::new(),
+            buffers: BTreeMap::new(),
+            buffered: 0,
+            rows: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            flush: None,
+            containers: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            finished: Index::default(),
+        })
+    }
+
+    /// Whether the content behind `input` is in the lake. Leaves `input` at its start.
+    ///
+    /// Reads the first 64 KiB; when they are known, as far as the longest known prefix.
+    pub fn begin(&mut self, name: &str, input: &mut (impl Read + Seek)) -> Result<Decision, LakeError> {
+        let unreadable = |source| LakeError::Input { name: name.to_owned(), source };
+        let length = input.seek(SeekFrom::End(0)).map_err(unreadable)?;
+        input.rewind().map_err(unreadable)?;
+        let mut head = Vec::new();
+        input.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(unreadable)?;
+        let known = self.known_prefix(&head, length, input).map_err(unreadable)?;
+        input.rewind().map_err(unreadable)?;
+        let whole = (head.len() == HEAD_BYTES).then(|| Digest::of(&head));
+        let Some(known) = known else { return Ok(Decision::Fresh(self.fresh(name, &head, whole))) };
+        if known.complete && known.prefix.length == length {
+            return Ok(Decision::Skip);
+        }
+        if known.name != name && known.prefix.length < GROWN_BYTES_MIN {
+            return Ok(Decision::Fresh(self.fresh(name, &head, whole)));
+        }
+        // Two files may both go on from one known beginning: only the first of them is that container.
+        let latest = self.manifest.index.is_latest(&known) && self.finished.is_latest(&known);
+        let container = if latest && self.begun.insert(known.id) {
+            Container { id: known.id, name: name.to_owned(), head: whole }
+        } else {
+            self.fresh(name, &head, whole)
+        };
+        Ok(Decision::Resume { container, records: known.records })
+    }
+
+    /// A container that cannot be read twice, such as standard input: `head` are its first bytes, at most 64 KiB.
+    pub fn begin_stream(&mut self, name: &str, head: &[u8]) -> Container {
+        let head = head.get(..HEAD_BYTES).unwrap_or(head);
+        let whole = (head.len() == HEAD_BYTES).then(|| Digest::of(head));
+        self.fresh(name, head, whole)
+    }
+
+    /// The id is made of the name and the first bytes; a number keeps two contents apart that share both.
+    fn fresh(&mut self, name: &str, head: &[u8], whole: Option<Digest>) -> Container {
+        let mut number = 0u64;
+        loop {
+            let mut hasher = Hasher::default();
+            hasher.update(name.as_bytes());
+            hasher.update(&number.to_le_bytes());
+            hasher.update(Digest::of(head).as_bytes());
+            let id = hasher.fingerprint().digest;
+            if !self.manifest.index.contains(&id) && !self.finished.contains(&id) && self.begun.insert(id) {
+                return Container { id, name: name.to_owned(), head: whole };
+            }
+            number += 1;
+        }
+    }
+
+    /// The longest known prefix; reads on after `head` as far as there are candidates.
+    fn known_prefix(&self, head: &[u8], length: u64, rest: &mut impl Read) -> std::io::Result<Option<Known>> {
+        let indices = [&self.manifest.index, &self.finished];
+        let short = indices.iter().filter_map(|i| i.short_prefix(head)).max_by_key(|k| (k.prefix.length, k.complete));
+        let mut best = short.cloned();
+        if head.len() < HEAD_BYTES {
+            return Ok(best);
+        }
+        let digest = Digest::of(head);
+        let found = indices.iter().flat_map(|i| i.long_prefixes(&digest));
+        let mut candidates: Vec<&Known> = found.filter(|k| k.prefix.length <= length).collect();
+        candidates.sort_by_key(|k| (k.prefix.length, k.complete));
+        let mut hasher = Hasher::default();
+        hasher.update(head);
+        let mut at = head.len() as u64;
+        let mut buffer = vec![0; 1 << 18];
+        for known in candidates {
+            while at < known.prefix.length {
+                let want = usize::try_from(known.prefix.length - at).unwrap_or(usize::MAX).min(buffer.len());
+                let read = rest.read(&mut buffer[..want])?;
+                if read == 0 {
+                    return Ok(best);
+                }
+                hasher.update(&buffer[..read]);
+                at += read as u64;
+            }
+            if hasher.fingerprint() == known.prefix {
+                best = Some(known.clone());
+            }
+        }
+        Ok(best)
+    }
+
+    /// Adds rows to a table. Columns may differ from batch to batch; new ones are added to the table.
+    ///
+    /// **Errors**: a bad table name, no `time`, a column of another type than the table's: nothing was added then. Or
+    /// writing the buffered rows failed: the group is lost and `self` is of no more use.
+    pub async fn append(&mut self, table: &str, batch: RecordBatch) -> Result<(), LakeError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.check(table, &batch).await?;
+        let bytes = batch.get_array_memory_size();
+        *self.rows.entry(table.to_owned()).or_default() += batch.num_rows() as u64;
+        let buffer = self.buffers.entry(table.to_owned()).or_default();
+        buffer.bytes += bytes;
+        buffer.batches.push(batch);
+        self.buffered += bytes;
+        while self.buffered > self.options.buffer_bytes {
+            self.write_largest().await?;
+        }
+        Ok(())
+    }
+
+    /// Adds rows of [`dead_letter::schema`].
+    pub async fn dead_letters(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
+        self.append(dead_letter::TABLE, batch).await
+    }
+
+    async fn check(&mut self, table: &str, batch: &RecordBatch) -> Result<(), LakeError> {
+        if !self.tables.contains_key(table) {
+            let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            if table.is_empty() || !table.bytes().all(valid) {
+                return Err(LakeError::TableName { name: table.to_owned() });
+            }
+            let found = TableSnapshot::load(&self.lake, table).await?;
+            let schema = found.map_or_else(Schema::empty, |t| t.file_schema.as_ref().clone());
+            self.tables.insert(table.to_owned(), schema);
+        }
+        let time = Layout::of(table, self.options.now).time_column;
+        if batch.column_by_name(time).is_none() {
+            return Err(LakeError::NoTime { table: table.to_owned(), column: time.to_owned() });
+        }
+        let schema = batch.schema();
+        let held = (0..batch.num_columns()).filter(|c| batch.column(*c).null_count() < batch.num_rows());
+        let fields: Vec<_> = held.map(|c| Arc::clone(&schema.fields()[c])).filter(|f| f.name() != EVENT_DAY).collect();
+        if let Some(known) = self.tables.get_mut(table) {
+            let merged = merge(known, &Schema::new(fields))?;
+            *known = merged;
+        }
+        Ok(())
+    }
+
+    /// Whether the group has reached the size at which it should be committed.
+    pub fn is_full(&self) -> bool {
+        let files: usize = self.groups.values().map(|g| g.files.len()).sum();
+        self.rows.values().sum::<u64>() >= self.options.commit_rows || files >= self.options.commit_files
+    }
+
+    /// Says that the container's first `records` records are appended, and that they lie within `prefix`. What is
+    /// committed next includes it. Call it before each commit for every container that is half read.
+    pub fn progress(&mut self, container: &Container, records: u64, prefix: Fingerprint) {
+        self.record(container, records, prefix, false);
+    }
+
+    /// Says that all of the container is appended. `records` counts those that need not be read again when it has
+    /// grown: leave out a last one that was cut off.
+    pub fn finish(&mut self, container: &Container, records: u64, prefix: Fingerprint) {
+        self.record(container, records, prefix, true);
+    }
+
+    fn record(&mut self, container: &Container, records: u64, prefix: Fingerprint, complete: bool) {
+        let known =
+            Known { id: container.id, name: container.name.clone(), head: container.head, prefix, records, complete };
+        if complete {
+            self.finished.insert(known.clone());
+            self.begun.remove(&container.id);
+        }
+        self.containers.insert(container.id, known);
+    }
+
+    /// Commits what was appended since the last commit. **Errors**: see [`crate::ingest`]; `self` is of no more use.
+    pub async fn commit(&mut self) -> Result<CommitSummary, LakeError> {
+        while self.buffered > 0 {
+            self.write_largest().await?;
+        }
+        self.await_flush().await?;
+        self.finished = Index::default();
+        let containers: Vec<Known> = std::mem::take(&mut self.containers).into_values().collect();
+        let mut summary = CommitSummary { rows: std::mem::take(&mut self.rows), ..CommitSummary::default() };
+        let mut additions = Vec::new();
+        for (table, group) in std::mem::take(&mut self.groups) {
+            let Some(schema) = group.schema else { continue };
+            summary.files += group.files.len();
+            summary.bytes += group.files.iter().map(|f| f.size).sum::<u64>();
+            additions.push(Addition { schema: to_delta(&table, &schema)?, table, files: group.files });
+        }
+        if !additions.is_empty() || !containers.is_empty() {
+            summary.sequence = Some(self.manifest.append(additions, containers).await?);
+        }
+        Ok(summary)
+    }
+
+    async fn write_largest(&mut self) -> Result<(), LakeError> {
+        let largest = self.buffers.iter().max_by_key(|(_, b)| b.bytes).map(|(table, _)| table.clone());
+        let Some((table, buffer)) = largest.and_then(|table| self.buffers.remove_entry(&table)) else {
+            self.buffered = 0;
+            return Ok(());
+        };
+        self.buffered -= buffer.bytes;
+        self.await_flush().await?;
+        let layout = Layout::of(&table, self.options.now);
+        let lake = self.lake.clone();
+        self.flush = Some(tokio::spawn(async move {
+            let name = table.clone();
+            let work = move || encode(&name, &buffer.batches, &layout);
+            let (schema, files) = tokio::task::spawn_blocking(work).await.map_err(|_| LakeError::Stopped)??;
+            let mut written = Vec::with_capacity(files.len());
+            for file in files {
+                written.push(put(&lake, &table, file).await?);
+            }
+            Ok((table, schema.as_ref().clone(), written))
+        }));
+        Ok(())
+    }
+
+    async fn await_flush(&mut self) -> Result<(), LakeError> {
+        let Some(flush) = self.flush.take() else { return Ok(()) };
+        let (table, schema, files) = flush.await.map_err(|_| LakeError::Stopped)??;
+        let group = self.groups.entry(table).or_default();
+        group.schema = Some(match group.schema.take() {
+            Some(before) => merge(&before, &schema)?,
+            None => schema,
+        });
+        group.files.extend(files);
+        Ok(())
+    }
+}
+
+async fn put(lake: &Lake, table: &str, file: Encoded) -> Result<NewFile, LakeError> {
+    let path = format!("{EVENT_DAY}={}/part-{}.zstd.parquet", file.day, uuid::Uuid::new_v4());
+    let size = file.bytes.len() as u64;
+    let target = Path::from(format!("tables/{table}/{path}"));
+    lake.store().put(&target, file.bytes.into()).await.map_err(LakeError::store(&target))?;
+    let modified_ms = Utc::now().timestamp_millis();
+    Ok(NewFile { path, event_day: file.day, size, rows: file.rows, modified_ms, stats: file.stats })
+}

@@ -1,0 +1,155 @@
+//! An opened lake: its store, its tables, and one committer per table.
+
+use crate::error::LakeError;
+use crate::format;
+use crate::ingest::{Ingest, IngestOptions};
+use crate::location::{Location, StoreOptions};
+use crate::sql::{SqlOptions, SqlSession};
+use crate::table::TableSnapshot;
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use url::Url;
+
+/// How many table logs are read at once when all are.
+const TABLES_AT_ONCE: usize = 8;
+
+/// A lake. Cheap to clone; clones share its committers.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    at: Location,
+    store: Arc<dyn ObjectStore>,
+    committers: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Lake {
+    /// Opens an existing lake: a folder's path, or a URL (`file://`, and with feature `cloud` `s3://`, `gs://`, `az://`).
+    ///
+    /// **Errors**: no such folder, no lake there, a newer format, no access.
+    pub async fn open(location: &str, options: &StoreOptions) -> Result<Self, LakeError> {
+        let lake = Self::at(Location::parse(location, options)?);
+        if format::check(&lake.inner.store, location).await? {
+            return Ok(lake);
+        }
+        match &lake.inner.at.folder {
+            Some(folder) if !folder.exists() => Err(LakeError::Missing { location: location.to_owned() }),
+            _ => Err(LakeError::NotALake { location: location.to_owned() }),
+        }
+    }
+
+    /// Opens a lake, or makes one where the folder is absent or empty.
+    ///
+    /// **Errors**: as [`Self::open`]; a folder with other things in it is [`LakeError::NotALake`], not overwritten;
+    /// a place that takes no writes is [`LakeError::Unwritable`].
+    pub async fn open_or_create(location: &str, options: &StoreOptions) -> Result<Self, LakeError> {
+        Self::open_or_create_at(Self::at(Location::parse(location, options)?), location).await
+    }
+
+    /// The same on a store of the caller's, for tests: `url` says where in `root` the lake is.
+    #[doc(hidden)]
+    pub async fn open_or_create_in(root: Arc<dyn ObjectStore>, url: Url) -> Result<Self, LakeError> {
+        let prefix = Path::from(url.path());
+        let location = url.to_string();
+        Self::open_or_create_at(Self::at(Location { url, root, prefix, folder: None }), &location).await
+    }
+
+    async fn open_or_create_at(lake: Self, location: &str) -> Result<Self, LakeError> {
+        let store = &lake.inner.store;
+        if !format::check(store, location).await? {
+            let first = store.list(None).next().await.transpose();
+            let occupied = first.map_err(|source| LakeError::Unwritable { location: location.to_owned(), source })?;
+            if occupied.is_some() {
+                return Err(LakeError::NotALake { location: location.to_owned() });
+            }
+            format::create(store, location).await?;
+        }
+        Ok(lake)
+    }
+
+    fn at(at: Location) -> Self {
+        let store = Arc::new(PrefixStore::new(Arc::clone(&at.root), at.prefix.clone()));
+        Self { inner: Arc::new(Inner { at, store, committers: Mutex::default() }) }
+    }
+
+    /// Where the lake is; ends in `/`.
+    pub fn url(&self) -> &Url {
+        &self.inner.at.url
+    }
+
+    /// Where a table is, as other engines want it: a path for a local lake, else a URL.
+    pub fn table_location(&self, table: &str) -> String {
+        match &self.inner.at.folder {
+            Some(folder) => folder.join("tables").join(table).display().to_string(),
+            None => format!("{}tables/{table}", self.inner.at.url),
+        }
+    }
+
+    /// The names of the tables, sorted.
+    pub async fn table_names(&self) -> Result<Vec<String>, LakeError> {
+        let tables = Path::from("tables");
+        let listed = self.inner.store.list_with_delimiter(Some(&tables)).await;
+        let listed = match listed {
+            Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
+            other => other.map_err(LakeError::store("tables"))?,
+        };
+        let mut names: Vec<String> =
+            listed.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// What a table holds now; `None` when there is no such table.
+    pub async fn table(&self, name: &str) -> Result<Option<TableSnapshot>, LakeError> {
+        TableSnapshot::load(self, name).await
+    }
+
+    /// All tables, sorted by name.
+    pub async fn tables(&self) -> Result<Vec<TableSnapshot>, LakeError> {
+        let names = self.table_names().await?;
+        let loads = names.into_iter().map(|name| async move { self.table(&name).await });
+        let tables: Vec<Option<TableSnapshot>> = stream::iter(loads).buffered(TABLES_AT_ONCE).try_collect().await?;
+        Ok(tables.into_iter().flatten().collect())
+    }
+
+    /// Starts ingesting; commits first what an earlier process had logged and not finished.
+    pub async fn ingest(&self, options: IngestOptions) -> Result<Ingest, LakeError> {
+        Ingest::start(self.clone(), options).await
+    }
+
+    /// A read-only SQL session over the tables as they are now.
+    pub async fn sql(&self, options: &SqlOptions) -> Result<SqlSession, LakeError> {
+        SqlSession::open(self, options).await
+    }
+
+    /// The store, rooted at the lake.
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner.store
+    }
+
+    /// Delta's view of a table.
+    pub(crate) fn log_store(&self, table: &str) -> Result<LogStoreRef, LakeError> {
+        let at = &self.inner.at;
+        let url = at
+            .url
+            .join(&format!("tables/{table}/"))
+            .map_err(|e| LakeError::Location { location: at.url.to_string(), reason: e.to_string() })?;
+        let prefix = at.prefix.clone().join("tables").join(table);
+        let store = Arc::new(PrefixStore::new(Arc::clone(&at.root), prefix));
+        Ok(default_logstore(store, Arc::clone(&at.root), &url, &StorageConfig::default()))
+    }
+
+    /// Held while committing to `table`: Delta's own retry loop has no back-off, so a process does not race itself.
+    pub(crate) fn committer(&self, table: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut committers = self.inner.committers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(committers.entry(table.to_owned()).or_default())
+    }
+}

@@ -1,0 +1,177 @@
+//! SQL over the lake: read-only, over one pinned version of every table, with OCSF paths written as they are.
+//!
+//! Accepts one `SELECT` (with CTEs, joins, subqueries, set operations), `EXPLAIN` of one, `SHOW TABLES` or
+//! `DESCRIBE table`. Paths need no quotes ([`rewrite`]). There is no way to a file, to a URL, to another catalog, or to
+//! any statement that changes something.
+//!
+//! **Bounds**: [`SqlOptions::memory_bytes`] for sorts, joins and aggregates, which spill to temporary files where they
+//! can; a query that cannot goes no further than that, with an error.
+
+mod error;
+mod json_get;
+mod listing;
+mod provider;
+pub mod rewrite;
+mod scope;
+
+pub use error::SqlError;
+pub use json_get::json_get;
+pub use provider::LakeTable;
+
+use crate::lake::Lake;
+use crate::table::TableSnapshot;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as PlannerStatement;
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How deep expressions and subqueries may nest.
+const RECURSION_MAX: usize = 100;
+
+/// A session's bounds.
+#[derive(Clone, Debug)]
+pub struct SqlOptions {
+    /// For all operators of a query that hold rows.
+    pub memory_bytes: usize,
+    /// Threads of one query.
+    pub partitions: usize,
+}
+
+impl Default for SqlOptions {
+    /// 1 GiB, and as many partitions as processors.
+    fn default() -> Self {
+        let partitions = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { memory_bytes: 1 << 30, partitions }
+    }
+}
+
+/// SQL over the tables as they were when the session was opened.
+pub struct SqlSession {
+    context: SessionContext,
+    tables: BTreeMap<String, Arc<TableSnapshot>>,
+}
+
+impl SqlSession {
+    pub(crate) async fn open(lake: &Lake, options: &SqlOptions) -> Result<Self, crate::LakeError> {
+        let tables = lake.tables().await?;
+        Ok(Self::over(lake, tables, options))
+    }
+
+    fn over(lake: &Lake, tables: Vec<TableSnapshot>, options: &SqlOptions) -> Self {
+        let mut config = SessionConfig::new()
+            .with_information_schema(false)
+            .with_default_catalog_and_schema("tarn", "public")
+            .with_target_partitions(options.partitions.max(1))
+            .with_parquet_pruning(true);
+        let parquet = &mut config.options_mut().execution.parquet;
+        parquet.pushdown_filters = true;
+        parquet.reorder_filters = true;
+        parquet.enable_page_index = true;
+        parquet.schema_force_view_types = false;
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)));
+        let context = match runtime.build_arc() {
+            Ok(runtime) => SessionContext::new_with_config_rt(config, runtime),
+            Err(_) => SessionContext::new_with_config(config),
+        };
+        context.runtime_env().register_object_store(&provider::store_url(), Arc::clone(lake.store()));
+        context.register_udf(ScalarUDF::from(json_get()));
+        let tables: BTreeMap<_, _> = tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect();
+        for (name, table) in &tables {
+            let provider = Arc::new(LakeTable::new(Arc::clone(table)));
+            // A name of a table has no dots, and the catalog is this session's own.
+            let _ = context.register_table(datafusion::common::TableReference::bare(name.as_str()), provider);
+        }
+        Self { context, tables }
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> impl Iterator<Item = &TableSnapshot> {
+        self.tables.values().map(Arc::as_ref)
+    }
+
+    /// The DataFusion session, for plans that are not made of SQL.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// The optimised plan of a query.
+    ///
+    /// **Errors**: as [`Self::query`]; `SHOW` and `DESCRIBE` have no plan.
+    pub async fn plan(&self, sql: &str) -> Result<LogicalPlan, SqlError> {
+        let plan = self.logical(parse(sql)?).await?;
+        self.context.state().optimize(&plan).map_err(|e| self.explain_error(e))
+    }
+
+    /// Runs one statement.
+    ///
+    /// **Shape**: the stream's schema is the query's; columns keep their names, and JSON columns their mark.
+    /// **Errors**: not one statement; not a query; unknown or ambiguous names; then whatever happens while rows stream.
+    pub async fn query(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
+        match parse(sql)? {
+            Statement::ShowTables { .. } => listing::show_tables(self),
+            Statement::ExplainTable { table_name, .. } => listing::describe(self.table(&table_name)?),
+            statement => {
+                let plan = self.logical(statement).await?;
+                let frame = self.context.execute_logical_plan(plan).await.map_err(|e| self.explain_error(e))?;
+                frame.execute_stream().await.map_err(|e| self.explain_error(e))
+            }
+        }
+    }
+
+    async fn logical(&self, mut statement: Statement) -> Result<LogicalPlan, SqlError> {
+        let query = match &mut statement {
+            Statement::Query(query) => query,
+            Statement::Explain { statement: inner, .. } => match inner.as_mut() {
+                Statement::Query(query) => query,
+                other => return Err(SqlError::not_a_query(other)),
+            },
+            other => return Err(SqlError::not_a_query(other)),
+        };
+        rewrite::rewrite(query, &|table: &str| self.tables.get(table).map(|t| Arc::clone(&t.schema)))?;
+        let statement = PlannerStatement::Statement(Box::new(statement));
+        let plan = self.context.state().statement_to_plan(statement).await.map_err(|e| self.explain_error(e))?;
+        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        read_only.verify_plan(&plan).map_err(|e| self.explain_error(e))?;
+        Ok(plan)
+    }
+
+    fn table(&self, name: &ObjectName) -> Result<&TableSnapshot, SqlError> {
+        let wanted = scope::last_part(name).unwrap_or_default();
+        let found = self.tables.get(&wanted).map(Arc::as_ref);
+        found.ok_or_else(|| SqlError::unknown_table(&wanted, self.tables.keys().map(String::as_str)))
+    }
+
+    fn explain_error(&self, error: datafusion::error::DataFusionError) -> SqlError {
+        SqlError::from_datafusion(error, self.tables.keys().map(String::as_str))
+    }
+}
+
+fn parse(sql: &str) -> Result<Statement, SqlError> {
+    let dialect = GenericDialect {};
+    let mut tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| SqlError::Syntax(e.into()))?;
+    // `user.name` and `group.uid` are paths, whatever `user` and `group` mean elsewhere.
+    for at in 1..tokens.len() {
+        let (before, after) = tokens.split_at_mut(at);
+        if let (Some(TokenWithSpan { token: Token::Word(word), .. }), Some(Token::Period)) =
+            (before.last_mut(), after.first().map(|t| &t.token))
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+    let parser = Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+    let mut statements = { parser }.parse_statements().map_err(SqlError::Syntax)?;
+    match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) => Ok(statement),
+        (None, _) => Err(SqlError::Empty),
+        (Some(_), false) => Err(SqlError::Several),
+    }
+}

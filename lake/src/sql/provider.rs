@@ -1,0 +1,210 @@
+//! A table for DataFusion: a Parquet scan over the files of one pinned version of its Delta log.
+//!
+//! Nothing of Delta's is in the plan, so it can travel. Files are pruned by the log's statistics while planning, row
+//! groups and pages by Parquet's own while reading; a column that a file lacks reads as null.
+
+use crate::table::stats::ColumnStats;
+use crate::table::{DataFile, TableSnapshot};
+use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use chrono::DateTime;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::scalar::ScalarValue;
+use object_store::ObjectMeta;
+use std::collections::HashSet;
+use std::sync::Arc;
+use url::Url;
+
+const STORE: &str = "tarn://lake/";
+
+/// Where a session finds the lake's store.
+pub(crate) fn store_url() -> Url {
+    #[allow(clippy::unwrap_used)] // A constant, and every test parses it.
+    Url::parse(STORE).unwrap()
+}
+
+/// A table of the lake.
+#[derive(Debug)]
+pub struct LakeTable {
+    table: Arc<TableSnapshot>,
+}
+
+impl LakeTable {
+    pub(crate) fn new(table: Arc<TableSnapshot>) -> Self {
+        Self { table }
+    }
+
+    /// The files that may hold rows for all of `filters`, by the log's statistics.
+    pub fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Vec<&DataFile> {
+        let all = || self.table.files.iter().collect();
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return all() };
+        let schema_of = || Arc::clone(&self.table.schema);
+        let keep = DFSchema::try_from(Arc::clone(&self.table.schema))
+            .and_then(|schema| state.create_physical_expr(filter, &schema))
+            .and_then(|filter| PruningPredicateBuilder::new().with_file_schema(schema_of()).try_build(filter))
+            .and_then(|predicate| predicate.prune(&LogStatistics(&self.table)));
+        match keep {
+            Ok(keep) => self.table.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect(),
+            Err(_) => all(),
+        }
+    }
+
+    fn partitioned(&self, file: &DataFile) -> PartitionedFile {
+        let partitioned = self.table.schema.fields().len() > self.table.file_schema.fields().len();
+        let meta = ObjectMeta {
+            location: file.path.clone(),
+            last_modified: DateTime::from_timestamp_millis(file.modified_ms).unwrap_or_default(),
+            size: file.size,
+            e_tag: None,
+            version: None,
+        };
+        let values = if partitioned { vec![ScalarValue::Date32(file.event_day)] } else { Vec::new() };
+        let file_columns = file.stats.columns.iter().map(column_statistics).collect();
+        let statistics = Statistics {
+            num_rows: precision(file.stats.rows),
+            total_byte_size: Precision::Absent,
+            column_statistics: file_columns,
+        };
+        PartitionedFile::new_from_meta(meta).with_partition_values(values).with_statistics(Arc::new(statistics))
+    }
+}
+
+fn precision(value: Option<u64>) -> Precision<usize> {
+    match value.and_then(|v| usize::try_from(v).ok()) {
+        Some(value) => Precision::Exact(value),
+        None => Precision::Absent,
+    }
+}
+
+/// Bounds of the log are no values of the table: texts are cut.
+fn column_statistics(column: &ColumnStats) -> ColumnStatistics {
+    let bound = |value: &Option<ScalarValue>| value.clone().map_or(Precision::Absent, Precision::Inexact);
+    ColumnStatistics {
+        null_count: precision(column.nulls),
+        min_value: bound(&column.min),
+        max_value: bound(&column.max),
+        ..ColumnStatistics::new_unknown()
+    }
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.table.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let mut statistics = Statistics::new_unknown(&self.table.schema);
+        statistics.num_rows = precision(self.table.rows());
+        Some(statistics)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files: Vec<PartitionedFile> = self.prune(state, filters).into_iter().map(|f| self.partitioned(f)).collect();
+        if files.is_empty() {
+            let schema = match projection {
+                Some(columns) => Arc::new(self.table.schema.project(columns)?),
+                None => Arc::clone(&self.table.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let known: Option<Vec<usize>> =
+            files.iter().map(|f| f.statistics.as_ref().and_then(|s| s.num_rows.get_value().copied())).collect();
+        let mut total = Statistics::new_unknown(&self.table.schema);
+        total.num_rows = known.map_or(Precision::Absent, |rows| Precision::Exact(rows.iter().sum()));
+        let file_columns = self.table.file_schema.fields().len();
+        let partition_columns: Vec<_> = self.table.schema.fields().iter().skip(file_columns).cloned().collect();
+        let schema = TableSchema::builder(Arc::clone(&self.table.file_schema))
+            .with_table_partition_cols(partition_columns)
+            .build();
+        let options = state.table_options().parquet.clone();
+        let mut source = ParquetSource::new(schema).with_table_parquet_options(options);
+        let parquet = &state.config_options().execution.parquet;
+        source = source
+            .with_pushdown_filters(parquet.pushdown_filters)
+            .with_reorder_filters(parquet.reorder_filters)
+            .with_enable_page_index(parquet.enable_page_index);
+        let groups = FileGroup::new(files).split_files(state.config_options().execution.target_partitions.max(1));
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE)?, Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(total)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// One container per file.
+struct LogStatistics<'a>(&'a TableSnapshot);
+
+impl LogStatistics<'_> {
+    fn values(&self, column: &Column, of: impl Fn(&ColumnStats) -> &Option<ScalarValue>) -> Option<ArrayRef> {
+        let index = self.0.schema.index_of(column.name()).ok()?;
+        let data_type = self.0.schema.field(index).data_type();
+        let null = ScalarValue::try_from(data_type).ok()?;
+        let values = self.0.files.iter().map(|file| match file.stats.columns.get(index) {
+            Some(stats) => of(stats).clone().unwrap_or_else(|| null.clone()),
+            None if *data_type == DataType::Date32 => ScalarValue::Date32(file.event_day),
+            None => null.clone(),
+        });
+        ScalarValue::iter_to_array(values).ok()
+    }
+}
+
+impl PruningStatistics for LogStatistics<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.values(column, |stats| &stats.min)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.values(column, |stats| &stats.max)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.0.files.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let index = self.0.file_schema.index_of(column.name()).ok()?;
+        let nulls = self.0.files.iter().map(|file| file.stats.columns.get(index).and_then(|c| c.nulls));
+        Some(Arc::new(nulls.collect::<UInt64Array>()))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        Some(Arc::new(self.0.files.iter().map(|file| file.stats.rows).collect::<UInt64Array>()))
+    }
+
+    fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

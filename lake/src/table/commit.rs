@@ -1,0 +1,166 @@
+//! Files into a table's Delta log: the table is made when it is new, columns are added in place, and a group of files
+//! is committed exactly once, however often it is tried and by how many processes.
+
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::table::schema::{merge, statistics_property};
+use crate::table::{EVENT_DAY, event_day_field, stats};
+use arrow::datatypes::Schema;
+use deltalake_core::DeltaTableError;
+use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake_core::kernel::{
+    Action, Add, EagerSnapshot, Metadata, MetadataExt, Protocol, StructType, Transaction, new_metadata,
+};
+use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The writer's id in every table's log. The sequence of the ingest log is its version, so one id serves all processes.
+const WRITER: &str = "tarn.ingest";
+const STATISTICS_PROPERTY: &str = "delta.dataSkippingStatsColumns";
+const ATTEMPTS: u32 = 40;
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// What a commit group adds to one table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Addition {
+    pub(crate) table: String,
+    /// Delta's schema of the columns that the files hold.
+    pub(crate) schema: StructType,
+    pub(crate) files: Vec<NewFile>,
+}
+
+/// A file that is written and not yet committed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewFile {
+    /// From the table's root.
+    pub(crate) path: String,
+    pub(crate) event_day: String,
+    pub(crate) size: u64,
+    pub(crate) rows: u64,
+    pub(crate) modified_ms: i64,
+    pub(crate) stats: String,
+}
+
+/// Arrow's schema as Delta's.
+pub(crate) fn to_delta(table: &str, schema: &Schema) -> Result<StructType, LakeError> {
+    schema.try_into_kernel().map_err(LakeError::arrow(table))
+}
+
+fn to_arrow(table: &str, schema: &StructType) -> Result<Schema, LakeError> {
+    schema.try_into_arrow().map_err(LakeError::arrow(table))
+}
+
+/// Commits `addition` as number `sequence`; does nothing when its table has that number already.
+pub(crate) async fn commit(lake: &Lake, addition: &Addition, sequence: i64) -> Result<(), LakeError> {
+    let table = addition.table.as_str();
+    let committer = lake.committer(table);
+    let _only_one = committer.lock().await;
+    let log = lake.log_store(table)?;
+    let mut pause = PAUSE_FIRST;
+    for _ in 0..ATTEMPTS {
+        match attempt(&log, addition, sequence).await {
+            Ok(()) => return Ok(()),
+            Err(LakeError::Delta { source, .. }) if is_conflict(&source) => {}
+            Err(other) => return Err(other),
+        }
+        // Half of the pause is chance, so that two writers do not meet again.
+        let chance = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        tokio::time::sleep(pause / 2 + pause.mul_f64(chance as f64 / 512.0)).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+    Err(LakeError::Contended { table: table.to_owned(), attempts: ATTEMPTS })
+}
+
+fn is_conflict(error: &DeltaTableError) -> bool {
+    match error {
+        DeltaTableError::VersionAlreadyExists(_) => true,
+        DeltaTableError::Transaction { source } => matches!(
+            source,
+            TransactionError::VersionAlreadyExists(_)
+                | TransactionError::CommitConflict(_)
+                | TransactionError::MaxCommitAttempts(_)
+        ),
+        _ => false,
+    }
+}
+
+/// One try on the newest snapshot. Delta's own retries are off: after a conflict everything is computed anew.
+async fn attempt(log: &LogStoreRef, addition: &Addition, sequence: i64) -> Result<(), LakeError> {
+    let table = addition.table.as_str();
+    let delta = LakeError::delta(table);
+    let added = to_arrow(table, &addition.schema)?;
+    if !log.is_delta_table_location().await.map_err(&delta)? {
+        create(log, table, &added).await?;
+    }
+    let snapshot = EagerSnapshot::try_new(log.as_ref(), None).await.map_err(&delta)?;
+    let done = snapshot.transaction_version(log.as_ref(), WRITER).await.map_err(&delta)?;
+    if done.is_some_and(|done| done >= sequence) {
+        return Ok(());
+    }
+    let current = to_arrow(table, snapshot.schema().as_ref())?;
+    let merged = merge(&current, &added)?;
+    let mut actions = Vec::with_capacity(addition.files.len() + 1);
+    if merged != current {
+        actions.push(Action::Metadata(with_schema(table, snapshot.metadata().clone(), &merged)?));
+    }
+    actions.extend(addition.files.iter().map(|file| Action::Add(add(file, &merged))));
+    let properties = CommitProperties::default()
+        .with_max_retries(0)
+        .with_application_transaction(Transaction::new(WRITER, sequence))
+        .with_metadata([("tarn".to_owned(), serde_json::json!(env!("CARGO_PKG_VERSION")))]);
+    let partition_by = Some(vec![EVENT_DAY.to_owned()]);
+    let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+    let commit = CommitBuilder::from(properties).with_actions(actions);
+    commit.build(Some(&snapshot), Arc::clone(log), operation).await.map_err(&delta)?;
+    Ok(())
+}
+
+fn add(file: &NewFile, schema: &Schema) -> Add {
+    Add {
+        path: file.path.clone(),
+        partition_values: HashMap::from([(EVENT_DAY.to_owned(), Some(file.event_day.clone()))]),
+        size: i64::try_from(file.size).unwrap_or(i64::MAX),
+        modification_time: file.modified_ms,
+        data_change: true,
+        stats: Some(stats::with_absent(&file.stats, schema)),
+        ..Add::default()
+    }
+}
+
+fn with_schema(table: &str, metadata: Metadata, schema: &Schema) -> Result<Metadata, LakeError> {
+    let delta = |e: deltalake_core::kernel::Error| LakeError::delta(table)(e.into());
+    let metadata = metadata.with_schema(&to_delta(table, schema)?).map_err(delta)?;
+    metadata.add_config_key(STATISTICS_PROPERTY.to_owned(), statistics_property(schema)).map_err(delta)
+}
+
+/// Version 0. **Errors**: a conflict when another process made the table meanwhile.
+async fn create(log: &LogStoreRef, table: &str, columns: &Schema) -> Result<(), LakeError> {
+    let mut fields: Vec<_> = columns.fields().iter().cloned().collect();
+    fields.push(Arc::new(event_day_field()));
+    let schema = Schema::new(fields);
+    let configuration = [(STATISTICS_PROPERTY, statistics_property(&schema))];
+    let delta_schema = to_delta(table, &schema)?;
+    let metadata = new_metadata(&delta_schema, [EVENT_DAY], configuration)
+        .and_then(|m| m.with_name(table.to_owned()))
+        .map_err(|e| LakeError::delta(table)(e.into()))?;
+    let protocol: Protocol =
+        serde_json::from_value(serde_json::json!({ "minReaderVersion": 1, "minWriterVersion": 2 })).map_err(|e| {
+            LakeError::delta(table)(DeltaTableError::InvalidJsonLog { json_err: e, line: String::new(), version: 0 })
+        })?;
+    let operation = DeltaOperation::Create {
+        mode: SaveMode::ErrorIfExists,
+        location: log.root_url().clone(),
+        protocol: protocol.clone(),
+        metadata: metadata.clone(),
+    };
+    let actions = vec![Action::Protocol(protocol), Action::Metadata(metadata)];
+    let commit = CommitBuilder::from(CommitProperties::default().with_max_retries(0)).with_actions(actions);
+    commit.build(None, Arc::clone(log), operation).await.map_err(LakeError::delta(table))?;
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Tables: what one holds at a version of its Delta log, how rows become files, and how files are committed.
+
+pub(crate) mod commit;
+pub(crate) mod schema;
+pub(crate) mod stats;
+pub(crate) mod write;
+
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::table::stats::FileStats;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use deltalake_core::kernel::EagerSnapshot;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
+use object_store::path::Path;
+use std::sync::Arc;
+
+/// The partition column: the UTC day of the row's `time`, or [`OUTLIER_DAY`].
+pub const EVENT_DAY: &str = "event_day";
+
+/// The partition of rows whose time cannot be true: before 1990, or later than two days from now. They keep their
+/// `time`. No true event is of this day, as it lies before 1990 itself.
+pub const OUTLIER_DAY: &str = "1970-01-01";
+
+/// A data file of a table.
+#[derive(Clone, Debug)]
+pub struct DataFile {
+    /// From the lake's root.
+    pub path: Path,
+    /// In bytes.
+    pub size: u64,
+    /// Milliseconds since 1970.
+    pub modified_ms: i64,
+    /// Its partition: days since 1970; `None` in a table that another tool made without our partition column.
+    pub event_day: Option<i32>,
+    /// What the log says of its values.
+    pub stats: FileStats,
+}
+
+/// What a table holds at one version of its log.
+#[derive(Clone, Debug)]
+pub struct TableSnapshot {
+    /// The table's name: its class's, or `dead_letters`.
+    pub name: String,
+    /// The Delta version.
+    pub version: u64,
+    /// All columns, [`EVENT_DAY`] last.
+    pub schema: SchemaRef,
+    /// The columns that files hold: all but [`EVENT_DAY`].
+    pub file_schema: SchemaRef,
+    /// The files, by day and then by time.
+    pub files: Vec<DataFile>,
+}
+
+impl TableSnapshot {
+    pub(crate) async fn load(lake: &Lake, name: &str) -> Result<Option<Self>, LakeError> {
+        let delta = LakeError::delta(name);
+        let log = lake.log_store(name)?;
+        if !log.is_delta_table_location().await.map_err(&delta)? {
+            return Ok(None);
+        }
+        let snapshot = EagerSnapshot::try_new(log.as_ref(), None).await.map_err(&delta)?;
+        Self::read(name, &snapshot).map(Some)
+    }
+
+    fn read(name: &str, snapshot: &EagerSnapshot) -> Result<Self, LakeError> {
+        if let Some(feature) = snapshot.protocol().reader_features().and_then(|features| features.first()) {
+            return Err(LakeError::Feature { table: name.to_owned(), feature: feature.to_string() });
+        }
+        let logical: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(LakeError::arrow(name))?;
+        let (partition, columns): (Vec<_>, Vec<_>) =
+            logical.fields().iter().cloned().partition(|f| f.name() == EVENT_DAY);
+        let file_schema = Arc::new(Schema::new(columns.clone()));
+        let schema = Arc::new(Schema::new([columns, partition].concat()));
+        let root = Path::from("tables").join(name);
+        let mut files = Vec::new();
+        for view in snapshot.log_data().iter() {
+            let values = view.partition_values_map();
+            let day = values.get(EVENT_DAY).and_then(|d| d.as_deref()).and_then(stats::parse_day);
+            let text = view.stats();
+            files.push(DataFile {
+                path: Path::from_iter(root.parts().chain(view.object_store_path().parts())),
+                size: u64::try_from(view.size()).unwrap_or(0),
+                modified_ms: view.modification_time(),
+                event_day: day,
+                stats: FileStats::parse(text.as_deref(), &file_schema),
+            });
+        }
+        files.sort_by(|a, b| {
+            let key = |f: &DataFile| (f.event_day, f.stats.earliest(&file_schema), f.path.clone());
+            key(a).cmp(&key(b))
+        });
+        Ok(Self { name: name.to_owned(), version: snapshot.version(), schema, file_schema, files })
+    }
+
+    /// Rows, as far as the log says.
+    pub fn rows(&self) -> Option<u64> {
+        self.files.iter().map(|f| f.stats.rows).sum()
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|f| f.size).sum()
+    }
+}
+
+/// The partition column's field.
+pub(crate) fn event_day_field() -> Field {
+    Field::new(EVENT_DAY, DataType::Date32, true)
+}

@@ -1,0 +1,191 @@
+//! Rows to Parquet: partitioned by day, sorted by time, with the statistics of the add action.
+
+use crate::error::LakeError;
+use crate::table::schema::{conform, has_statistics, is_bulk, merge};
+use crate::table::stats::Gathered;
+use crate::table::{EVENT_DAY, OUTLIER_DAY};
+use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{DataType, Date32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Rows that go to the encoder at once.
+const CHUNK_ROWS: usize = 4096;
+/// Rows of a row group: small enough that its statistics prune.
+const ROW_GROUP_ROWS: usize = 65_536;
+/// Distinct days of one flush; rows of further days go to the outlier partition.
+const DAYS_MAX: usize = 1024;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// How a table's rows are ordered and dated.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// The column that gives a row its day, and its place in a file.
+    pub(crate) time_column: &'static str,
+    /// The last day, as days since 1970, that is not an outlier.
+    pub(crate) last_day: i64,
+}
+
+impl Layout {
+    pub(crate) fn of(table: &str, now: DateTime<Utc>) -> Self {
+        let last = (now + TimeDelta::days(2)).timestamp_micros().div_euclid(MICROS_PER_DAY);
+        let time_column = if table == crate::dead_letter::TABLE { "ingest_time" } else { "time" };
+        Self { time_column, last_day: last }
+    }
+
+    fn day(&self, micros: i64) -> i32 {
+        let first = NaiveDate::from_ymd_opt(1990, 1, 1).map_or(0, Date32Type::from_naive_date);
+        let day = micros.div_euclid(MICROS_PER_DAY);
+        if (i64::from(first)..=self.last_day).contains(&day) { i32::try_from(day).unwrap_or(0) } else { 0 }
+    }
+}
+
+/// One file, encoded.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// Its partition's value.
+    pub(crate) day: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) rows: u64,
+    /// JSON of the add action.
+    pub(crate) stats: String,
+}
+
+/// Where a row is: its day and time, then batch and row, which keep the order of arrival among equals.
+type Place = (i32, i64, u32, u32);
+
+/// Encodes the rows of `batches`, which may differ in columns, as one file per day. Columns without a value are left
+/// out. Returns the schema of what was written.
+pub(crate) fn encode(
+    table: &str,
+    batches: &[RecordBatch],
+    layout: &Layout,
+) -> Result<(SchemaRef, Vec<Encoded>), LakeError> {
+    let schema = populated(batches, layout.time_column)?;
+    let mut places = places(table, batches, layout)?;
+    bound_days(&mut places);
+    places.sort_unstable();
+    let conformed: Vec<RecordBatch> =
+        batches.iter().map(|b| conform_batch(table, b, &schema)).collect::<Result<_, _>>()?;
+    let conformed: Vec<&RecordBatch> = conformed.iter().collect();
+    let mut files = Vec::new();
+    for rows in places.chunk_by(|a, b| a.0 == b.0) {
+        files.push(encode_file(table, &conformed, rows, &schema, layout)?);
+    }
+    Ok((schema, files))
+}
+
+fn places(table: &str, batches: &[RecordBatch], layout: &Layout) -> Result<Vec<Place>, LakeError> {
+    let mut places = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (b, batch) in batches.iter().enumerate() {
+        let time = batch
+            .column_by_name(layout.time_column)
+            .filter(|c| matches!(c.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)))
+            .ok_or_else(|| LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() })?
+            .as_primitive::<TimestampMicrosecondType>();
+        for row in 0..batch.num_rows() {
+            let micros = if time.is_null(row) { 0 } else { time.value(row) };
+            places.push((layout.day(micros), micros, b as u32, row as u32));
+        }
+    }
+    Ok(places)
+}
+
+/// Moves the rows of the days with the fewest rows to the outlier partition when there are too many days.
+fn bound_days(places: &mut [Place]) {
+    let mut rows_of: HashMap<i32, usize> = HashMap::new();
+    for place in places.iter() {
+        *rows_of.entry(place.0).or_default() += 1;
+    }
+    if rows_of.len() <= DAYS_MAX {
+        return;
+    }
+    let mut days: Vec<(usize, i32)> = rows_of.into_iter().map(|(day, rows)| (rows, day)).collect();
+    days.sort_unstable_by(|a, b| b.cmp(a));
+    let kept: std::collections::HashSet<i32> = days.iter().take(DAYS_MAX).map(|(_, day)| *day).collect();
+    for place in places {
+        if !kept.contains(&place.0) {
+            place.0 = 0;
+        }
+    }
+}
+
+/// The union of the batches' columns that hold a value, and the time.
+fn populated(batches: &[RecordBatch], time_column: &str) -> Result<SchemaRef, LakeError> {
+    let mut union = Schema::empty();
+    for batch in batches {
+        let schema = batch.schema();
+        let fields = schema.fields().iter().zip(batch.columns());
+        let held = fields.filter(|(f, c)| c.null_count() < batch.num_rows() || f.name() == time_column);
+        let held: Vec<_> = held.map(|(f, _)| Arc::clone(f)).filter(|f| f.name() != EVENT_DAY).collect();
+        union = merge(&union, &Schema::new(held))?;
+    }
+    Ok(Arc::new(union))
+}
+
+fn conform_batch(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == &DataType::Null => new_null_array(field.data_type(), batch.num_rows()),
+        Some(column) => conform(column, field.data_type()),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    });
+    RecordBatch::try_new(Arc::clone(schema), columns.collect()).map_err(LakeError::arrow(table))
+}
+
+fn encode_file(
+    table: &str,
+    batches: &[&RecordBatch],
+    rows: &[Place],
+    schema: &SchemaRef,
+    layout: &Layout,
+) -> Result<Encoded, LakeError> {
+    let parquet = LakeError::parquet(table);
+    let properties = properties(schema, layout).map_err(&parquet)?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(&parquet)?;
+    let mut gathered = Gathered::new(schema);
+    for chunk in rows.chunks(CHUNK_ROWS) {
+        let indices: Vec<(usize, usize)> = chunk.iter().map(|p| (p.2 as usize, p.3 as usize)).collect();
+        let sorted = interleave_record_batch(batches, &indices).map_err(LakeError::arrow(table))?;
+        gathered.add(sorted.columns(), sorted.num_rows());
+        writer.write(&sorted).map_err(&parquet)?;
+    }
+    let bytes = writer.into_inner().map_err(&parquet)?;
+    let day = rows.first().map_or(0, |place| place.0);
+    let day = Date32Type::to_naive_date_opt(day).map_or_else(|| OUTLIER_DAY.to_owned(), |day| day.to_string());
+    Ok(Encoded { day, bytes, rows: rows.len() as u64, stats: gathered.to_json() })
+}
+
+fn properties(schema: &Schema, layout: &Layout) -> Result<WriterProperties, parquet::errors::ParquetError> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_created_by(concat!("tarn ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_dictionary_page_size_limit(256 * 1024);
+    for field in schema.fields() {
+        // One part, whatever dots the name has.
+        let column = ColumnPath::new(vec![field.name().clone()]);
+        if is_bulk(field) {
+            properties = properties.set_column_dictionary_enabled(column.clone(), false);
+        }
+        if has_statistics(field.name()) {
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::Page);
+        } else if is_bulk(field) {
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+        }
+    }
+    if let Ok(index) = schema.index_of(layout.time_column)
+        && schema.fields()[..index].iter().all(|f| !f.data_type().is_nested())
+    {
+        let order = SortingColumn { column_idx: index as i32, descending: false, nulls_first: true };
+        properties = properties.set_sorting_columns(Some(vec![order]));
+    }
+    Ok(properties.build())
+}
