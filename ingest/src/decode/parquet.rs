@@ -111,7 +111,7 @@ fn retyped(name: &str, data_type: &DataType, step: Step) -> DataType {
         Arc::new(f.as_ref().clone().with_data_type(retyped(name, f.data_type(), step)))
     };
     match (data_type, step) {
-        (DataType::Timestamp(..), _) if name.ends_with("_dt") => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        (DataType::Timestamp(..), _) if name.ends_with("_dt") => DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into())),
         (DataType::Timestamp(_, zone), Step::Milliseconds) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
         (DataType::Timestamp(..), Step::Integers) => DataType::Int64,
         (DataType::Struct(fields), _) => DataType::Struct(fields.iter().map(inner).collect::<Fields>()),

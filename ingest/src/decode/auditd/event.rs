@@ -40,7 +40,7 @@ impl Fields {
     }
 
     /// Sets a value where there is none.
-    fn default(&mut self, name: &str, value: impl Into<String>) {
+    fn provide(&mut self, name: &str, value: impl Into<String>) {
         if !self.index.contains_key(name) {
             self.slot(name).push(Some(value.into()));
         }
@@ -61,12 +61,12 @@ pub fn json(id: &EventId, records: &[Record]) -> String {
     for record in records.iter().filter(|r| r.kind != "EOE" || records.len() == 1) {
         fields.add("type", &record.kind);
     }
-    fields.default("record_type", primary(records));
-    fields.default("audit_id", format!("{}:{}", id.time, id.serial));
-    fields.default("timestamp", id.time.as_str());
-    fields.default("serial", id.serial.as_str());
+    fields.provide("record_type", primary(records));
+    fields.provide("audit_id", format!("{}:{}", id.time, id.serial));
+    fields.provide("timestamp", id.time.as_str());
+    fields.provide("serial", id.serial.as_str());
     if let Some(node) = &id.node {
-        fields.default("node", node.as_str());
+        fields.provide("node", node.as_str());
     }
     let executes = records.iter().any(|r| r.kind == "EXECVE");
     paths(records, &mut fields);
@@ -180,10 +180,10 @@ fn arguments(records: &[Record], fields: &mut Fields) {
     }
     arguments.sort_by_key(|(n, _)| *n);
     for (number, text) in &arguments {
-        fields.default(&format!("a{number}"), text.as_str());
+        fields.provide(&format!("a{number}"), text.as_str());
     }
     let words: Vec<&str> = arguments.iter().map(|(_, t)| t.as_str()).collect();
-    fields.default("cmdline", words.join(" "));
+    fields.provide("cmdline", words.join(" "));
 }
 
 fn derive(fields: &mut Fields) {
@@ -191,24 +191,24 @@ fn derive(fields: &mut Fields) {
         // ausearch's interpreted records name the machine already.
         let machine = syscalls::machine(&arch).map(str::to_owned).or_else(|| (!arch.bytes().all(|b| b.is_ascii_hexdigit())).then_some(arch));
         if let Some(machine) = machine {
-            fields.default("ARCH", machine);
+            fields.provide("ARCH", machine);
         }
     }
     if let Some(call) = fields.first("syscall").map(str::to_owned) {
         let numeric = call.bytes().all(|b| b.is_ascii_digit());
         let named = if numeric { fields.first("ARCH").and_then(|m| syscalls::name(m, &call)).map(str::to_owned) } else { Some(call) };
         if let Some(named) = named {
-            fields.default("SYSCALL", named);
+            fields.provide("SYSCALL", named);
         }
     }
     let call = fields.first("SYSCALL").unwrap_or("").to_owned();
     let title = fields.first("proctitle").map(str::to_owned);
     if let Some(title) = title.filter(|_| matches!(call.as_str(), "execve" | "execveat")) {
-        fields.default("cmdline", title);
+        fields.provide("cmdline", title);
     }
     match call.as_str() {
-        "connect" => fields.default("initiated", "true"),
-        "accept" | "accept4" => fields.default("initiated", "false"),
+        "connect" => fields.provide("initiated", "true"),
+        "accept" | "accept4" => fields.provide("initiated", "false"),
         "execve" | "execveat" => return,
         _ => {}
     }
@@ -232,11 +232,11 @@ fn target(fields: &mut Fields) {
     let (target, from) = (resolved(at), from.and_then(resolved));
     let action = if from.is_some() { "RENAME" } else { action };
     if let Some(target) = target {
-        fields.default("target", target);
-        fields.default("target_action", action);
+        fields.provide("target", target);
+        fields.provide("target_action", action);
     }
     if let Some(from) = from {
-        fields.default("target_from", from);
+        fields.provide("target_from", from);
     }
 }
 
