@@ -5,11 +5,17 @@
 
 An attribute is stored once and named by its index wherever it is used. Keys are short, and absent where empty:
 attribute: n name, c caption, t type, o object type, a array, r requirement (r required, c recommended, o optional),
-e enum (value → caption), s sibling, p profiles, d deprecated since; class and object: n, c, u uid, g category name,
-h category uid, k constraints, d, m attributes.
+e enum (value → caption), x deprecated values (value → since), s sibling, p profiles, d deprecated since,
+b observable type; class and object: n, c, u uid, g category name, h category uid, k constraints, f profiles, d, b,
+m attributes by name; type: c, t what it narrows, x regex, l greatest length, g range, v values, b.
 """
 import json
 import sys
+
+
+def enum(name, a):
+    # type_uid's values are class_uid * 100 + activity_id and their captions "Class: Activity": computed, not stored.
+    return {} if name == "type_uid" else a.get("enum") or {}
 
 
 def attribute(name, a):
@@ -18,17 +24,27 @@ def attribute(name, a):
         out["o"] = a["object_type"]
     if a.get("is_array"):
         out["a"] = True
-    out["r"] = {"required": "r", "recommended": "c"}.get(a.get("requirement"), "o")
-    # type_uid's values are class_uid * 100 + activity_id: computed, not stored.
-    if a.get("enum") and name != "type_uid":
-        out["e"] = {k: v["caption"] for k, v in a["enum"].items()}
-    if a.get("sibling"):
-        out["s"] = a["sibling"]
-    if a.get("profiles"):
-        out["p"] = a["profiles"]
+    out["r"] = {"required": "r", "recommended": "c", "optional": "o"}[a["requirement"]]
+    values = enum(name, a)
+    if values:
+        out["e"] = {k: v["caption"] for k, v in values.items()}
+    old = {k: v["@deprecated"]["since"] for k, v in values.items() if "@deprecated" in v}
+    if old:
+        out["x"] = old
+    for short, key in (("s", "sibling"), ("p", "profiles"), ("b", "observable")):
+        if a.get(key):
+            out[short] = a[key]
     if "@deprecated" in a:
         out["d"] = a["@deprecated"]["since"]
     return out
+
+
+def check_type_uid(c):
+    """What is computed has to be what the schema says."""
+    activities = c["attributes"]["activity_id"]["enum"]
+    computed = {str(c["uid"] * 100 + int(k)): f"{c['caption']}: {v['caption']}" for k, v in activities.items()}
+    stated = {k: v["caption"] for k, v in c["attributes"]["type_uid"]["enum"].items()}
+    assert computed == stated, (c["name"], computed, stated)
 
 
 def main():
@@ -46,9 +62,11 @@ def main():
     def entity(e):
         out = {"n": e["name"], "c": e["caption"], "m": [intern(n, a) for n, a in sorted(e["attributes"].items())]}
         if "uid" in e:
-            out.update(u=e["uid"], g=e.get("category_name", ""), h=e.get("category_uid", 0))
-        if e.get("constraints"):
-            out["k"] = e["constraints"]
+            check_type_uid(e)
+            out.update(u=e["uid"], g=e["category"], h=e["category_uid"])
+        for short, key in (("k", "constraints"), ("f", "profiles"), ("b", "observable")):
+            if e.get(key):
+                out[short] = e[key]
         if "@deprecated" in e:
             out["d"] = e["@deprecated"]["since"]
         return out
@@ -63,9 +81,10 @@ def main():
     out = {
         "version": schema["version"],
         "types": types,
+        "categories": {k: v["caption"] for k, v in sorted(schema["categories"]["attributes"].items())},
         "classes": {k: entity(v) for k, v in sorted(schema["classes"].items())},
         "objects": {k: entity(v) for k, v in sorted(schema["objects"].items())},
-        "profiles": sorted(schema["profiles"]),
+        "profiles": {k: v["caption"] for k, v in sorted(schema["profiles"].items())},
         "extensions": {k: v["uid"] for k, v in sorted(schema["extensions"].items())},
         "attributes": table,
     }

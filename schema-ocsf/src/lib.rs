@@ -6,9 +6,11 @@ pub mod column;
 pub mod flatten;
 pub mod nest;
 pub mod record;
+pub mod required;
 pub mod schema;
 pub mod validate;
 
 pub use column::{Leaf, LeafType, PathError};
 pub use record::{BatchBuilder, Slot, TableSchema, TypeError};
+pub use required::Required;
 pub use schema::{ClassUid, Schema};
