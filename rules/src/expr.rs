@@ -2,7 +2,7 @@
 //!
 //! **Values** (docs/architecture.md): a field is absent, null, a text or a list. An item on an absent field is false; an
 //! item on a list is true when it is for any element. Texts compare without case unless the item is cased: both
-//! sides are lower-cased by Unicode's simple mapping of each character.
+//! sides are folded ([`fold`]). Regular expressions bring their own rules of case.
 
 use std::fmt;
 
@@ -137,6 +137,11 @@ impl Pattern {
                 (_, Part::Text(text)) if text.is_empty() => {}
                 (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
                 (Some(Part::Many), Part::Many) => {}
+                // `*?` and `?*` say the same: at least one character.
+                (Some(last @ Part::Many), Part::One) => {
+                    *last = Part::One;
+                    merged.push(Part::Many);
+                }
                 (_, part) => merged.push(part),
             }
         }
@@ -197,9 +202,24 @@ fn glob(parts: &[Part], text: &str) -> bool {
     }
 }
 
-/// A text without case.
+/// A text without case: every character by its simple lower-case mapping, for itself.
+///
+/// A character whose lower case is more than one (only `İ`) stays; `Σ` is `σ` wherever it stands; `ß` and `ſ` stay. So
+/// folding never changes how many characters there are, and a folded part is a part of the folded whole.
 pub fn fold(text: &str) -> String {
-    text.to_lowercase()
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().map(fold_char).collect()
+}
+
+/// A character without case.
+pub fn fold_char(c: char) -> char {
+    let mut lower = c.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
 }
 
 impl Expr {
@@ -212,34 +232,50 @@ impl Expr {
         }
     }
 
-    /// The same condition with nested lists of one kind joined, and lists of one taken out.
+    /// The condition that always holds.
+    pub const TRUE: Self = Self::And(Vec::new());
+
+    /// The condition that never holds.
+    pub const FALSE: Self = Self::Or(Vec::new());
+
+    /// The same condition, smaller: nested lists of one kind joined, lists of one taken out, repetitions and constants
+    /// gone. An empty list is left only where the whole condition is constant.
     pub fn simplify(self) -> Self {
-        fn join(list: Vec<Expr>, and: bool) -> Vec<Expr> {
-            let mut out: Vec<Expr> = Vec::new();
-            for inner in list.into_iter().map(Expr::simplify) {
-                match inner {
-                    Expr::And(inner) if and => out.extend(inner),
-                    Expr::Or(inner) if !and => out.extend(inner),
-                    inner => out.push(inner),
-                }
-            }
-            out
-        }
         match self {
-            Self::And(list) => match join(list, true) {
-                mut list if list.len() == 1 => list.remove(0),
-                list => Self::And(list),
-            },
-            Self::Or(list) => match join(list, false) {
-                mut list if list.len() == 1 => list.remove(0),
-                list => Self::Or(list),
-            },
+            Self::And(list) => join(list, true),
+            Self::Or(list) => join(list, false),
             Self::Not(inner) => match inner.simplify() {
                 Self::Not(inner) => *inner,
+                Self::And(list) if list.is_empty() => Self::FALSE,
+                Self::Or(list) if list.is_empty() => Self::TRUE,
                 inner => Self::Not(Box::new(inner)),
             },
             Self::Item(item) => Self::Item(item),
         }
+    }
+}
+
+fn join(list: Vec<Expr>, and: bool) -> Expr {
+    let mut out: Vec<Expr> = Vec::new();
+    for inner in list.into_iter().map(Expr::simplify) {
+        match inner {
+            Expr::And(inner) if and => out.extend(inner),
+            Expr::Or(inner) if !and => out.extend(inner),
+            // The other kind's empty list decides the whole.
+            Expr::And(inner) | Expr::Or(inner) if inner.is_empty() => {
+                return if and { Expr::FALSE } else { Expr::TRUE };
+            }
+            inner => out.push(inner),
+        }
+    }
+    if out.len() > 1 {
+        let mut seen = std::collections::HashSet::new();
+        out.retain(|e| seen.insert(format!("{e:?}")));
+    }
+    match out.len() {
+        1 => out.remove(0),
+        _ if and => Expr::And(out),
+        _ => Expr::Or(out),
     }
 }
 
@@ -316,6 +352,28 @@ impl fmt::Display for Compare {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn folding_keeps_the_number_of_characters() {
+        for (text, expected) in [("ΑΣ", "ασ"), ("İX", "İx"), ("ÄẞK", "äßk"), ("Ab1", "ab1")] {
+            assert_eq!(fold(text), expected);
+        }
+    }
+
+    #[test]
+    fn constants_and_repetitions_go() {
+        let item = |name: &str| Expr::Item(Item { field: Some(name.into()), test: Test::Exists });
+        let not = |e| Expr::Not(Box::new(e));
+        for (expr, expected) in [
+            (Expr::And(vec![item("a"), Expr::TRUE, item("a")]), item("a")),
+            (Expr::And(vec![item("a"), Expr::FALSE]), Expr::FALSE),
+            (Expr::Or(vec![item("a"), not(Expr::FALSE)]), Expr::TRUE),
+            (Expr::Or(vec![Expr::Or(vec![item("a"), item("b")]), item("a")]), Expr::Or(vec![item("a"), item("b")])),
+            (not(not(item("a"))), item("a")),
+        ] {
+            assert_eq!(expr.simplify(), expected);
+        }
+    }
 
     fn part() -> impl Strategy<Value = Part> {
         prop_oneof!["[abé]{1,3}".prop_map(Part::Text), Just(Part::Many), Just(Part::One)]

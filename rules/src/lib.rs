@@ -1,14 +1,17 @@
 //! The Sigma language: rules read from YAML and lowered to one small expression each. It knows no log source.
 //!
 //! [`load()`] reads files and folders; [`Rule::condition`] is what the engine evaluates, [`reference`] says slowly and
-//! obviously what it means, [`attack`] reads tags, [`events`] a rule's own test events.
+//! obviously what it means, [`print`] writes it back as Sigma, [`attack`] reads tags, [`events`] a rule's own test events.
 
 pub mod attack;
 pub mod events;
 pub mod expr;
 mod load;
 mod lower;
+mod parse;
+pub mod print;
 pub mod reference;
 
 pub use expr::{Compare, Expr, FieldTest, Item, Part, Pattern, Test, TimePart};
-pub use load::{Level, LoadError, LoadOptions, Logsource, Rule, Ruleset, load, parse};
+pub use load::{Correlation, Filter, Level, LoadError, LoadOptions, Logsource, Rule, Ruleset, load, parse};
+pub use lower::Placeholders;

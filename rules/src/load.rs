@@ -1,10 +1,17 @@
-//! Rules from files and folders: parsed, filtered, lowered; what cannot be is an error by file, and the rest goes on.
+//! Rules from files and folders: parsed, filtered, lowered; what cannot be is an error by file and line, and the rest
+//! goes on.
+//!
+//! **Filters** apply to rules by id, name or title, or to any, whose log source is within the filter's; their
+//! condition has to hold as well (pySigma), so a filter that takes events away says `not selection`.
 
 use crate::attack::{self, AttackTags};
 use crate::expr::Expr;
 use crate::lower::{Placeholders, lower};
-use rsigma_parser::{FilterRule, FilterRuleTarget, SigmaRule, parse_sigma_yaml};
+use crate::parse::detection::Detections;
+use crate::parse::yaml::Yaml;
+use crate::parse::{Document, Kind, Targets, documents};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -60,6 +67,8 @@ impl fmt::Display for Logsource {
 pub struct Rule {
     /// Its id; rules without one get a digest of their text.
     pub id: String,
+    /// Its name, by which others may refer to it.
+    pub name: Option<String>,
     /// Title.
     pub title: String,
     /// Level; medium where the rule names none.
@@ -70,10 +79,18 @@ pub struct Rule {
     pub description: Option<String>,
     /// Author.
     pub author: Option<String>,
+    /// Day of creation, as written.
+    pub date: Option<String>,
+    /// Day of the last change, as written.
+    pub modified: Option<String>,
+    /// Licence.
+    pub license: Option<String>,
     /// References.
     pub references: Vec<String>,
     /// Known false positives.
     pub false_positives: Vec<String>,
+    /// Fields its author wants to see with a match.
+    pub fields: Vec<String>,
     /// Tags, as written.
     pub tags: Vec<String>,
     /// ATT&CK techniques and tactics among the tags.
@@ -82,18 +99,54 @@ pub struct Rule {
     pub logsource: Logsource,
     /// What has to hold.
     pub condition: Expr,
+    /// What is odd about it and keeps nothing from working.
+    pub warnings: Vec<String>,
     /// The file that holds it.
     pub file: PathBuf,
+    /// The line of that file at which its document begins.
+    pub line: usize,
     /// Digest of that file's text: the rule's version.
     pub digest: String,
 }
 
+/// A correlation rule: data, nothing evaluates it yet.
+#[derive(Clone, Debug)]
+pub struct Correlation {
+    /// The file that holds it.
+    pub file: PathBuf,
+    /// Its id, where it has one.
+    pub id: Option<String>,
+    /// Its name, where it has one.
+    pub name: Option<String>,
+    /// Title.
+    pub title: String,
+    /// The whole document.
+    pub content: serde_json::Value,
+}
+
+/// A filter and where it went.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The file that holds it.
+    pub file: PathBuf,
+    /// Title.
+    pub title: String,
+    /// Ids of the rules that it narrows.
+    pub applied_to: Vec<String>,
+    /// The rules it names, and no rule of its log source has that id, name or title.
+    pub unknown: Vec<String>,
+}
+
 /// A document that gives no rule.
 #[derive(Clone, Debug, Error)]
-#[error("{}: {reason}", file.display())]
+#[error("{}{}: {reason}", file.display(), line.map(|l| format!(":{l}")).unwrap_or_default())]
 pub struct LoadError {
     /// The file.
     pub file: PathBuf,
+    /// Which document of the file, from 1; none when the file itself is the problem.
+    pub document: Option<usize>,
+    /// The line, where it is known.
+    pub line: Option<usize>,
     /// The rule's title, where it has one.
     pub title: Option<String>,
     /// Why.
@@ -105,10 +158,10 @@ pub struct LoadError {
 pub struct Ruleset {
     /// Detection rules, by file name.
     pub rules: Vec<Rule>,
-    /// Titles of correlation rules, which are not evaluated yet.
-    pub correlations: Vec<(PathBuf, String)>,
-    /// How many filters there were.
-    pub filters: usize,
+    /// Correlation rules, which are not evaluated yet.
+    pub correlations: Vec<Correlation>,
+    /// Filters.
+    pub filters: Vec<Filter>,
     /// What could not be loaded.
     pub errors: Vec<LoadError>,
 }
@@ -120,44 +173,40 @@ pub struct LoadOptions {
     pub placeholders: Placeholders,
 }
 
-const FILE_BYTES_MAX: u64 = 4 << 20;
+const FILE_BYTES_MAX: u64 = 64 << 20;
 const FILES_MAX: usize = 200_000;
+const TITLE_CHARS_MAX: usize = 256;
 
-/// Loads every rule under `paths`.
+/// Loads every rule under `paths`; a file that is named twice is read once.
 ///
 /// **Errors** are data ([`Ruleset::errors`]); a path that cannot be read is one of them.
+///
+/// **Bounds**: 64 MiB a file, 20,000 documents a file, 1 MiB a document, 50,000 values a rule; more is an error.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
-    let mut set = Ruleset::default();
-    let mut filters = Vec::new();
-    let mut pending = Vec::new();
+    let mut loader = Loader::default();
+    let mut seen = HashSet::new();
     for path in paths {
         for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().take(FILES_MAX) {
-            let error = |file: &Path, reason: String| LoadError { file: file.to_owned(), title: None, reason };
             match entry {
-                Err(e) => set.errors.push(error(path, e.to_string())),
-                Ok(entry) if entry.file_type().is_file() && is_rule(entry.path()) => {
-                    let length = entry.metadata().map_or(0, |m| m.len());
-                    if length > FILE_BYTES_MAX {
-                        set.errors.push(error(entry.path(), format!("{length} bytes; the limit is {FILE_BYTES_MAX}")));
-                        continue;
-                    }
-                    match std::fs::read_to_string(entry.path()) {
-                        Ok(text) => read(entry.path(), &text, &mut set, &mut pending, &mut filters),
-                        Err(e) => set.errors.push(error(entry.path(), e.to_string())),
+                Err(e) => loader.file_error(path, e.to_string()),
+                // A file named by the user is read whatever its name; in a folder, names tell.
+                Ok(entry) if entry.path().is_file() && (entry.depth() == 0 || is_rule(entry.path())) => {
+                    if seen.insert(entry.path().canonicalize().unwrap_or_else(|_| entry.path().to_owned())) {
+                        loader.file(entry.path());
                     }
                 }
                 Ok(_) => {}
             }
         }
     }
-    finish(set, pending, &filters, options)
+    loader.finish(options)
 }
 
 /// Loads the rules of one text.
 pub fn parse(name: &Path, text: &str, options: &LoadOptions) -> Ruleset {
-    let (mut set, mut pending, mut filters) = (Ruleset::default(), Vec::new(), Vec::new());
-    read(name, text, &mut set, &mut pending, &mut filters);
-    finish(set, pending, &filters, options)
+    let mut loader = Loader::default();
+    loader.text(name, text);
+    loader.finish(options)
 }
 
 fn is_rule(path: &Path) -> bool {
@@ -165,112 +214,249 @@ fn is_rule(path: &Path) -> bool {
     (name.ends_with(".yml") || name.ends_with(".yaml")) && !crate::events::is_events_file(&name)
 }
 
+/// A rule before filters: they may stand in files that come later.
 struct Pending {
-    rule: SigmaRule,
-    file: PathBuf,
-    digest: String,
+    rule: Rule,
+    document: usize,
+    error_line: BTreeMap<String, usize>,
+    detections: Detections,
 }
 
-fn read(file: &Path, text: &str, set: &mut Ruleset, pending: &mut Vec<Pending>, filters: &mut Vec<FilterRule>) {
-    let mut error = |title: Option<String>, reason: String| set.errors.push(LoadError { file: file.to_owned(), title, reason });
-    if let Some(depth) = too_deep(text) {
-        return error(None, format!("line {depth}: nested too deeply"));
-    }
-    let collection = match parse_sigma_yaml(text) {
-        Ok(collection) => collection,
-        Err(e) => return error(None, e.to_string()),
-    };
-    let found = collection.rules.len() + collection.correlations.len() + collection.filters.len();
-    if found == 0 && collection.errors.is_empty() {
-        return error(None, "no Sigma rule in this file".into());
-    }
-    for reason in collection.errors {
-        error(None, reason);
-    }
-    let digest: String = Sha256::digest(text)[..16].iter().map(|b| format!("{b:02x}")).collect();
-    pending.extend(collection.rules.into_iter().map(|rule| Pending { rule, file: file.to_owned(), digest: digest.clone() }));
-    set.correlations.extend(collection.correlations.into_iter().map(|c| (file.to_owned(), c.title)));
-    filters.extend(collection.filters);
+struct PendingFilter {
+    filter: Filter,
+    logsource: Logsource,
+    targets: Targets,
+    detections: Detections,
+    document: usize,
+    line: usize,
 }
 
-/// The line at which brackets or indentation nest beyond any rule: the parser recurses, and its stack is finite.
-fn too_deep(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (number, line) in text.lines().enumerate() {
-        let indent = line.len() - line.trim_start().len();
-        let dashes = line.trim_start().bytes().take_while(|b| matches!(b, b'-' | b' ')).filter(|b| *b == b'-').count();
-        depth = line.bytes().fold(depth, |d, b| match b {
-            b'[' | b'{' => d + 1,
-            b']' | b'}' => d.saturating_sub(1),
-            _ => d,
-        });
-        if depth > 512 || indent > 1_000 || dashes > 100 {
-            return Some(number + 1);
+#[derive(Default)]
+struct Loader {
+    set: Ruleset,
+    rules: Vec<Pending>,
+    filters: Vec<PendingFilter>,
+}
+
+impl Loader {
+    fn file_error(&mut self, file: &Path, reason: String) {
+        self.set.errors.push(LoadError { file: file.to_owned(), document: None, line: None, title: None, reason });
+    }
+
+    fn file(&mut self, file: &Path) {
+        let length = file.metadata().map_or(0, |m| m.len());
+        if length > FILE_BYTES_MAX {
+            return self.file_error(file, format!("{length} bytes; the limit is {FILE_BYTES_MAX}"));
         }
-        // Brackets inside quoted values need not balance; a key at the margin begins anew.
-        if indent == 0 && line.contains(": ") {
-            depth = 0;
+        match std::fs::read(file).map(String::from_utf8) {
+            Ok(Ok(text)) => self.text(file, &text),
+            Ok(Err(e)) => self.file_error(file, format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to())),
+            Err(e) => self.file_error(file, e.to_string()),
         }
     }
-    None
-}
 
-fn finish(mut set: Ruleset, pending: Vec<Pending>, filters: &[FilterRule], options: &LoadOptions) -> Ruleset {
-    set.filters = filters.len();
-    for Pending { rule, file, digest } in pending {
-        let result = lower(&rule.detection, &options.placeholders).and_then(|condition| {
-            let mut all = vec![condition];
-            for filter in filters.iter().filter(|f| applies(f, &rule)) {
-                all.push(lower(&filter.detection, &options.placeholders)?);
+    fn text(&mut self, file: &Path, text: &str) {
+        let (documents, failures) = documents(text);
+        if documents.is_empty() && failures.is_empty() {
+            return self.file_error(file, "no Sigma rule in this file".into());
+        }
+        for failure in failures {
+            let (document, line) = (Some(failure.number), failure.line);
+            self.set.errors.push(LoadError {
+                file: file.to_owned(),
+                document,
+                line,
+                title: failure.title,
+                reason: failure.reason,
+            });
+        }
+        let digest: String = Sha256::digest(text)[..16].iter().map(|b| format!("{b:02x}")).collect();
+        for document in documents {
+            self.document(file, &digest, document);
+        }
+    }
+
+    fn document(&mut self, file: &Path, digest: &str, Document { number, chunk, content, kind }: Document<'_>) {
+        let title = content.text("title").unwrap_or_default();
+        let line = chunk.lines_before + 1;
+        match kind {
+            Kind::Correlation => self.set.correlations.push(Correlation {
+                file: file.to_owned(),
+                id: content.text("id"),
+                name: content.text("name"),
+                title,
+                content: content.json(),
+            }),
+            Kind::Filter(targets, detections) => self.filters.push(PendingFilter {
+                filter: Filter { file: file.to_owned(), title, applied_to: Vec::new(), unknown: Vec::new() },
+                logsource: logsource(&content),
+                targets,
+                detections,
+                document: number,
+                line: chunk.line_of("filter").unwrap_or(line),
+            }),
+            Kind::Rule(detections) => {
+                let mut rule = describe(&content, title);
+                rule.id = content
+                    .text("id")
+                    .unwrap_or_else(|| if number == 1 { digest.to_owned() } else { format!("{digest}-{number}") });
+                (rule.file, rule.line, rule.digest) = (file.to_owned(), line, digest.to_owned());
+                let keys = ["condition", "detection"].into_iter().map(str::to_owned).chain(keys(&detections));
+                let error_line = keys.filter_map(|k| Some((k.clone(), chunk.line_of(&k)?))).collect();
+                self.rules.push(Pending { rule, document: number, error_line, detections });
             }
-            Ok(Expr::And(all).simplify())
-        });
-        match result {
-            Ok(condition) => set.rules.push(build(rule, condition, file, digest)),
-            Err(e) => set.errors.push(LoadError { file, title: Some(rule.title), reason: e.to_string() }),
         }
     }
-    set
+
+    fn finish(self, options: &LoadOptions) -> Ruleset {
+        let Self { mut set, rules, filters } = self;
+        let mut ready = Vec::new();
+        for PendingFilter { mut filter, logsource, targets, detections, document, line } in filters {
+            match lower(&detections, &options.placeholders) {
+                Ok((condition, _)) => {
+                    if let Targets::Named(names) = &targets {
+                        filter.unknown = names.clone();
+                    }
+                    ready.push((filter, logsource, targets, condition));
+                }
+                Err(e) => {
+                    let (title, reason) = (Some(filter.title), e.to_string());
+                    set.errors.push(LoadError {
+                        file: filter.file,
+                        document: Some(document),
+                        line: Some(line),
+                        title,
+                        reason,
+                    });
+                }
+            }
+        }
+        let mut ids = HashSet::new();
+        for Pending { mut rule, document, error_line, detections } in rules {
+            let (condition, warnings) = match lower(&detections, &options.placeholders) {
+                Ok(lowered) => lowered,
+                Err(e) => {
+                    let line = error_line.get(e.key()).copied().unwrap_or(rule.line);
+                    let (title, reason) = (Some(rule.title), e.to_string());
+                    set.errors.push(LoadError {
+                        file: rule.file,
+                        document: Some(document),
+                        line: Some(line),
+                        title,
+                        reason,
+                    });
+                    continue;
+                }
+            };
+            rule.warnings.extend(warnings);
+            let mut all = vec![condition];
+            for (filter, logsource, targets, condition) in &mut ready {
+                if !contains(logsource, &rule.logsource) || !meant(targets, &rule, &mut filter.unknown) {
+                    continue;
+                }
+                filter.applied_to.push(rule.id.clone());
+                all.push(condition.clone());
+            }
+            rule.condition = Expr::And(all).simplify();
+            if matches!(&rule.condition, Expr::And(list) | Expr::Or(list) if list.is_empty()) {
+                rule.warnings.push("its condition does not depend on the event".into());
+            }
+            if !ids.insert(rule.id.clone()) {
+                rule.warnings.push(format!("another rule has the id {}, too", rule.id));
+            }
+            set.rules.push(rule);
+        }
+        set.filters = ready.into_iter().map(|(filter, ..)| filter).collect();
+        set
+    }
 }
 
-/// Sigma filters: by id or name, and by a log source that is not narrower than the rule's.
-fn applies(filter: &FilterRule, rule: &SigmaRule) -> bool {
-    let named = match &filter.rules {
-        FilterRuleTarget::Any => true,
-        FilterRuleTarget::Specific(names) => {
-            names.iter().any(|n| rule.id.as_ref() == Some(n) || rule.name.as_ref() == Some(n) || rule.title == *n)
+/// A filter's log source holds every one that says the same and possibly more.
+fn contains(filter: &Logsource, rule: &Logsource) -> bool {
+    let fits = |filter: &Option<String>, rule: &Option<String>| filter.is_none() || filter == rule;
+    fits(&filter.product, &rule.product)
+        && fits(&filter.category, &rule.category)
+        && fits(&filter.service, &rule.service)
+}
+
+fn meant(targets: &Targets, rule: &Rule, unknown: &mut Vec<String>) -> bool {
+    let Targets::Named(names) = targets else { return true };
+    let is = |name: &String| *name == rule.id || Some(name) == rule.name.as_ref() || *name == rule.title;
+    unknown.retain(|name| !is(name));
+    names.iter().any(is)
+}
+
+fn keys(detections: &Detections) -> Vec<String> {
+    fn walk(detection: &crate::parse::detection::Detection, out: &mut Vec<String>) {
+        use crate::parse::detection::Detection;
+        match detection {
+            Detection::All(list) | Detection::Any(list) => list.iter().for_each(|d| walk(d, out)),
+            // Only keys with modifiers or odd values can be wrong; finding a line costs a walk of the text.
+            Detection::Item(item) if !item.modifiers.is_empty() && out.len() < 200 => out.push(item.key.clone()),
+            Detection::Item(_) => {}
+        }
+    }
+    let mut out = Vec::new();
+    detections.selections.iter().for_each(|(_, d)| walk(d, &mut out));
+    out
+}
+
+fn logsource(content: &Yaml) -> Logsource {
+    let text = |key| content.get("logsource").and_then(|l| l.text(key)).filter(|t| !t.is_empty());
+    Logsource { product: text("product"), category: text("category"), service: text("service") }
+}
+
+/// Everything about a rule but its condition and its place.
+fn describe(content: &Yaml, title: String) -> Rule {
+    let mut warnings = Vec::new();
+    let level = match content.text("level").as_deref() {
+        Some("informational") => Level::Informational,
+        Some("low") => Level::Low,
+        Some("medium") | None => Level::Medium,
+        Some("high") => Level::High,
+        Some("critical") => Level::Critical,
+        Some(other) => {
+            warnings.push(format!("Sigma has no level {other:?}; medium is assumed"));
+            Level::Medium
         }
     };
-    let fits = |filter: &Option<String>, rule: &Option<String>| filter.is_none() || filter == rule;
-    named
-        && filter.logsource.as_ref().is_none_or(|l| {
-            fits(&l.product, &rule.logsource.product) && fits(&l.category, &rule.logsource.category) && fits(&l.service, &rule.logsource.service)
-        })
-}
-
-fn build(rule: SigmaRule, condition: Expr, file: PathBuf, digest: String) -> Rule {
-    use rsigma_parser::Level as Parsed;
-    let level = match rule.level {
-        Some(Parsed::Informational) => Level::Informational,
-        Some(Parsed::Low) => Level::Low,
-        Some(Parsed::High) => Level::High,
-        Some(Parsed::Critical) => Level::Critical,
-        _ => Level::Medium,
-    };
+    let status = content.text("status");
+    if let Some(status) =
+        status.as_deref().filter(|s| !["stable", "test", "experimental", "deprecated", "unsupported"].contains(s))
+    {
+        warnings.push(format!("Sigma has no status {status:?}"));
+    }
+    if let Some(taxonomy) = content.text("taxonomy").filter(|t| t != "sigma") {
+        warnings.push(format!("its names are of the taxonomy {taxonomy:?}, and are taken as Sigma's"));
+    }
+    if content.get("detection").and_then(|d| d.get("timeframe")).is_some() {
+        warnings.push("`timeframe` has no meaning without an aggregation, which Sigma 2 gave up".into());
+    }
+    if title.chars().count() > TITLE_CHARS_MAX {
+        warnings.push(format!("the title is longer than {TITLE_CHARS_MAX} characters"));
+    }
+    let tags = content.texts("tags");
     Rule {
-        id: rule.id.unwrap_or_else(|| digest.clone()),
-        title: rule.title,
+        id: String::new(),
+        name: content.text("name"),
+        title,
         level,
-        status: rule.status.map(|s| format!("{s:?}").to_lowercase()),
-        description: rule.description,
-        author: rule.author,
-        references: rule.references,
-        false_positives: rule.falsepositives,
-        attack: attack::tags(&rule.tags),
-        tags: rule.tags,
-        logsource: Logsource { product: rule.logsource.product, category: rule.logsource.category, service: rule.logsource.service },
-        condition,
-        file,
-        digest,
+        status,
+        description: content.text("description"),
+        author: content.text("author"),
+        date: content.text("date"),
+        modified: content.text("modified"),
+        license: content.text("license"),
+        references: content.texts("references"),
+        false_positives: content.texts("falsepositives"),
+        fields: content.texts("fields"),
+        attack: attack::tags(&tags),
+        tags,
+        logsource: logsource(content),
+        condition: Expr::FALSE,
+        warnings,
+        file: PathBuf::new(),
+        line: 0,
+        digest: String::new(),
     }
 }

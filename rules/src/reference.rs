@@ -111,4 +111,3 @@ pub fn time_part(text: &str, part: TimePart) -> Option<f64> {
         TimePart::Year => return Some(f64::from(time.year())),
     }))
 }
-

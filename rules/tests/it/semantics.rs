@@ -46,6 +46,21 @@ fn values_and_case() {
         ("A: [x, y]", r#"{"A":"y"}"#, true),
         ("A: y", r#"{"A":["x","Y"]}"#, true),
         ("A: ÄÖ", r#"{"A":"äö"}"#, true),
+        ("A: 1.0", r#"{"A":1.0}"#, true),
+        ("A: 18446744073709551615", r#"{"A":"18446744073709551615"}"#, true),
+        ("A: 2026-03-17", r#"{"A":"2026-03-17"}"#, true),
+        ("A: yes", r#"{"A":"yes"}"#, true),
+        ("A: 0123", r#"{"A":"0123"}"#, true),
+        ("A: ''", r#"{"A":" "}"#, false),
+        ("A: ''", r#"{"A":null}"#, false),
+        ("A: '?'", r#"{"A":""}"#, false),
+        ("A: '?*'", r#"{"A":"x"}"#, true),
+        ("A|contains: ''", r#"{"A":"x"}"#, true),
+        ("A: [x, null]", r#"{}"#, true),
+        ("A: null", r#"{"A":["x",null]}"#, true),
+        ("A: x", r#"{"A":[]}"#, false),
+        ("A: Straße", r#"{"A":"STRAßE"}"#, true),
+        ("A|contains: ΑΣ", r#"{"A":"xασx"}"#, true),
     ] {
         assert_eq!(item(i, event), expected, "{i} on {event}");
     }
@@ -61,6 +76,18 @@ fn wildcards_and_escapes() {
         (r"A: 'C:\Windows\x'", r#"{"A":"C:\\Windows\\x"}"#, true),
         (r"A: '\\\\srv\x'", r#"{"A":"\\\\srv\\x"}"#, true),
         (r"A: 'a\\*'", r#"{"A":"a\\zzz"}"#, true),
+        (r"A: '\\srv\x'", r#"{"A":"\\srv\\x"}"#, true),
+        (r"A: 'a\\\*'", r#"{"A":"a\\*"}"#, true),
+        (r"A: 'a\\\*'", r#"{"A":"a\\b"}"#, false),
+        (r"A: 'a\?'", r#"{"A":"a?"}"#, true),
+        (r"A: 'a\?'", r#"{"A":"ab"}"#, false),
+        (r"A: 'a\'", r#"{"A":"a\\"}"#, true),
+        (r"A: 'a\\\b'", r#"{"A":"a\\\\b"}"#, true),
+        (r"A|contains: '\*'", r#"{"A":"a*b"}"#, true),
+        (r"A|contains: '\*'", r#"{"A":"ab"}"#, false),
+        (r"A|startswith: 'a\\*'", r#"{"A":"a\\bc"}"#, true),
+        ("A: 'a**c'", r#"{"A":"ac"}"#, true),
+        ("A: '*a?c*'", r#"{"A":"xxaäcxx"}"#, true),
         (r"A|endswith: '\x.exe'", r#"{"A":"C:\\X.EXE"}"#, true),
         ("A|contains|all: [a, b]", r#"{"A":"xbxa"}"#, true),
         ("A|contains|all: [a, b]", r#"{"A":"xbx"}"#, false),
@@ -101,6 +128,51 @@ fn modifiers() {
         ("A|hour|gte: 22", r#"{"A":"2026-03-17T23:05:00Z"}"#, true),
         ("A|hour: 4", r#"{"A":"2026-03-17T23:05:00Z"}"#, false),
         ("A|year: 2026", r#"{"A":"2026-03-17T23:05:00Z"}"#, true),
+        ("A|minute|neq: 5", r#"{"A":"2026-03-17T23:06:00Z"}"#, true),
+        ("A|week: 12", r#"{"A":"2026-03-17 23:05:00"}"#, true),
+        ("A|month: [1, 3]", r#"{"A":1773788700}"#, true),
+        ("A|day|lt: 17", r#"{"A":"2026-03-17T23:05:00Z"}"#, false),
+        ("A|neq: [5, 6]", r#"{"A":6}"#, false),
+        ("A|neq: [5, 6]", r#"{"A":7}"#, true),
+        ("A|neq: foo", r#"{"A":"FOO"}"#, false),
+        ("A|neq: foo", r#"{"A":["foo","bar"]}"#, false),
+        ("A|contains|neq: foo", r#"{"A":"bar"}"#, true),
+        ("A|contains|all|neq: [f, o]", r#"{"A":"f"}"#, true),
+        ("A|fieldref|neq: B", r#"{"A":"x","B":"y"}"#, true),
+        ("A|fieldref|neq: B", r#"{"A":"x"}"#, false),
+        ("A|fieldref|startswith: B", r#"{"A":"xyz","B":"XY"}"#, true),
+        ("A|contains|fieldref: B", r#"{"A":"xyz","B":"Y"}"#, true),
+        ("A|gt: 9007199254740992", r#"{"A":"9007199254740994"}"#, true),
+        ("A|gt: -1", r#"{"A":"-0.5"}"#, true),
+        ("A|lt: 5", r#"{"A":"abc"}"#, false),
+        ("A|cidr: [10.0.0.0/8, '192.168.1.1']", r#"{"A":"192.168.1.1"}"#, true),
+        ("A|cidr: 'fe80::/10'", r#"{"A":"10.1.1.1"}"#, false),
+        ("A|re|contains: 'b+'", r#"{"A":"abbc"}"#, true),
+        ("A|re|startswith: 'b+|c'", r#"{"A":"abbc"}"#, false),
+        ("A|re|endswith: 'b+|c'", r#"{"A":"abbc"}"#, true),
+        ("A|re|i|s: 'x.Y'", r#"{"A":"X\ny"}"#, true),
+        ("A|re: 'x.y'", r#"{"A":"x\ny"}"#, false),
+        ("A|re: '(?i)x'", r#"{"A":"X"}"#, true),
+        (r"A|re: '\d{2}\\'", r#"{"A":"12\\"}"#, true),
+        ("A|re: '^4'", r#"{"A":42}"#, true),
+        ("A|re|expand: '^%admins%$'", r#"{"A":"root"}"#, true),
+        (r"A|expand: '\%admins%'", r#"{"A":"%admins%"}"#, true),
+        ("A|expand: 'x-%admins%-y'", r#"{"A":"X-administrator-Y"}"#, true),
+        ("A: '%admins%'", r#"{"A":"root"}"#, false),
+        ("A|expand|cased|contains: '%admins%'", r#"{"A":"xROOTx"}"#, false),
+        ("A|utf16be|base64: foo", r#"{"A":"AGYAbwBv"}"#, true),
+        ("A|utf16le|base64: foo", r#"{"A":"ZgBvAG8A"}"#, true),
+        ("A|utf16|base64: foo", r#"{"A":"//5mAG8AbwA="}"#, true),
+        ("A|base64|cased: foo", r#"{"A":"zm9v"}"#, false),
+        ("A|wide|contains: hi", r#"{"A":"xh\u0000i\u0000"}"#, true),
+        ("A|windash: '-a /b'", "{\"A\":\"/A \u{2013}B\"}", true),
+        ("A|windash|contains|all: ['-a', ' -b']", r#"{"A":"x /a -b"}"#, true),
+        ("A|windash|contains: 'a-b'", r#"{"A":"a/b"}"#, false),
+        ("A|endswith|windash: ' -s*x'", r#"{"A":"cmd /super x"}"#, true),
+        ("A|contains|cased|all: [a, B]", r#"{"A":"aB"}"#, true),
+        ("A|contains|cased|all: [a, B]", r#"{"A":"ab"}"#, false),
+        ("A|exists: false", r#"{"A":null}"#, false),
+        ("A|exists: true", r#"{"A":""}"#, true),
     ] {
         assert_eq!(item(i, event), expected, "{i} on {event}");
     }
@@ -109,7 +181,9 @@ fn modifiers() {
 #[test]
 fn conditions() {
     let detection = |condition: &str| {
-        format!("    sel_a:\n        A: 1\n    sel_b:\n        B: 1\n    sel_c:\n        C: 1\n    _x:\n        X: 1\n    keywords:\n        - needle\n        - 'a*z'\n    condition: {condition}")
+        format!(
+            "    sel_a:\n        A: 1\n    sel_b:\n        B: 1\n    sel_c:\n        C: 1\n    _x:\n        X: 1\n    keywords:\n        - needle\n        - 'a*z'\n    condition: {condition}"
+        )
     };
     for (condition, event, expected) in [
         ("1 of sel_*", r#"{"B":1}"#, true),
@@ -125,6 +199,16 @@ fn conditions() {
         ("keywords", r#"{"needle":"no"}"#, false),
         ("keywords", r#"{"any":"a to z"}"#, true),
         ("keywords", r#"{"any":"xa to z"}"#, false),
+        ("keywords", r#"{"any":["x","a NEEDLE"]}"#, true),
+        ("any of sel_*", r#"{"B":1}"#, true),
+        ("1 of *_b", r#"{"B":1}"#, true),
+        ("all of s*l_a*", r#"{"A":1}"#, true),
+        ("1 of _*", r#"{"X":1}"#, true),
+        ("_x", r#"{"X":1}"#, true),
+        ("1 of sel_* and not 1 of filter_*", r#"{"B":1}"#, true),
+        ("((sel_a and (sel_b)) or not ((not sel_c)))", r#"{"C":1}"#, true),
+        ("[sel_a, sel_b and sel_c]", r#"{"A":1}"#, true),
+        ("[sel_a, sel_b and sel_c]", r#"{"B":1}"#, false),
     ] {
         assert_eq!(fires(&detection(condition), event), expected, "{condition} on {event}");
     }
@@ -134,6 +218,8 @@ fn conditions() {
 fn lists_of_maps_are_alternatives_and_lists_of_keywords_with_all_are_not() {
     assert!(fires("    s:\n        - A: 1\n          B: 2\n        - C: 3\n    condition: s", r#"{"C":3}"#));
     assert!(!fires("    s:\n        - A: 1\n          B: 2\n        - C: 3\n    condition: s", r#"{"A":1}"#));
+    let mixed = "    s:\n        - A: 1\n        - word\n        - [B: 2, C: 3]\n    condition: s";
+    assert!(fires(mixed, r#"{"x":"the words"}"#) && fires(mixed, r#"{"C":3}"#) && !fires(mixed, r#"{"A":2}"#));
     let all = "    k:\n        '|all':\n            - one\n            - two\n    condition: k";
     assert!(fires(all, r#"{"a":"two","b":"one"}"#));
     assert!(!fires(all, r#"{"a":"two"}"#));
@@ -148,10 +234,32 @@ fn mistakes_are_errors_that_name_the_place() {
         ("    s:\n        A|expand: '%nobody%'\n    condition: s", "nobody"),
         ("    s:\n        A|gt: x\n    condition: s", "number"),
         ("    s:\n        A: 1\n    condition: 1 of x_*", "x_*"),
+        ("    s:\n        A: 1\n    condition: all of x_*", "x_*"),
+        ("    s:\n        A: 1\n    condition: s | count() > 3", "t.yml:6:"),
+        ("    s:\n        A|contians: 1\n    condition: s", "t.yml:5:"),
+        ("    s:\n        A|contians: 1\n    condition: s", "contians"),
+        ("    s:\n        A|base64: 'a*b'\n    condition: s", "wildcards"),
+        ("    s:\n        A|exists: maybe\n    condition: s", "neither"),
+        ("    s:\n        A|cidr|contains: 10.0.0.0/8\n    condition: s", "alone"),
+        ("    s:\n        A|re: '(?=x)'\n    condition: s", "look-around"),
+        ("    s:\n        A|contains: [x, null]\n    condition: s", "null"),
+        ("    s:\n        A: {b: c}\n    condition: s", "a value is"),
+        ("    s:\n        A: []\n    condition: s", "empty list"),
+        ("    s: {}\n    condition: s", "empty mapping"),
+        ("    s:\n        A|utf16: x\n    condition: s", "base64"),
+        ("    s:\n        '|exists': true\n    condition: s", "field"),
+        ("    s:\n        A|gt|lt: 1\n    condition: s", "exclude"),
+        ("    s:\n        A|i: 1\n    condition: s", "follow re"),
+        ("    s:\n        A: 1", "no condition"),
+        ("    condition: s", "no selection"),
     ] {
         let yaml = format!("title: t\nlogsource: {{product: x}}\ndetection:\n{detection}\n");
         let set = parse(Path::new("t.yml"), &yaml, &LoadOptions::default());
-        assert!(set.rules.is_empty() && set.errors[0].to_string().to_lowercase().contains(expected), "{:?}", set.errors);
+        assert!(
+            set.rules.is_empty() && set.errors[0].to_string().to_lowercase().contains(expected),
+            "{:?}",
+            set.errors
+        );
     }
 }
 
@@ -160,8 +268,64 @@ fn collections_and_filters() {
     let yaml = "title: base\naction: global\nlogsource: {product: x}\nlevel: high\n---\ntitle: one\nid: 6f3e2987-db24-4c78-a860-b4f4095a7095\ndetection:\n    s:\n        A: 1\n    condition: s\n---\ntitle: two\ndetection:\n    s:\n        A: 2\n    condition: s\n---\naction: reset\n---\ntitle: not us\nlogsource: {product: x}\nfilter:\n    rules:\n        - 6f3e2987-db24-4c78-a860-b4f4095a7095\n    ok:\n        U: me\n    condition: not ok\n";
     let set = parse(Path::new("c.yml"), yaml, &LoadOptions::default());
     assert!(set.errors.is_empty(), "{:?}", set.errors);
-    assert_eq!((set.rules.len(), set.filters), (2, 1));
-    let event = |user: &str| Event::from([("A".to_owned(), Value::Text("1".into())), ("U".to_owned(), Value::Text(user.into()))]);
+    assert_eq!((set.rules.len(), set.filters.len()), (2, 1));
+    assert_eq!(set.filters[0].applied_to, ["6f3e2987-db24-4c78-a860-b4f4095a7095"]);
+    let event = |user: &str| {
+        Event::from([("A".to_owned(), Value::Text("1".into())), ("U".to_owned(), Value::Text(user.into()))])
+    };
     let one = set.rules.iter().find(|r| r.title == "one").unwrap();
     assert!(holds(&one.condition, &event("you")) && !holds(&one.condition, &event("me")));
+}
+
+#[test]
+fn repeat_and_reset() {
+    let yaml = "action: global\ntitle: t\nlogsource: {product: x}\n---\nid: a\ndetection:\n    s:\n        A: 1\n    condition: s\n---\naction: repeat\nid: b\ndetection:\n    s:\n        A: 2\n---\naction: reset\n---\nid: c\ntitle: c\ndetection:\n    s: {A: 3}\n    condition: s\n";
+    let set = parse(Path::new("c.yml"), yaml, &LoadOptions::default());
+    assert_eq!(
+        set.rules.iter().map(|r| (r.id.as_str(), r.condition.to_string())).collect::<Vec<_>>(),
+        [("a", "A = \"1\"".to_owned()), ("b", "A = \"2\"".to_owned())]
+    );
+    assert!(set.errors.len() == 1 && set.errors[0].reason.contains("logsource"), "{:?}", set.errors);
+}
+
+#[test]
+fn filters_go_by_log_source_and_say_what_they_missed() {
+    let rule = |id: &str, source: &str| {
+        format!("title: {id}\nid: {id}\nlogsource: {{{source}}}\ndetection:\n    s: {{A: 1}}\n    condition: s\n---\n")
+    };
+    let filter = |rules: &str, source: &str| {
+        format!(
+            "title: f\nlogsource: {{{source}}}\nfilter:\n    rules: {rules}\n    ok: {{U: me}}\n    condition: not ok\n---\n"
+        )
+    };
+    let text = [
+        filter("any", "product: windows"),
+        rule("a", "product: windows, category: process_creation"),
+        rule("b", "product: linux"),
+        filter("[a, nobody]", "product: windows, service: security"),
+        filter("b", "product: linux"),
+    ];
+    let set = parse(Path::new("f.yml"), &text.concat(), &LoadOptions::default());
+    assert!(set.errors.is_empty(), "{:?}", set.errors);
+    let applied: Vec<_> = set.filters.iter().map(|f| (f.applied_to.join(","), f.unknown.join(","))).collect();
+    let expected = [("a", ""), ("", "a,nobody"), ("b", "")];
+    assert_eq!(applied, expected.map(|(a, u)| (a.to_owned(), u.to_owned())));
+}
+
+#[test]
+fn correlations_are_kept_and_attack_tags_are_read() {
+    let yaml = "title: many\nname: many\ncorrelation:\n    type: event_count\n    rules: [a]\n    group-by: [user]\n    timespan: 5m\n    condition: {gte: 10}\n---\ntitle: a\ntags: [attack.t1059.001, attack.execution, attack.command-and-control, attack.g0016, cve.2021-1]\nlogsource: {product: x}\nlevel: urgent\ndetection:\n    s: {A: 1}\n    condition: s\n";
+    let set = parse(Path::new("c.yml"), yaml, &LoadOptions::default());
+    assert_eq!(set.correlations[0].content["correlation"]["condition"]["gte"], 10);
+    let rule = &set.rules[0];
+    assert_eq!(rule.attack.techniques, ["T1059.001"]);
+    assert_eq!(rule.attack.tactics, [("TA0002", "Execution"), ("TA0011", "Command and Control")]);
+    assert!(rule.line == 10 && rule.warnings.iter().any(|w| w.contains("urgent")), "{rule:?}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_loading_panic(text in "(title: t\n|logsource: \\{product: x\\}\n|detection:\n|  s: |  condition: s\n|A\\|re: \\(\n|[ -~\n]{1,20}){0,12}") {
+        parse(Path::new("t.yml"), &text, &LoadOptions::default());
+    }
 }
