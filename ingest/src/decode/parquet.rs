@@ -32,14 +32,18 @@ impl RowReader {
     ///
     /// **Errors**: bytes that are no Parquet.
     pub fn open(file: impl ChunkReader + 'static) -> Result<Self, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let left = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        Ok(Self { rows: builder.with_batch_size(ROWS).build()?, left })
+        guarded(|| {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+            let left = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+            Ok(Self { rows: builder.with_batch_size(ROWS).build()?, left })
+        })
+        .unwrap_or_else(|| Err(ParquetError::General(BROKEN.into())))
     }
 
     /// Adds the next rows to a block; false at the end.
     pub fn read(&mut self, number: &mut dyn FnMut() -> u64, block: &mut Block) -> bool {
-        let texts = match self.rows.next() {
+        let batch = guarded(|| self.rows.next()).unwrap_or_else(|| Some(Err(ArrowError::ParquetError(BROKEN.into()))));
+        let texts = match batch {
             None => return false,
             Some(batch) => batch.and_then(|batch| {
                 self.left = self.left.saturating_sub(batch.num_rows() as u64);
@@ -58,6 +62,13 @@ impl RowReader {
             }
         }
     }
+}
+
+const BROKEN: &str = "levels or sizes that contradict each other";
+
+/// The parquet crate (59) asserts what a broken file's levels and sizes contradict, instead of refusing them.
+fn guarded<T>(read: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
 }
 
 fn ndjson(batch: &RecordBatch) -> Result<String, ArrowError> {

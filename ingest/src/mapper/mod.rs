@@ -12,13 +12,14 @@ mod unmapped;
 pub use coverage::{Coverage, FieldCoverage};
 
 use crate::container::Block;
-use crate::dead_letter::{DeadLetter, Reason};
+use crate::dead_letter::DeadLetter;
 use crate::json::{self, Members};
-use crate::source::{Sink, SourceId, Sources, Trie, parse_time, unwrap};
+use crate::source::{Sink, SourceId, Sources, Trie, parse_time_at, unwrap};
 use ahash::AHashMap;
 use arrow::array::RecordBatch;
 use chrono_tz::Tz;
 use program::Program;
+pub(crate) use program::columns as columns_of_kind;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -200,10 +201,8 @@ impl Mapper {
             let sources = self.sources.clone();
             let source = sources.source(id);
             let uid = record_uid(container, span.number, original);
-            if source.native {
-                if let Err(why) = self.native.push(text, original, &uid, &self.options) {
-                    self.dead.push(DeadLetter { number: span.number, offset: None, bytes: original.as_bytes().to_vec(), reason: Reason::Decoder(why) });
-                }
+            // A class that OCSF 1.8.0 does not have is this source's default kind, whole.
+            if source.native && self.native.push(text, original, &uid, &self.options).is_ok() {
                 continue;
             }
             let event: Cow<'_, str> = unwrap(source, shape, text);
@@ -231,14 +230,14 @@ impl Mapper {
         let (builder, common) = (&mut table.builder, &table.common);
 
         let mut kept: Vec<(&str, &str)> = Vec::new();
-        program.run(source, found, builder, &mut kept, &mut self.coverage);
+        let mut fallbacks: Vec<&str> = Vec::new();
+        program.run(source, found, builder, &mut kept, &mut fallbacks, &mut self.coverage);
         kept.extend(found.other.iter().map(|(path, raw)| (path.as_str(), *raw)));
         self.coverage.unknown(source, &found.other);
 
-        let mut fallbacks: Vec<&str> = Vec::new();
         let time = source.time.iter().find_map(|(field, format)| {
             let text = json::text(found.get(*field)?);
-            Some((parse_time(&text, *format, self.options.zone)?, text.into_owned()))
+            Some((parse_time_at(&text, *format, self.options.zone, self.options.ingest_time)?, text.into_owned()))
         });
         match &time {
             Some((micros, text)) => {

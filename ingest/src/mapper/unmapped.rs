@@ -1,6 +1,7 @@
 //! `unmapped`: one JSON object of what no placement took, nested by the fields' dotted names.
 
 use crate::json::push_string;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The member of `unmapped` that lists required attributes which the record lacked and a fallback filled.
@@ -14,8 +15,11 @@ enum Node<'a> {
 /// Writes the object. A name that is also another name's beginning keeps its dots.
 pub fn write(out: &mut String, kept: &[(&str, &str)], fallbacks: &[&str]) {
     let mut root = BTreeMap::new();
-    for (path, raw) in kept {
-        insert(&mut root, path, raw);
+    // Shorter names first: where a whole object stands under one, longer names keep their dots beside it.
+    let (mut dotted, plain): (Vec<_>, Vec<_>) = kept.iter().partition(|(path, _)| path.contains('.'));
+    dotted.sort_by_key(|(path, _)| path.matches('.').count());
+    for (path, raw) in plain.into_iter().chain(dotted) {
+        insert(&mut root, path, raw, NESTING_MAX);
     }
     out.push('{');
     write_members(out, &root);
@@ -36,19 +40,51 @@ pub fn write(out: &mut String, kept: &[(&str, &str)], fallbacks: &[&str]) {
     out.push('}');
 }
 
-fn insert<'a>(into: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, raw: &'a str) {
+/// Steps of a dotted name that nest; names come from outside.
+const NESTING_MAX: usize = 16;
+
+fn insert<'a>(into: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, raw: &'a str, left: usize) {
     let nested = path.split_once('.').filter(|(head, rest)| {
-        !head.is_empty() && !rest.is_empty() && !matches!(into.get(head), Some(Node::Raw(_)))
+        left > 0 && !head.is_empty() && !rest.is_empty() && !matches!(into.get(head), Some(Node::Raw(_)))
     });
     match nested {
         Some((head, rest)) => {
             if let Node::Object(inner) = into.entry(head).or_insert_with(|| Node::Object(BTreeMap::new())) {
-                insert(inner, rest, raw);
+                insert(inner, rest, raw, left - 1);
             }
         }
         // A repeated key keeps its first value, as readers of the original do for most parsers.
         None => drop(into.entry(path).or_insert(Node::Raw(raw))),
     }
+}
+
+/// The text with lone surrogates, which RFC 8259 lets pass and most readers refuse, as U+FFFD.
+fn sound(raw: &str) -> Cow<'_, str> {
+    let bytes = raw.as_bytes();
+    let unit = |at: usize| (bytes.get(at..at + 2)? == b"\\u").then(|| u16::from_str_radix(raw.get(at + 2..at + 6)?, 16).ok())?;
+    let mut out = String::new();
+    let (mut from, mut at) = (0, 0);
+    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
+        at += found;
+        match (unit(at), unit(at + 6)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => at += 12,
+            (Some(0xd800..0xe000), _) => {
+                out.push_str(&raw[from..at]);
+                out.push_str("\\ufffd");
+                at += 6;
+                from = at;
+            }
+            _ => at += 2,
+        }
+        if at >= bytes.len() {
+            break;
+        }
+    }
+    if from == 0 {
+        return Cow::Borrowed(raw);
+    }
+    out.push_str(&raw[from..]);
+    Cow::Owned(out)
 }
 
 fn write_members(out: &mut String, members: &BTreeMap<&str, Node<'_>>) {
@@ -59,7 +95,7 @@ fn write_members(out: &mut String, members: &BTreeMap<&str, Node<'_>>) {
         push_string(out, key);
         out.push(':');
         match node {
-            Node::Raw(raw) => out.push_str(raw),
+            Node::Raw(raw) => out.push_str(&sound(raw)),
             Node::Object(inner) => {
                 out.push('{');
                 write_members(out, inner);
@@ -78,5 +114,17 @@ mod tests {
         let mut out = String::new();
         write(&mut out, &[("a.b", "1"), ("a.c", "\"x\""), ("d", "null"), ("d.e", "2"), ("", "3")], &["time"]);
         assert_eq!(out, r#"{"":3,"a":{"b":1,"c":"x"},"d":null,"d.e":2,"tarn_fallbacks":["time"]}"#);
+    }
+
+    #[test]
+    fn hostile_names_and_texts_stay_readable() {
+        let deep = "a.".repeat(100_000) + "b";
+        let mut out = String::new();
+        write(&mut out, &[(&deep, "1"), ("s", r#"["\ud83d\ude00 \ud800x\\ud800 \udc00"]"#)], &[]);
+        let read: serde_json::Value = serde_json::from_str(&out).unwrap_or_default();
+        let mut both = String::new();
+        write(&mut both, &[("a.b", "1"), ("a", r#"{"b.c":2}"#)], &[]);
+        assert_eq!(both, r#"{"a":{"b.c":2},"a.b":1}"#);
+        assert_eq!(read["s"][0], "😀 \u{fffd}x\\ud800 \u{fffd}");
     }
 }

@@ -13,7 +13,7 @@ mod when;
 pub(crate) use compile::{Convert, Place};
 pub(crate) use definition::TimeFormat;
 pub(crate) use function::Made;
-pub(crate) use time::parse as parse_time;
+pub(crate) use time::{parse as parse_time, parse_at as parse_time_at};
 pub(crate) use trie::{Sink, Trie};
 
 pub use compile::{FieldHome, Kind, Logsource, MappingError, Source};
@@ -37,6 +37,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("windows", include_str!("../../sources/windows/mapping.toml")),
     ("aws_cloudtrail", include_str!("../../sources/aws_cloudtrail/mapping.toml")),
     ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
+    ("linux_auditd", include_str!("../../sources/linux_auditd/mapping.toml")),
     ("syslog", include_str!("../../sources/syslog/mapping.toml")),
     ("json", include_str!("../../sources/json/mapping.toml")),
 ];

@@ -1,7 +1,7 @@
 //! Times as vendors write them, to microseconds since 1970 in UTC.
 
 use super::definition::TimeFormat;
-use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// Parses a time; `zone` is what a bare time is in.
@@ -16,6 +16,29 @@ pub fn parse(text: &str, format: TimeFormat, zone: Tz) -> Option<i64> {
         }),
         TimeFormat::Epoch => epoch(text),
     }
+}
+
+/// As [`parse`]; a bare time without a year (RFC 3164) is the last such moment that is not more than a day after
+/// `reference` (microseconds): in January, a record of December is last year's.
+pub fn parse_at(text: &str, format: TimeFormat, zone: Tz, reference: i64) -> Option<i64> {
+    const DAY: i64 = 86_400_000_000;
+    let parsed = parse(text, format, zone);
+    if parsed.is_some() || format != TimeFormat::Bare {
+        return parsed;
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let with_year = |text: &str| {
+        let naive = NaiveDateTime::parse_from_str(text, "%Y %b %d %H:%M:%S%.f").ok()?;
+        Some(zone.from_local_datetime(&naive).earliest()?.with_timezone(&Utc).timestamp_micros())
+    };
+    // `Mar 17 2026 10:30:00` has a year of its own.
+    let words: Vec<&str> = text.split(' ').collect();
+    if let [month, day, year, clock] = words[..] {
+        return with_year(&format!("{year} {month} {day} {clock}"));
+    }
+    let year = Utc.timestamp_micros(reference).single()?.with_timezone(&zone).year();
+    let candidates = (year - 4..=year + 1).rev().filter_map(|year| with_year(&format!("{year} {text}")));
+    candidates.into_iter().find(|micros| *micros <= reference.saturating_add(DAY))
 }
 
 fn zoned(text: &str) -> Option<i64> {
@@ -65,5 +88,17 @@ mod tests {
         assert_eq!(at("1773743400500", TimeFormat::Epoch), expected);
         assert_eq!(at("2026-03-17 10:30", TimeFormat::Zoned), None);
         assert_eq!(at("99999999999999999999", TimeFormat::Epoch), None);
+    }
+
+    #[test]
+    fn a_time_without_a_year_is_the_last_one() {
+        let at = |text, reference| parse_at(text, TimeFormat::Bare, Tz::UTC, parse(reference, TimeFormat::Zoned, Tz::UTC).unwrap_or_default());
+        let is = |text| parse(text, TimeFormat::Zoned, Tz::UTC);
+        assert_eq!(at("Mar 17 10:30:00", "2026-03-17T11:00:00Z"), is("2026-03-17T10:30:00Z"));
+        assert_eq!(at("Dec 31 23:59:59", "2026-01-01T00:00:10Z"), is("2025-12-31T23:59:59Z"));
+        assert_eq!(at("Jan  1 00:00:10", "2025-12-31T23:59:59Z"), is("2026-01-01T00:00:10Z"));
+        assert_eq!(at("Feb 29 12:00:00", "2026-03-01T00:00:00Z"), is("2024-02-29T12:00:00Z"));
+        assert_eq!(at("Mar 17 2024 10:30:00.5", "2026-03-17T11:00:00Z"), is("2024-03-17T10:30:00.5Z"));
+        assert_eq!(at("Mar 41 10:30:00", "2026-03-17T11:00:00Z"), None);
     }
 }

@@ -122,6 +122,13 @@ fn add(record: &Record, field: &Field, executes: bool, fields: &mut Fields) {
     match (record.kind.as_str(), name) {
         ("SYSCALL", "a0" | "a1" | "a2" | "a3") if executes => fields.add(&format!("syscall_{name}"), &field.value),
         ("SOCKETCALL", name) if encoded::is_argument(name) => fields.add(&format!("socketcall_{name}"), &field.value),
+        // Beside a PATH of the same event, whose names are files.
+        ("KERN_MODULE", "name") => {
+            fields.add("module", &field.value);
+            fields.add("name", &field.value);
+        }
+        // A rule without a key; a rule about `key` means those that have one.
+        (_, "key") if field.value == "(null)" => {}
         // Several keys on one rule are joined by a control character.
         (_, "key") => field.value.split('\u{1}').for_each(|key| fields.add("key", key)),
         (_, "saddr") => {
@@ -200,6 +207,9 @@ fn derive(fields: &mut Fields) {
         if let Some(named) = named {
             fields.provide("SYSCALL", named);
         }
+    }
+    if let Some(user) = fields.first("UID").or_else(|| fields.first("uid")).map(str::to_owned) {
+        fields.provide("uid_name", if user == "0" { "root".to_owned() } else { user });
     }
     let call = fields.first("SYSCALL").unwrap_or("").to_owned();
     let title = fields.first("proctitle").map(str::to_owned);

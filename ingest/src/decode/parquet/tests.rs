@@ -77,7 +77,7 @@ fn no_parquet_is_an_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn broken_files_lose_no_row_silently(at in 0..2_000_usize, byte in any::<u8>(), cut in 0..4_000_usize) {
         let mut bytes = lake().to_vec();

@@ -1,6 +1,6 @@
 //! What sshd, sudo, su, PAM and the account tools say, as fields beside the message.
 //!
-//! `event` says in one word what happened: accepted, failed, invalid_user, denied, disconnected, closed,
+//! `event` says in one word what happened: accepted, failed, invalid_user, denied, disconnected, closed, abandoned,
 //! session_opened, session_closed, command, user_added, user_deleted, group_added, group_deleted, password_changed. The
 //! others: `user` (whom it is about), `by` (who did it), `src` and `src_port`, `method`, `protocol`, `fingerprint`,
 //! `service` (PAM's), `reason`, and sudo's own `TTY`, `PWD`, `USER`, `COMMAND`. A message of other words has none.
@@ -29,7 +29,8 @@ fn word(text: &str) -> (&str, &str) {
 
 fn sshd(message: &str, field: &mut impl FnMut(&str, &str)) {
     let text = message.strip_prefix("error: ").unwrap_or(message);
-    let text = text.strip_suffix(" [preauth]").unwrap_or(text);
+    // Who leaves before logging in did not log off.
+    let (text, left) = text.strip_suffix(" [preauth]").map_or((text, None), |t| (t, Some("abandoned")));
     let (first, rest) = word(text);
     match first {
         "Accepted" | "Failed" | "Postponed" | "Partial" => {
@@ -68,7 +69,7 @@ fn sshd(message: &str, field: &mut impl FnMut(&str, &str)) {
         }
         "Received" => {
             let Some(rest) = rest.strip_prefix("disconnect from ") else { return };
-            field("event", "disconnected");
+            field("event", left.unwrap_or("disconnected"));
             peer(rest, field);
             if let Some((_, reason)) = rest.split_once(": ") {
                 field("reason", reason);
@@ -76,12 +77,12 @@ fn sshd(message: &str, field: &mut impl FnMut(&str, &str)) {
         }
         "Disconnected" | "Disconnecting" => {
             let rest = rest.strip_prefix("from ").unwrap_or(rest);
-            field("event", "disconnected");
+            field("event", left.unwrap_or("disconnected"));
             leaving(rest, field);
         }
         "Connection" => {
             let Some(rest) = rest.strip_prefix("closed by ").or_else(|| rest.strip_prefix("reset by ")) else { return };
-            field("event", "closed");
+            field("event", left.unwrap_or("closed"));
             leaving(rest, field);
         }
         _ => {}

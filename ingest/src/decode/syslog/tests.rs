@@ -46,8 +46,8 @@ fn messages_are_understood() {
     says("sshd", "Invalid user  from 10.0.0.7 port 50022", json!({ "event": "invalid_user", "user": null, "src": "10.0.0.7" }));
     says("sshd", "Invalid user x y from 10.0.0.7 port 50022", from("invalid_user", "x y"));
     says("sshd", "error: maximum authentication attempts exceeded for root from 10.0.0.7 port 50022 ssh2 [preauth]", from("failed", "root"));
-    says("sshd", "Disconnected from authenticating user root 10.0.0.7 port 50022 [preauth]", from("disconnected", "root"));
-    says("sshd", "Connection closed by invalid user x 10.0.0.7 port 50022 [preauth]", from("closed", "x"));
+    says("sshd", "Disconnected from authenticating user root 10.0.0.7 port 50022 [preauth]", from("abandoned", "root"));
+    says("sshd", "Connection closed by invalid user x 10.0.0.7 port 50022 [preauth]", from("abandoned", "x"));
     says("sshd", "Connection closed by 10.0.0.7 port 50022", json!({ "event": "closed", "src": "10.0.0.7", "user": null }));
     says("sshd", "Received disconnect from 10.0.0.7 port 50022:11: disconnected by user", json!({ "event": "disconnected", "src_port": "50022", "reason": "disconnected by user" }));
     says("sshd", "User bob from 10.0.0.7 not allowed because not listed in AllowUsers", json!({ "event": "denied", "user": "bob", "reason": "not listed in AllowUsers" }));

@@ -12,9 +12,9 @@ pub fn ip(texts: &[&str]) -> Made {
     texts.iter().find(|t| parsed(t).is_some()).map_or(Made::Nothing, |t| Made::Text(t.trim().to_owned()))
 }
 
-/// The text where it is none, such as `ec2.amazonaws.com`.
+/// The text where it is none, such as `ec2.amazonaws.com`; the placeholders `-` and `?` are nothing.
 pub fn not_ip(texts: &[&str]) -> Made {
-    let name = texts.iter().find(|t| !t.trim().is_empty() && **t != "-" && parsed(t).is_none());
+    let name = texts.iter().find(|t| !t.trim().is_empty() && !matches!(**t, "-" | "?") && parsed(t).is_none());
     name.map_or(Made::Nothing, |t| Made::Text((*t).to_owned()))
 }
 

@@ -4,12 +4,15 @@
 //! stays in `unmapped` wherever a function gives another text.
 
 mod addresses;
+mod auditbeat;
 mod call_trace;
 mod dns_results;
 mod event_items;
 mod event_table;
 mod hashes;
+mod journald;
 mod kubernetes;
+mod laurel;
 mod lines;
 mod objects;
 mod path_name;
@@ -74,6 +77,9 @@ const FUNCTIONS: &[(&str, Function)] = &[
 ];
 
 const SHAPES: &[(&str, ShapeFunction)] = &[
+    ("auditbeat", auditbeat::auditbeat),
+    ("journald", journald::journald),
+    ("laurel", laurel::laurel),
     ("event_items", event_items::event_items),
     ("event_table", event_table::event_table),
     ("gke_audit", kubernetes::gke),

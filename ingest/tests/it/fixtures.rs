@@ -1,0 +1,110 @@
+//! Every source's golden records: `<case>.input.json|log` and, beside it, `<case>.expected.json`.
+//!
+//! `TARN_BLESS=1` writes what the mapping gives now; read the difference before it is committed.
+
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tarn_ingest::container::{Blocks, Limits};
+use tarn_ingest::mapper::{ContainerState, MapOptions, Mapper};
+use tarn_ingest::source::Sources;
+use tarn_schema_ocsf::nest;
+use tarn_schema_ocsf::validate::{Severity, validate};
+
+/// 2026-06-01T00:00:00Z, microseconds.
+const INGEST_TIME: i64 = 1_780_272_000_000_000;
+
+pub struct Mapped {
+    pub records: Vec<Map<String, Value>>,
+    pub dead: Vec<String>,
+}
+
+/// A container's bytes through the whole ingest lane.
+pub fn map(bytes: Vec<u8>) -> Mapped {
+    let sources = Arc::new(Sources::builtin().unwrap_or_else(|e| panic!("{e}")));
+    let mut mapper = Mapper::new(sources, MapOptions { ingest_time: INGEST_TIME, ..MapOptions::default() });
+    let mut container = ContainerState::default();
+    let mut blocks = Blocks::open(std::io::Cursor::new(bytes), Limits::default()).unwrap();
+    let mut count = 0;
+    while let Some(block) = blocks.next_block().unwrap() {
+        count += block.records.len() + block.dead.len();
+        mapper.push(&block, &mut container, None);
+    }
+    let (batches, dead) = mapper.drain();
+    let mut records = Vec::new();
+    for (_, batch) in &batches {
+        records.extend((0..batch.num_rows()).map(|row| nest::to_json(batch, row)));
+    }
+    records.sort_by_key(|r| (r["time"].as_i64(), r["class_uid"].as_i64()));
+    assert_eq!(records.len() + dead.len(), count, "records in are rows and dead letters");
+    Mapped { records, dead: dead.iter().map(|d| d.reason.to_string()).collect() }
+}
+
+/// What OCSF's rules find wrong in a record.
+fn violations(record: &Map<String, Value>) -> Vec<String> {
+    let found = validate(&Value::Object(record.clone()));
+    let errors = found.iter().filter(|v| matches!(v.severity, Severity::Error));
+    errors.map(|v| format!("class {}, {}: {:?} {:?} {}", record["class_uid"], v.path, v.rule, v.value, v.message)).collect()
+}
+
+/// Fails where OCSF's rules do.
+pub fn check_valid(name: &str, record: &Map<String, Value>) {
+    let errors = violations(record);
+    assert!(errors.is_empty(), "{name}: {errors:#?}\n{}", serde_json::to_string_pretty(record).unwrap());
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sources")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn mappings_give_the_expected_records() {
+    let bless = std::env::var_os("TARN_BLESS").is_some();
+    let mut without = Vec::new();
+    let mut differing = Vec::new();
+    let mut invalid = Vec::new();
+    for folder in entries(&sources()).into_iter().filter(|p| p.join("mapping.toml").is_file()) {
+        let inputs: Vec<PathBuf> = entries(&folder).into_iter().filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().contains(".input."))).collect();
+        if inputs.is_empty() {
+            without.push(folder.display().to_string());
+        }
+        for input in inputs {
+            let name = input.display().to_string();
+            let mapped = map(fs::read(&input).unwrap());
+            for record in &mapped.records {
+                invalid.extend(violations(record).into_iter().map(|why| format!("{name}: {why}")));
+                assert!(record.contains_key("raw_data"), "{name}: a record without raw_data");
+            }
+            let shown: Vec<Value> = mapped.records.into_iter().map(shown).chain(mapped.dead.iter().map(|d| json!({ "dead": d }))).collect();
+            let text = serde_json::to_string_pretty(&shown).unwrap() + "\n";
+            let stem = name.split(".input.").next().unwrap();
+            let golden = format!("{stem}.expected.json");
+            if bless {
+                fs::write(&golden, &text).unwrap();
+            } else if fs::read_to_string(&golden).unwrap_or_default() != text {
+                differing.push(format!("{name}\n{text}"));
+            }
+        }
+    }
+    assert!(invalid.is_empty(), "{invalid:#?}");
+    assert!(differing.is_empty(), "{} differ from their .expected.json:\n{}", differing.len(), differing.join("\n"));
+    assert!(without.is_empty(), "sources without fixtures: {without:?}");
+}
+
+/// A record without what is the same in all of a run.
+fn shown(mut record: Map<String, Value>) -> Value {
+    record.remove("raw_data");
+    if let Some(Value::Object(metadata)) = record.get_mut("metadata") {
+        for same in ["version", "processed_time", "product_version"] {
+            metadata.remove(same);
+        }
+    }
+    Value::Object(record)
+}
