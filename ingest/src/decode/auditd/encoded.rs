@@ -5,11 +5,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The field dictionary's "encoded" fields; `saddr` is a structure and not among them.
-const ENCODED: &[&str] = &[
-    "acct", "apparmor", "cgroup", "cmd", "comm", "cwd", "data", "device", "dir", "exe", "file", "grp", "invalid_context",
-    "key", "name", "new-chardev", "new-disk", "new-fs", "new-rng", "ocomm", "old-chardev", "old-disk", "old-fs",
-    "old-rng", "path", "proctitle", "vm", "watch",
-];
+fn is_encoded(name: &str) -> bool {
+    matches!(
+        name,
+        "acct" | "apparmor" | "cgroup" | "cmd" | "comm" | "cwd" | "data" | "device" | "dir" | "exe" | "file" | "grp"
+            | "invalid_context" | "key" | "name" | "new-chardev" | "new-disk" | "new-fs" | "new-rng" | "ocomm"
+            | "old-chardev" | "old-disk" | "old-fs" | "old-rng" | "path" | "proctitle" | "vm" | "watch"
+    )
+}
 
 /// The bytes of an even number of hexadecimal digits.
 pub fn bytes(hex: &str) -> Option<Vec<u8>> {
@@ -24,7 +27,7 @@ pub fn bytes(hex: &str) -> Option<Vec<u8>> {
 ///
 /// Bytes that are no UTF-8 become U+FFFD; NULs between the words of a process title become spaces.
 pub fn text(kind: &str, name: &str, value: &str) -> Option<String> {
-    if !(ENCODED.contains(&name) || (kind == "EXECVE" && is_argument(name))) {
+    if !(is_encoded(name) || (kind == "EXECVE" && is_argument(name))) {
         return None;
     }
     let mut bytes = bytes(value)?;

@@ -23,11 +23,15 @@ struct Fields {
 
 impl Fields {
     fn slot(&mut self, name: &str) -> &mut Vec<Option<String>> {
-        let at = *self.index.entry(name.to_owned()).or_insert_with(|| {
-            self.names.push(name.to_owned());
-            self.values.push(Vec::new());
-            self.names.len() - 1
-        });
+        let at = match self.index.get(name) {
+            Some(at) => *at,
+            None => {
+                self.names.push(name.to_owned());
+                self.values.push(Vec::new());
+                self.index.insert(name.to_owned(), self.names.len() - 1);
+                self.names.len() - 1
+            }
+        };
         &mut self.values[at]
     }
 
