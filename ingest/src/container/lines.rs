@@ -49,7 +49,7 @@ impl LineReader {
         self.line(rest, state, limits, block);
         self.buffer.clear();
         if let Some(decoder) = &mut self.decoder {
-            decoder.finish(&mut || state.next(), block);
+            decoder.finish(block);
         }
         Ok(false)
     }

@@ -19,7 +19,8 @@ impl LineDecoder {
     /// The decoder whose format the first lines have.
     pub fn recognise(start: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(&start[..start.len().min(16 << 10)]);
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty() && !auditd::is_separator(l)).take(8).collect();
+        let lines: Vec<&str> =
+            text.lines().filter(|l| !l.trim().is_empty() && !auditd::is_separator(l)).take(8).collect();
         // The kernel's audit records among other lines of a syslog are lines of that log.
         let audit = lines.iter().filter(|l| auditd::looks_like(l)).count();
         if audit > 0 && 2 * audit >= lines.len() {
@@ -39,9 +40,9 @@ impl LineDecoder {
     }
 
     /// Ends the log: records that were waiting for more lines go to `block`.
-    pub fn finish(&mut self, number: &mut dyn FnMut() -> u64, block: &mut Block) {
+    pub fn finish(&mut self, block: &mut Block) {
         match self {
-            Self::Auditd(decoder) => decoder.finish(number, block),
+            Self::Auditd(decoder) => decoder.finish(block),
             Self::Syslog(_) => {}
         }
     }

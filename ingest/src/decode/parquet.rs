@@ -56,8 +56,14 @@ impl RowReader {
                 true
             }
             Err(error) => {
-                let why = format!("Parquet: {error}; this row group and what follows it, {} rows, cannot be read", self.left);
-                block.dead.push(DeadLetter { number: number(), offset: None, bytes: Vec::new(), reason: Reason::Decoder(why) });
+                let why =
+                    format!("Parquet: {error}; this row group and what follows it, {} rows, cannot be read", self.left);
+                block.dead.push(DeadLetter {
+                    number: number(),
+                    offset: None,
+                    bytes: Vec::new(),
+                    reason: Reason::Decoder(why),
+                });
                 false
             }
         }
@@ -118,11 +124,14 @@ enum Step {
 fn retyped(name: &str, data_type: &DataType, step: Step) -> DataType {
     let inner = |f: &FieldRef| -> FieldRef {
         // An array's element has its array's name.
-        let name = if matches!(f.name().as_str(), "element" | "item" | "array_element" | "array") { name } else { f.name() };
+        let name =
+            if matches!(f.name().as_str(), "element" | "item" | "array_element" | "array") { name } else { f.name() };
         Arc::new(f.as_ref().clone().with_data_type(retyped(name, f.data_type(), step)))
     };
     match (data_type, step) {
-        (DataType::Timestamp(..), _) if name.ends_with("_dt") => DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into())),
+        (DataType::Timestamp(..), _) if name.ends_with("_dt") => {
+            DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()))
+        }
         (DataType::Timestamp(_, zone), Step::Milliseconds) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
         (DataType::Timestamp(..), Step::Integers) => DataType::Int64,
         (DataType::Struct(fields), _) => DataType::Struct(fields.iter().map(inner).collect::<Fields>()),

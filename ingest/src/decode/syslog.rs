@@ -163,7 +163,9 @@ fn structured_data(json: &mut String, text: &str) {
         json.push_str(":{");
         rest = &element[end..];
         let mut first_parameter = true;
-        while let Some((name, value)) = rest.trim_start_matches(' ').split_once("=\"").filter(|(n, _)| !n.contains([']', '"'])) {
+        while let Some((name, value)) =
+            rest.trim_start_matches(' ').split_once("=\"").filter(|(n, _)| !n.contains([']', '"']))
+        {
             let (mut text, mut escaped, mut end) = (String::new(), false, value.len());
             for (i, c) in value.char_indices() {
                 match c {
@@ -214,14 +216,19 @@ fn iso(text: &str) -> Option<(&str, &str)> {
 /// `Mar 17 10:30:00 `, RFC 3164, section 4.1.2; some devices put the year behind the day or the time.
 fn bsd(text: &str) -> Option<(&str, &str)> {
     const MONTHS: &[&str] = &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let clock = |t: &[u8]| t.len() >= 8 && t[2] == b':' && t[5] == b':' && [0, 1, 3, 4, 6, 7].iter().all(|i| t[*i].is_ascii_digit());
+    let clock = |t: &[u8]| {
+        t.len() >= 8 && t[2] == b':' && t[5] == b':' && [0, 1, 3, 4, 6, 7].iter().all(|i| t[*i].is_ascii_digit())
+    };
     let bytes = text.as_bytes();
     if !MONTHS.contains(&text.get(..3)?) || bytes.get(3) != Some(&b' ') || bytes.get(6) != Some(&b' ') {
         return None;
     }
     let at = if clock(bytes.get(7..)?) {
         7
-    } else if bytes[7..].first().is_some_and(u8::is_ascii_digit) && bytes.get(11) == Some(&b' ') && clock(bytes.get(12..)?) {
+    } else if bytes[7..].first().is_some_and(u8::is_ascii_digit)
+        && bytes.get(11) == Some(&b' ')
+        && clock(bytes.get(12..)?)
+    {
         12
     } else {
         return None;

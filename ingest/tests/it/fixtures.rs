@@ -45,7 +45,9 @@ pub fn map(bytes: Vec<u8>) -> Mapped {
 fn violations(record: &Map<String, Value>) -> Vec<String> {
     let found = validate(&Value::Object(record.clone()));
     let errors = found.iter().filter(|v| matches!(v.severity, Severity::Error));
-    errors.map(|v| format!("class {}, {}: {:?} {:?} {}", record["class_uid"], v.path, v.rule, v.value, v.message)).collect()
+    errors
+        .map(|v| format!("class {}, {}: {:?} {:?} {}", record["class_uid"], v.path, v.rule, v.value, v.message))
+        .collect()
 }
 
 /// Fails where OCSF's rules do.
@@ -71,7 +73,10 @@ fn mappings_give_the_expected_records() {
     let mut differing = Vec::new();
     let mut invalid = Vec::new();
     for folder in entries(&sources()).into_iter().filter(|p| p.join("mapping.toml").is_file()) {
-        let inputs: Vec<PathBuf> = entries(&folder).into_iter().filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().contains(".input."))).collect();
+        let inputs: Vec<PathBuf> = entries(&folder)
+            .into_iter()
+            .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().contains(".input.")))
+            .collect();
         if inputs.is_empty() {
             without.push(folder.display().to_string());
         }
@@ -82,7 +87,8 @@ fn mappings_give_the_expected_records() {
                 invalid.extend(violations(record).into_iter().map(|why| format!("{name}: {why}")));
                 assert!(record.contains_key("raw_data"), "{name}: a record without raw_data");
             }
-            let shown: Vec<Value> = mapped.records.into_iter().map(shown).chain(mapped.dead.iter().map(|d| json!({ "dead": d }))).collect();
+            let shown: Vec<Value> =
+                mapped.records.into_iter().map(shown).chain(mapped.dead.iter().map(|d| json!({ "dead": d }))).collect();
             let text = serde_json::to_string_pretty(&shown).unwrap() + "\n";
             let stem = name.split(".input.").next().unwrap();
             let golden = format!("{stem}.expected.json");

@@ -21,7 +21,10 @@ fn security_lake_rows_become_rows() {
     let numbers = |n: i32| Arc::new(Int32Array::from(vec![n, n])) as ArrayRef;
     let product = structure(vec![("name", same("CloudTrail")), ("vendor_name", same("AWS"))]);
     let batch = RecordBatch::try_from_iter([
-        ("metadata", structure(vec![("version", same("1.1.0")), ("product", product), ("uid", texts(&[Some("a"), Some("b")]))])),
+        (
+            "metadata",
+            structure(vec![("version", same("1.1.0")), ("product", product), ("uid", texts(&[Some("a"), Some("b")]))]),
+        ),
         ("time", Arc::new(Int64Array::from(vec![1_773_743_400_000, 1_773_743_401_000])) as ArrayRef),
         ("class_uid", numbers(6003)),
         ("category_uid", numbers(6)),
@@ -30,7 +33,13 @@ fn security_lake_rows_become_rows() {
         ("severity_id", numbers(1)),
         ("api", structure(vec![("operation", texts(&[Some("GetObject"), Some("ListBuckets")]))])),
         ("actor", structure(vec![("invoked_by", texts(&[Some("s3.amazonaws.com"), Some("x")]))])),
-        ("src_endpoint", structure(vec![("ip", texts(&[Some("10.0.0.7"), None])), ("domain", texts(&[None, Some("s3.amazonaws.com")]))])),
+        (
+            "src_endpoint",
+            structure(vec![
+                ("ip", texts(&[Some("10.0.0.7"), None])),
+                ("domain", texts(&[None, Some("s3.amazonaws.com")])),
+            ]),
+        ),
         ("cloud", structure(vec![("provider", same("AWS"))])),
     ])
     .unwrap();
@@ -41,7 +50,10 @@ fn security_lake_rows_become_rows() {
     let mapped = map(bytes);
     assert_eq!((mapped.records.len(), mapped.dead.len()), (2, 0));
     let first = &mapped.records[0];
-    assert_eq!((&first["api"]["operation"], &first["metadata"]["uid"], &first["src_endpoint"]["ip"]), (&"GetObject".into(), &"a".into(), &"10.0.0.7".into()));
+    assert_eq!(
+        (&first["api"]["operation"], &first["metadata"]["uid"], &first["src_endpoint"]["ip"]),
+        (&"GetObject".into(), &"a".into(), &"10.0.0.7".into())
+    );
     assert_eq!(first["time"], 1_773_743_400_000_i64);
     assert!(mapped.records[1]["src_endpoint"].get("ip").is_none());
 }

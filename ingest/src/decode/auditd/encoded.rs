@@ -8,9 +8,34 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 fn is_encoded(name: &str) -> bool {
     matches!(
         name,
-        "acct" | "apparmor" | "cgroup" | "cmd" | "comm" | "cwd" | "data" | "device" | "dir" | "exe" | "file" | "grp"
-            | "invalid_context" | "key" | "name" | "new-chardev" | "new-disk" | "new-fs" | "new-rng" | "ocomm"
-            | "old-chardev" | "old-disk" | "old-fs" | "old-rng" | "path" | "proctitle" | "vm" | "watch"
+        "acct"
+            | "apparmor"
+            | "cgroup"
+            | "cmd"
+            | "comm"
+            | "cwd"
+            | "data"
+            | "device"
+            | "dir"
+            | "exe"
+            | "file"
+            | "grp"
+            | "invalid_context"
+            | "key"
+            | "name"
+            | "new-chardev"
+            | "new-disk"
+            | "new-fs"
+            | "new-rng"
+            | "ocomm"
+            | "old-chardev"
+            | "old-disk"
+            | "old-fs"
+            | "old-rng"
+            | "path"
+            | "proctitle"
+            | "vm"
+            | "watch"
     )
 }
 
@@ -70,7 +95,13 @@ pub struct SocketAddress {
 pub fn socket_address(hex: &str) -> Option<SocketAddress> {
     let bytes = bytes(hex)?;
     let (low, high) = (*bytes.first()?, *bytes.get(1)?);
-    let family = if high == 0 { u16::from(low) } else if low == 0 { u16::from(high) } else { u16::from_le_bytes([low, high]) };
+    let family = if high == 0 {
+        u16::from(low)
+    } else if low == 0 {
+        u16::from(high)
+    } else {
+        u16::from_le_bytes([low, high])
+    };
     let port = || Some(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]));
     let mut made = SocketAddress::default();
     match family {
@@ -92,7 +123,9 @@ pub fn socket_address(hex: &str) -> Option<SocketAddress> {
             made.family = "inet6".into();
             made.port = port();
             let octets: Option<[u8; 16]> = bytes.get(8..24).and_then(|b| b.try_into().ok());
-            made.address = octets.map(|o| Ipv6Addr::from(o)).map(|a| a.to_ipv4_mapped().map_or(a.to_string(), |v4| v4.to_string()));
+            made.address = octets
+                .map(|o| Ipv6Addr::from(o))
+                .map(|a| a.to_ipv4_mapped().map_or(a.to_string(), |v4| v4.to_string()));
         }
         16 => made.family = "netlink".into(),
         other => made.family = other.to_string(),

@@ -139,7 +139,9 @@ fn add(record: &Record, field: &Field, executes: bool, fields: &mut Fields) {
             fields.add("saddr", &field.value);
             if let Some(address) = encoded::socket_address(&field.value) {
                 fields.add("saddr_fam", &address.family);
-                for (name, value) in [("laddr", address.address), ("lport", address.port.map(|p| p.to_string())), ("path", address.path)] {
+                for (name, value) in
+                    [("laddr", address.address), ("lport", address.port.map(|p| p.to_string())), ("path", address.path)]
+                {
                     if let Some(value) = value {
                         fields.add(name, &value);
                     }
@@ -200,14 +202,20 @@ fn arguments(records: &[Record], fields: &mut Fields) {
 fn derive(fields: &mut Fields) {
     if let Some(arch) = fields.first("arch").map(|a| a.trim_start_matches("0x").to_owned()) {
         // ausearch's interpreted records name the machine already.
-        let machine = syscalls::machine(&arch).map(str::to_owned).or_else(|| (!arch.bytes().all(|b| b.is_ascii_hexdigit())).then_some(arch));
+        let machine = syscalls::machine(&arch)
+            .map(str::to_owned)
+            .or_else(|| (!arch.bytes().all(|b| b.is_ascii_hexdigit())).then_some(arch));
         if let Some(machine) = machine {
             fields.provide("ARCH", machine);
         }
     }
     if let Some(call) = fields.first("syscall").map(str::to_owned) {
         let numeric = call.bytes().all(|b| b.is_ascii_digit());
-        let named = if numeric { fields.first("ARCH").and_then(|m| syscalls::name(m, &call)).map(str::to_owned) } else { Some(call) };
+        let named = if numeric {
+            fields.first("ARCH").and_then(|m| syscalls::name(m, &call)).map(str::to_owned)
+        } else {
+            Some(call)
+        };
         if let Some(named) = named {
             fields.provide("SYSCALL", named);
         }
@@ -237,7 +245,11 @@ fn target(fields: &mut Fields) {
     }
     let of = |wanted: &str| kinds.iter().position(|k| k.as_deref() == Some(wanted));
     let parent = || of("PARENT").and_then(|i| names.get(i)).and_then(Option::as_deref);
-    let Some((at, action)) = of("CREATE").map(|i| (i, "CREATE")).or_else(|| of("DELETE").map(|i| (i, "DELETE"))).or_else(|| of("NORMAL").map(|i| (i, "NORMAL"))) else {
+    let Some((at, action)) = of("CREATE")
+        .map(|i| (i, "CREATE"))
+        .or_else(|| of("DELETE").map(|i| (i, "DELETE")))
+        .or_else(|| of("NORMAL").map(|i| (i, "NORMAL")))
+    else {
         return;
     };
     let cwd = fields.first("cwd");

@@ -42,6 +42,8 @@ enum End {
 }
 
 struct Waiting {
+    /// Given with the first line, so that it stays the same when the log grows.
+    number: u64,
     records: Vec<Record>,
     text: String,
     time_ms: Option<i64>,
@@ -78,7 +80,15 @@ impl Decoder {
                 event
             }
             None => {
-                self.waiting.push_back(Waiting { records: Vec::new(), text: String::new(), time_ms, serial, end: End::Open, touched: 0 });
+                self.waiting.push_back(Waiting {
+                    number: number(),
+                    records: Vec::new(),
+                    text: String::new(),
+                    time_ms,
+                    serial,
+                    end: End::Open,
+                    touched: 0,
+                });
                 match self.waiting.back_mut() {
                     Some(event) => event,
                     None => return Ok(()),
@@ -95,11 +105,11 @@ impl Decoder {
             (_, end) => end,
         };
         self.bytes += line.len();
-        self.release(time_ms, serial, number, block);
+        self.release(time_ms, serial, block);
         Ok(())
     }
 
-    fn release(&mut self, now_ms: Option<i64>, serial: u64, number: &mut dyn FnMut() -> u64, block: &mut Block) {
+    fn release(&mut self, now_ms: Option<i64>, serial: u64, block: &mut Block) {
         while let Some(first) = self.waiting.front() {
             let waited = match (now_ms, first.time_ms) {
                 (Some(now), Some(then)) => now.saturating_sub(then) > WAIT_MS || then.saturating_sub(now) > BACK_MS,
@@ -114,24 +124,24 @@ impl Decoder {
             if !(over || waited || behind || self.waiting.len() > WAITING_MAX || self.bytes > WAITING_BYTES_MAX) {
                 break;
             }
-            self.pop(number, block);
+            self.pop(block);
         }
     }
 
-    fn pop(&mut self, number: &mut dyn FnMut() -> u64, block: &mut Block) {
+    fn pop(&mut self, block: &mut Block) {
         if let Some(event) = self.waiting.pop_front() {
             let lines = event.records.len().saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(event.text.len() - lines);
             if let Some(first) = event.records.first() {
-                block.push_with_original(number(), &event::json(&first.id, &event.records), &event.text);
+                block.push_with_original(event.number, &event::json(&first.id, &event.records), &event.text);
             }
         }
     }
 
     /// Ends the log: what waits comes out as it is.
-    pub fn finish(&mut self, number: &mut dyn FnMut() -> u64, block: &mut Block) {
+    pub fn finish(&mut self, block: &mut Block) {
         while !self.waiting.is_empty() {
-            self.pop(number, block);
+            self.pop(block);
         }
     }
 }

@@ -94,12 +94,14 @@ fn syslog_host(head: &str) -> Option<String> {
 ///
 /// **Errors**: a line without an audit header.
 pub fn parse(line: &str) -> Result<Record, Reason> {
-    let header = header(line).ok_or_else(|| Reason::Decoder("no audit record: expected type=… msg=audit(time:serial)".into()))?;
+    let header = header(line)
+        .ok_or_else(|| Reason::Decoder("no audit record: expected type=… msg=audit(time:serial)".into()))?;
     let kind = types::name(header.kind).unwrap_or(header.kind).to_owned();
     let mut fields = Vec::new();
     // log_format=ENRICHED: a group separator, then the names that numbers stand for, in upper case.
     for part in header.body.split('\u{1d}') {
-        Reader { rest: part, kind: &kind, interpreted: header.interpreted, fields: &mut fields, words: Vec::new() }.read();
+        Reader { rest: part, kind: &kind, interpreted: header.interpreted, fields: &mut fields, words: Vec::new() }
+            .read();
     }
     Ok(Record { id: header.id, kind, fields })
 }
@@ -180,7 +182,13 @@ impl<'a> Reader<'a, '_> {
         let (before, after) = (&self.rest[..at], &self.rest[at + close + 1..]);
         let quoted = before.trim_end().ends_with("msg='");
         let before = before.trim_end().strip_suffix("msg='").unwrap_or(before);
-        let mut inner = Reader { rest: before, kind: "", interpreted: self.interpreted, fields: &mut *self.fields, words: Vec::new() };
+        let mut inner = Reader {
+            rest: before,
+            kind: "",
+            interpreted: self.interpreted,
+            fields: &mut *self.fields,
+            words: Vec::new(),
+        };
         inner.rest = before;
         inner.read();
         self.rest = if quoted { after.trim_end().strip_suffix('\'').unwrap_or(after) } else { after };
@@ -203,7 +211,14 @@ impl<'a> Reader<'a, '_> {
                 let end = inner.rfind('\'').unwrap_or(inner.len());
                 let (message, rest) = (&inner[..end], inner.get(end + 1..).unwrap_or(""));
                 self.rest = rest;
-                Reader { rest: message, kind: self.kind, interpreted: self.interpreted, fields: &mut *self.fields, words: Vec::new() }.read();
+                Reader {
+                    rest: message,
+                    kind: self.kind,
+                    interpreted: self.interpreted,
+                    fields: &mut *self.fields,
+                    words: Vec::new(),
+                }
+                .read();
             }
             Some(b'\'') => {
                 let inner = &self.rest[1..];
@@ -218,7 +233,8 @@ impl<'a> Reader<'a, '_> {
                 let end = inner.find('}').unwrap_or(inner.len());
                 let (group, rest) = (&inner[..end], inner.get(end + 1..).unwrap_or(""));
                 self.rest = rest;
-                Reader { rest: group, kind: "", interpreted: true, fields: &mut *self.fields, words: Vec::new() }.read();
+                Reader { rest: group, kind: "", interpreted: true, fields: &mut *self.fields, words: Vec::new() }
+                    .read();
             }
             _ => {
                 // ausearch prints a decoded title with its spaces: it is the record's last field.

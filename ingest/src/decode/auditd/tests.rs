@@ -16,7 +16,7 @@ fn decode(log: &str) -> Block {
             block.dead.push(crate::DeadLetter { number: number(), offset: None, bytes, reason });
         }
     }
-    decoder.finish(&mut number, &mut block);
+    decoder.finish(&mut block);
     block
 }
 
@@ -44,13 +44,16 @@ type=PROCTITLE msg=audit(1700000000.123:4242): proctitle=66696E64002F746D702F6D7
 fn records_of_one_serial_are_one_event() {
     let found = events(EXECVE);
     assert_eq!(found.len(), 1);
-    has(&found[0], json!({
-        "type": ["SYSCALL", "EXECVE", "CWD", "PATH", "PROCTITLE"], "record_type": "SYSCALL", "SYSCALL": "execve", "ARCH": "x86_64",
-        "a0": "find", "a1": "/tmp/my dir", "a3": "*.key", "syscall_a0": "55d0", "syscall_a3": "8", "argc": "4",
-        "cmdline": "find /tmp/my dir -name *.key", "proctitle": "find /tmp/my dir -name *.key", "key": ["k1", "susp"],
-        "name": ["/usr/bin/find", "/lib64/ld-linux-x86-64.so.2"], "cap_fp": ["0", null], "item": ["0", "1"],
-        "timestamp": "1700000000.123", "serial": "4242", "audit_id": "1700000000.123:4242", "target": null,
-    }));
+    has(
+        &found[0],
+        json!({
+            "type": ["SYSCALL", "EXECVE", "CWD", "PATH", "PROCTITLE"], "record_type": "SYSCALL", "SYSCALL": "execve", "ARCH": "x86_64",
+            "a0": "find", "a1": "/tmp/my dir", "a3": "*.key", "syscall_a0": "55d0", "syscall_a3": "8", "argc": "4",
+            "cmdline": "find /tmp/my dir -name *.key", "proctitle": "find /tmp/my dir -name *.key", "key": ["k1", "susp"],
+            "name": ["/usr/bin/find", "/lib64/ld-linux-x86-64.so.2"], "cap_fp": ["0", null], "item": ["0", "1"],
+            "timestamp": "1700000000.123", "serial": "4242", "audit_id": "1700000000.123:4242", "target": null,
+        }),
+    );
     let block = decode(EXECVE);
     assert_eq!(block.original(&block.records[0]), EXECVE);
 }
@@ -78,26 +81,41 @@ fn an_event_ends_by_its_end_or_by_time() {
     let found = events(log);
     let types: Vec<&Value> = found.iter().map(|e| &e["type"]).collect();
     assert_eq!(types, [&json!("SYSCALL"), &json!("USER_LOGIN"), &json!("SYSCALL"), &json!("SYSCALL"), &json!("PATH")]);
-    assert_eq!((&found[0]["SYSCALL"], &found[2]["SYSCALL"], &found[3]["SYSCALL"]), (&json!("open"), &json!("execve"), &json!("init_module")));
-    has(&found[1], json!({ "op": "login", "id": "1000", "addr": "10.0.0.7", "res": "success", "exe": "/usr/sbin/sshd", "pid": "7" }));
+    assert_eq!(
+        (&found[0]["SYSCALL"], &found[2]["SYSCALL"], &found[3]["SYSCALL"]),
+        (&json!("open"), &json!("execve"), &json!("init_module"))
+    );
+    has(
+        &found[1],
+        json!({ "op": "login", "id": "1000", "addr": "10.0.0.7", "res": "success", "exe": "/usr/sbin/sshd", "pid": "7" }),
+    );
 }
 
 #[test]
 fn other_forms_are_read() {
     let enriched = "node=web1 type=SYSCALL msg=audit(10.5:9): arch=c000003e syscall=42 success=yes a0=3 auid=1000 uid=33 comm=\"nc\" exe=\"/bin/nc\" key=\"net\"\u{1d}ARCH=x86_64 SYSCALL=connect AUID=\"alice\" UID=\"www-data\"\n\
                     node=web1 type=SOCKADDR msg=audit(10.5:9): saddr=02001F90C0A801020000000000000000\u{1d}SADDR={ saddr_fam=inet laddr=192.168.1.2 lport=8080 }";
-    has(&events(enriched)[0], json!({
-        "node": "web1", "SYSCALL": "connect", "UID": "www-data", "AUID": "alice", "a0": "3", "saddr": "02001F90C0A801020000000000000000",
-        "saddr_fam": "inet", "laddr": "192.168.1.2", "lport": "8080", "initiated": "true",
-    }));
+    has(
+        &events(enriched)[0],
+        json!({
+            "node": "web1", "SYSCALL": "connect", "UID": "www-data", "AUID": "alice", "a0": "3", "saddr": "02001F90C0A801020000000000000000",
+            "saddr_fam": "inet", "laddr": "192.168.1.2", "lport": "8080", "initiated": "true",
+        }),
+    );
     let kernel = "[   12.5] audit: type=1400 audit(10.6:10): apparmor=\"DENIED\" operation=\"open\" profile=\"/usr/sbin/cupsd\" name=\"/etc/x\" pid=4 comm=\"cupsd\"";
     has(&events(kernel)[0], json!({ "type": "AVC", "apparmor": "DENIED", "name": "/etc/x" }));
     let selinux = "type=AVC msg=audit(10.7:11): avc:  denied  { read write } for  pid=5 comm=\"httpd\" name=\"shadow\" dev=\"dm-0\" ino=5 scontext=a:b:c tcontext=d:e:f tclass=file permissive=0";
-    has(&events(selinux)[0], json!({ "seresult": "denied", "seperms": "read,write", "comm": "httpd", "tclass": "file" }));
+    has(
+        &events(selinux)[0],
+        json!({ "seresult": "denied", "seperms": "read,write", "comm": "httpd", "tclass": "file" }),
+    );
     let user_avc = "type=USER_AVC msg=audit(10.7:12): pid=1 uid=0 msg='avc:  denied  { start } for auid=1000 path=\"/x.service\" exe=\"/usr/lib/systemd/systemd\" hostname=? addr=?'";
     has(&events(user_avc)[0], json!({ "pid": "1", "seresult": "denied", "path": "/x.service", "addr": "?" }));
     let ausearch = "----\ntime->Tue Nov 14 22:13:20 2023\ntype=PROCTITLE msg=audit(11/14/2023 22:13:20.123:4242) : proctitle=dd if=/dev/zero\ntype=EXECVE msg=audit(11/14/2023 22:13:20.123:4242) : argc=2 a0=dd a1=if=/dev/zero\ntype=SYSCALL msg=audit(11/14/2023 22:13:20.123:4242) : arch=x86_64 syscall=execve success=yes comm=dd exe=/usr/bin/dd key=(null)";
-    has(&events(ausearch)[0], json!({ "timestamp": "2023-11-14 22:13:20.123", "a0": "dd", "SYSCALL": "execve", "ARCH": "x86_64", "proctitle": "dd if=/dev/zero" }));
+    has(
+        &events(ausearch)[0],
+        json!({ "timestamp": "2023-11-14 22:13:20.123", "a0": "dd", "SYSCALL": "execve", "ARCH": "x86_64", "proctitle": "dd if=/dev/zero" }),
+    );
     let relayed = "<13>Nov 14 22:13:20 web2 audispd: type=USER_CMD msg=audit(10.8:13): pid=9 uid=1000 msg='cwd=\"/home/a\" cmd=636174202F6574632F736861646F77 terminal=pts/0 res=success'";
     has(&events(relayed)[0], json!({ "node": "web2", "cmd": "cat /etc/shadow", "type": "USER_CMD" }));
     let words = "type=ADD_USER msg=audit(10.9:14): pid=9 uid=0 auid=0 ses=1 msg='op=adding user acct=\"eve\" exe=\"/usr/sbin/useradd\" res=success'";
@@ -107,16 +125,26 @@ fn other_forms_are_read() {
 #[test]
 fn the_file_that_a_call_is_about_is_named() {
     let event = |paths: &str| {
-        let mut log = "type=SYSCALL msg=audit(10.1:1): arch=c000003e syscall=82\ntype=CWD msg=audit(10.1:1): cwd=\"/home/a\"\n".to_owned();
+        let mut log =
+            "type=SYSCALL msg=audit(10.1:1): arch=c000003e syscall=82\ntype=CWD msg=audit(10.1:1): cwd=\"/home/a\"\n"
+                .to_owned();
         for (i, path) in paths.lines().enumerate() {
             log.push_str(&format!("type=PATH msg=audit(10.1:1): item={i} {path}\n"));
         }
         events(&log).remove(0)
     };
-    has(&event("name=\"/tmp\" nametype=PARENT\nname=\"/tmp/x\" nametype=CREATE"), json!({ "target": "/tmp/x", "target_action": "CREATE" }));
+    has(
+        &event("name=\"/tmp\" nametype=PARENT\nname=\"/tmp/x\" nametype=CREATE"),
+        json!({ "target": "/tmp/x", "target_action": "CREATE" }),
+    );
     has(&event("name=\"../b/c\" nametype=NORMAL"), json!({ "target": "/home/b/c", "target_action": "NORMAL" }));
-    has(&event("name=\"/srv/\" nametype=PARENT\nname=\"f\" nametype=DELETE"), json!({ "target": "/srv/f", "target_action": "DELETE" }));
-    let renamed = event("name=\"/a\" nametype=PARENT\nname=\"/b\" nametype=PARENT\nname=\"/a/x\" nametype=DELETE\nname=\"/b/y\" nametype=CREATE");
+    has(
+        &event("name=\"/srv/\" nametype=PARENT\nname=\"f\" nametype=DELETE"),
+        json!({ "target": "/srv/f", "target_action": "DELETE" }),
+    );
+    let renamed = event(
+        "name=\"/a\" nametype=PARENT\nname=\"/b\" nametype=PARENT\nname=\"/a/x\" nametype=DELETE\nname=\"/b/y\" nametype=CREATE",
+    );
     has(&renamed, json!({ "target": "/b/y", "target_from": "/a/x", "target_action": "RENAME" }));
 }
 
@@ -134,32 +162,80 @@ fn long_arguments_and_addresses() {
 }
 
 #[test]
+fn numbers_stay_when_the_log_grows() {
+    let log = format!("{EXECVE}\nstray\n{}", EXECVE.replace("4242", "4243"));
+    let numbers = |log: &str| {
+        let block = decode(log);
+        let records: Vec<(u64, String)> =
+            block.records.iter().map(|r| (r.number, block.original(r).to_owned())).collect();
+        (records, block.dead.iter().map(|d| d.number).collect::<Vec<_>>())
+    };
+    let (whole, dead) = numbers(&log);
+    assert_eq!((whole[0].0, &dead[..], whole[1].0), (1, &[2][..], 3));
+    let lines: Vec<&str> = log.lines().collect();
+    for cut in 1..lines.len() {
+        for (number, text) in numbers(&lines[..cut].join("\n")).0 {
+            assert!(whole.iter().any(|(n, t)| *n == number && t.starts_with(&text)), "{number} at {cut}");
+        }
+    }
+}
+
+#[test]
 fn memory_is_bounded() {
     let (mut decoder, mut block, mut count) = (Decoder::default(), Block::default(), 0);
     for serial in 0..20_000 {
         let line = format!("type=SYSCALL msg=audit(10.0:{serial}): arch=c000003e syscall=0 x=\"{}\"", "y".repeat(500));
-        decoder.line(&line, &mut || { count += 1; count }, &mut block).unwrap();
+        decoder
+            .line(
+                &line,
+                &mut || {
+                    count += 1;
+                    count
+                },
+                &mut block,
+            )
+            .unwrap();
         assert!(decoder.waiting.len() <= WAITING_MAX + 1);
     }
     let one = format!("type=PATH msg=audit(10.0:30000): name=\"{}\"", "z".repeat(1 << 20));
     for _ in 0..40 {
-        decoder.line(&one, &mut || { count += 1; count }, &mut block).unwrap();
+        decoder
+            .line(
+                &one,
+                &mut || {
+                    count += 1;
+                    count
+                },
+                &mut block,
+            )
+            .unwrap();
         assert!(decoder.bytes <= WAITING_BYTES_MAX + one.len());
     }
-    decoder.finish(&mut || { count += 1; count }, &mut block);
+    decoder.finish(&mut block);
     assert_eq!(decoder.bytes, 0);
 }
 
 /// Lines that are nearly audit records.
 fn line() -> impl Strategy<Value = String> {
-    let kind = prop_oneof![Just("SYSCALL"), Just("EXECVE"), Just("PATH"), Just("AVC"), Just("USER_AVC"), Just("EOE"), Just("1327"), Just("PROCTITLE"), Just("SOCKADDR")];
+    let kind = prop_oneof![
+        Just("SYSCALL"),
+        Just("EXECVE"),
+        Just("PATH"),
+        Just("AVC"),
+        Just("USER_AVC"),
+        Just("EOE"),
+        Just("1327"),
+        Just("PROCTITLE"),
+        Just("SOCKADDR")
+    ];
     let body = prop_oneof![
         "[a-z0-9]{1,3}=[0-9A-F\"'{}() ,]{0,12} .{0,20}",
         "(msg='|saddr=\\{|avc:|a[0-9]\\[|=|proctitle=)[^\n]{0,30}",
         "[^\n]{0,40}",
     ];
     prop_oneof![
-        (kind, 0..4_u32, body).prop_map(|(kind, serial, body)| format!("type={kind} msg=audit(10.{serial}:{serial}): {body}")),
+        (kind, 0..4_u32, body)
+            .prop_map(|(kind, serial, body)| format!("type={kind} msg=audit(10.{serial}:{serial}): {body}")),
         "[^\n]{0,60}",
         "(type=|audit\\(|node=)[^\n]{0,40}",
     ]
@@ -176,7 +252,7 @@ proptest! {
                 dead += 1;
             }
         }
-        decoder.finish(&mut || { count += 1; count }, &mut block);
+        decoder.finish(&mut block);
         let separators = lines.iter().filter(|l| is_separator(l)).count();
         let joined: usize = block.records.iter().map(|r| block.original(r).split('\n').count()).sum();
         prop_assert_eq!(joined + dead + separators, lines.len());

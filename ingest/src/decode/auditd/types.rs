@@ -20,9 +20,28 @@ pub fn is_single(name: &str) -> bool {
 pub fn is_auxiliary(name: &str) -> bool {
     matches!(
         name,
-        "SYSCALL" | "PATH" | "CWD" | "EXECVE" | "PROCTITLE" | "SOCKADDR" | "SOCKETCALL" | "FD_PAIR" | "OBJ_PID" | "EOE"
-            | "IPC" | "IPC_SET_PERM" | "MQ_OPEN" | "MQ_SENDRECV" | "MQ_NOTIFY" | "MQ_GETSETATTR" | "BPRM_FCAPS"
-            | "CAPSET" | "MMAP" | "OPENAT2" | "URINGOP" | "AVC_PATH"
+        "SYSCALL"
+            | "PATH"
+            | "CWD"
+            | "EXECVE"
+            | "PROCTITLE"
+            | "SOCKADDR"
+            | "SOCKETCALL"
+            | "FD_PAIR"
+            | "OBJ_PID"
+            | "EOE"
+            | "IPC"
+            | "IPC_SET_PERM"
+            | "MQ_OPEN"
+            | "MQ_SENDRECV"
+            | "MQ_NOTIFY"
+            | "MQ_GETSETATTR"
+            | "BPRM_FCAPS"
+            | "CAPSET"
+            | "MMAP"
+            | "OPENAT2"
+            | "URINGOP"
+            | "AVC_PATH"
     )
 }
 

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use arrow::array::{Array, Int32Array, Int64Array, ListArray, MapBuilder, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, Int32Array, Int64Array, ListArray, MapBuilder, StringArray, StringBuilder, StructArray,
+    TimestampMicrosecondArray,
+};
 use arrow::buffer::OffsetBuffer;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -14,7 +17,9 @@ fn column(name: &str, array: impl Array + 'static) -> (String, ArrayRef) {
 }
 
 fn structure(columns: Vec<(&str, ArrayRef)>) -> StructArray {
-    StructArray::from(columns.into_iter().map(|(n, a)| (Arc::new(Field::new(n, a.data_type().clone(), true)), a)).collect::<Vec<_>>())
+    StructArray::from(
+        columns.into_iter().map(|(n, a)| (Arc::new(Field::new(n, a.data_type().clone(), true)), a)).collect::<Vec<_>>(),
+    )
 }
 
 /// Two rows as Security Lake writes them: nested structs, `time` in milliseconds beside `time_dt`, a map for `unmapped`.
@@ -41,7 +46,8 @@ fn lake() -> Bytes {
         column("resources", resources),
         column("status", StringArray::from(vec![None, Some("Failure")])),
         column("unmapped", unmapped.finish()),
-    ]).unwrap();
+    ])
+    .unwrap();
     let mut out = Vec::new();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1)).build();
     let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), Some(properties)).unwrap();
@@ -53,7 +59,13 @@ fn lake() -> Bytes {
 fn read(bytes: Bytes) -> Option<Block> {
     let (mut block, mut count) = (Block::default(), 0);
     let mut reader = RowReader::open(bytes).ok()?;
-    while reader.read(&mut || { count += 1; count }, &mut block) {}
+    while reader.read(
+        &mut || {
+            count += 1;
+            count
+        },
+        &mut block,
+    ) {}
     Some(block)
 }
 
@@ -61,11 +73,14 @@ fn read(bytes: Bytes) -> Option<Block> {
 fn rows_are_nested_ocsf() {
     let block = read(lake()).unwrap();
     let rows: Vec<Value> = block.records.iter().map(|r| serde_json::from_str(block.json(r)).unwrap()).collect();
-    assert_eq!(rows[0], json!({
-        "class_uid": 6003, "time": 1_700_000_000_000_i64, "time_dt": "2023-11-14T22:13:20Z",
-        "metadata": { "version": "1.1.0", "product": { "name": "CloudTrail" }, "logged_time": 1_700_000_000_500_i64 },
-        "resources": [{ "uid": "r1" }, { "uid": "r2" }], "unmapped": { "eventType": "AwsApiCall" },
-    }));
+    assert_eq!(
+        rows[0],
+        json!({
+            "class_uid": 6003, "time": 1_700_000_000_000_i64, "time_dt": "2023-11-14T22:13:20Z",
+            "metadata": { "version": "1.1.0", "product": { "name": "CloudTrail" }, "logged_time": 1_700_000_000_500_i64 },
+            "resources": [{ "uid": "r1" }, { "uid": "r2" }], "unmapped": { "eventType": "AwsApiCall" },
+        })
+    );
     assert_eq!((rows.len(), &rows[1]["status"]), (2, &json!("Failure")));
 }
 

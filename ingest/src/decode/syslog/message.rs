@@ -36,11 +36,14 @@ fn sshd(message: &str, field: &mut impl FnMut(&str, &str)) {
         "Accepted" | "Failed" | "Postponed" | "Partial" => {
             let Some((method, rest)) = rest.split_once(" for ") else { return };
             let Some((user, rest)) = user_from(rest, field) else { return };
-            field("event", match first {
-                "Accepted" => "accepted",
-                "Failed" => "failed",
-                _ => "postponed",
-            });
+            field(
+                "event",
+                match first {
+                    "Accepted" => "accepted",
+                    "Failed" => "failed",
+                    _ => "postponed",
+                },
+            );
             field("method", method);
             field("user", user);
             peer(rest, field);
@@ -162,11 +165,20 @@ fn sudo(message: &str, field: &mut impl FnMut(&str, &str)) {
         return;
     }
     field("user", user.trim());
-    field("event", match reasons.first() {
-        None => "command",
-        Some(why) if why.contains("incorrect password") || why.contains("authentication") || why.contains("password is required") => "failed",
-        Some(_) => "denied",
-    });
+    field(
+        "event",
+        match reasons.first() {
+            None => "command",
+            Some(why)
+                if why.contains("incorrect password")
+                    || why.contains("authentication")
+                    || why.contains("password is required") =>
+            {
+                "failed"
+            }
+            Some(_) => "denied",
+        },
+    );
     field("reason", &reasons.join(" ; "));
 }
 
@@ -184,7 +196,10 @@ fn su(message: &str, field: &mut impl FnMut(&str, &str)) {
         (user, by, "")
     } else if let Some((event_mark, rest)) = text.split_once(' ').filter(|(m, _)| matches!(*m, "+" | "-")) {
         // shadow: `+ /dev/pts/0 alice:root`.
-        let Some((tty, (by, user))) = rest.split_once(' ').and_then(|(tty, who)| Some((tty, who.split_once(':')?))) else { return };
+        let Some((tty, (by, user))) = rest.split_once(' ').and_then(|(tty, who)| Some((tty, who.split_once(':')?)))
+        else {
+            return;
+        };
         field("event", if event_mark == "+" { "accepted" } else { "failed" });
         field("user", user);
         field("by", by);
@@ -256,7 +271,10 @@ fn account(message: &str, field: &mut impl FnMut(&str, &str)) {
     } else if let Some(user) = message.strip_prefix("delete user ") {
         field("event", "user_deleted");
         field("user", &quoted(user));
-    } else if let Some(group) = message.strip_prefix("removed group ").or_else(|| message.strip_prefix("group '").filter(|m| m.ends_with(" removed"))) {
+    } else if let Some(group) = message
+        .strip_prefix("removed group ")
+        .or_else(|| message.strip_prefix("group '").filter(|m| m.ends_with(" removed")))
+    {
         field("event", "group_deleted");
         field("group", &quoted(group.split(" owned").next().unwrap_or(group).trim_end_matches(" removed")));
     }

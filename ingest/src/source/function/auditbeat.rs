@@ -38,7 +38,10 @@ const NAMES: &[(&str, &str)] = &[
 pub fn auditbeat(json: &str) -> Option<String> {
     let auditd = at(json, "auditd")?;
     let kind_name = text(at(auditd, "message_type")?).to_uppercase();
-    let node = at(json, "host.hostname").or_else(|| at(json, "host.name")).or_else(|| at(json, "agent.hostname")).map(|n| text(n).into_owned());
+    let node = at(json, "host.hostname")
+        .or_else(|| at(json, "host.name"))
+        .or_else(|| at(json, "agent.hostname"))
+        .map(|n| text(n).into_owned());
     let serial = at(auditd, "sequence").map_or_else(String::new, |s| text(s).into_owned());
     let id = EventId { node, time: text(at(json, "@timestamp")?).into_owned(), serial };
     let mut fields = Vec::new();
@@ -66,14 +69,16 @@ pub fn auditbeat(json: &str) -> Option<String> {
     }
     let mut records = vec![Record { id: id.clone(), kind: kind_name, fields }];
     if let Some(arguments) = at(json, "process.args") {
-        words.extend(values(arguments).into_iter().enumerate().map(|(i, value)| Field { name: format!("a{i}"), value }));
+        words
+            .extend(values(arguments).into_iter().enumerate().map(|(i, value)| Field { name: format!("a{i}"), value }));
         records.push(Record { id: id.clone(), kind: "EXECVE".into(), fields: words });
     }
     if !sockets.is_empty() {
         records.push(Record { id: id.clone(), kind: "SOCKADDR".into(), fields: sockets });
     }
     for (_, path) in Members::of(at(auditd, "paths").unwrap_or("[]")) {
-        let fields = Members::of(path).map(|(k, v)| Field { name: k.to_owned(), value: text(v).into_owned() }).collect();
+        let fields =
+            Members::of(path).map(|(k, v)| Field { name: k.to_owned(), value: text(v).into_owned() }).collect();
         records.push(Record { id: id.clone(), kind: "PATH".into(), fields });
     }
     Some(event::json(&id, &records))
@@ -111,8 +116,19 @@ mod tests {
         let json = r#"{"@timestamp":"2026-03-17T10:30:00.123Z","host":{"name":"h"},"event":{"module":"auditd"},"user":{"id":"0","name":"root","audit":{"id":"1000"}},"process":{"pid":7,"parent":{"pid":1},"name":"tar","executable":"/bin/tar","args":["tar","-c","x y"],"working_directory":"/"},"auditd":{"message_type":"syscall","sequence":9,"result":"success","session":"2","data":{"arch":"x86_64","syscall":"execve","exit":"0","tty":"pts0","a0":"55d0","argc":"3"},"paths":[{"item":"0","name":"/bin/tar","nametype":"NORMAL"}]}}"#;
         let made: serde_json::Value = serde_json::from_str(&auditbeat(json).unwrap()).unwrap();
         for (key, expected) in [
-            ("a0", "tar"), ("a2", "x y"), ("syscall_a0", "55d0"), ("SYSCALL", "execve"), ("exe", "/bin/tar"), ("uid", "0"), ("auid", "1000"), ("success", "yes"),
-            ("cmdline", "tar -c x y"), ("name", "/bin/tar"), ("node", "h"), ("timestamp", "2026-03-17T10:30:00.123Z"), ("record_type", "SYSCALL"),
+            ("a0", "tar"),
+            ("a2", "x y"),
+            ("syscall_a0", "55d0"),
+            ("SYSCALL", "execve"),
+            ("exe", "/bin/tar"),
+            ("uid", "0"),
+            ("auid", "1000"),
+            ("success", "yes"),
+            ("cmdline", "tar -c x y"),
+            ("name", "/bin/tar"),
+            ("node", "h"),
+            ("timestamp", "2026-03-17T10:30:00.123Z"),
+            ("record_type", "SYSCALL"),
         ] {
             assert_eq!(made[key], expected, "{key}");
         }

@@ -70,7 +70,10 @@ mod tests {
     fn entries_are_lines() {
         let json = r#"{"__REALTIME_TIMESTAMP":"1773743400000000","_HOSTNAME":"h","SYSLOG_IDENTIFIER":"sshd","_COMM":"sshd","_PID":"7","PRIORITY":"6","MESSAGE":"Invalid user x from 10.0.0.7 port 22"}"#;
         let made: serde_json::Value = serde_json::from_str(&journald(json).unwrap()).unwrap();
-        assert_eq!((&made["event"], &made["src"], &made["appname"], &made["procid"]), (&"invalid_user".into(), &"10.0.0.7".into(), &"sshd".into(), &"7".into()));
+        assert_eq!(
+            (&made["event"], &made["src"], &made["appname"], &made["procid"]),
+            (&"invalid_user".into(), &"10.0.0.7".into(), &"sshd".into(), &"7".into())
+        );
         assert_eq!(made["__REALTIME_TIMESTAMP"], "1773743400000000");
         let bytes = journald(r#"{"MESSAGE":[104,105,255]}"#).unwrap();
         assert!(bytes.contains("hi\u{fffd}"), "{bytes}");

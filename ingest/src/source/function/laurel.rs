@@ -19,7 +19,8 @@ pub fn laurel(json: &str) -> Option<String> {
         match (key, kind(value)) {
             ("PARENT_INFO", Kind::Object) => parent = parent_fields(value),
             (_, Kind::Object) => records.push(record(&id, key, value)),
-            (_, Kind::Array) => records.extend(Members::of(value).filter(|(_, v)| kind(v) == Kind::Object).map(|(_, v)| record(&id, key, v))),
+            (_, Kind::Array) => records
+                .extend(Members::of(value).filter(|(_, v)| kind(v) == Kind::Object).map(|(_, v)| record(&id, key, v))),
             _ => {}
         }
     }
@@ -39,7 +40,10 @@ fn field(name: impl Into<String>, value: impl Into<String>) -> Field {
 /// A record's own words: LAUREL's `0x` and `0o` stand where audit writes bare digits.
 fn value(raw: &str) -> String {
     let text = text(raw);
-    let bare = text.strip_prefix("0x").filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit())).or_else(|| text.strip_prefix("0o"));
+    let bare = text
+        .strip_prefix("0x")
+        .filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit()))
+        .or_else(|| text.strip_prefix("0o"));
     bare.map_or_else(|| decoded(&text), str::to_owned)
 }
 
@@ -50,7 +54,10 @@ fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let hex = (*first == b'%').then(|| tail.get(..2)).flatten().and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
+        let hex = (*first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
         bytes.push(hex.unwrap_or(*first));
         rest = if hex.is_some() { &tail[2..] } else { tail };
     }
@@ -67,11 +74,17 @@ fn record(id: &EventId, kind_name: &str, json: &str) -> Record {
         match (kind_name, key, kind(raw)) {
             (_, _, Kind::Null) => {}
             ("PROCTITLE", "ARGV", Kind::Array) => fields.push(field("proctitle", words(raw).join(" "))),
-            (_, "ARGV", Kind::Array) => fields.extend(words(raw).into_iter().enumerate().map(|(i, w)| field(format!("a{i}"), w))),
+            (_, "ARGV", Kind::Array) => {
+                fields.extend(words(raw).into_iter().enumerate().map(|(i, w)| field(format!("a{i}"), w)))
+            }
             ("PROCTITLE" | "EXECVE", "ARGV_STR", Kind::String) => {}
             // What LAUREL adds of the parent: `PPID: { EXE, comm, … }`.
             (_, "PPID", Kind::Object) => fields.extend(parent_fields(raw)),
-            (_, key, Kind::Object) => fields.extend(Members::of(raw).filter(|(_, v)| kind(v) != Kind::Object).map(|(k, v)| field(format!("{key}.{k}"), value(v)))),
+            (_, key, Kind::Object) => fields.extend(
+                Members::of(raw)
+                    .filter(|(_, v)| kind(v) != Kind::Object)
+                    .map(|(k, v)| field(format!("{key}.{k}"), value(v))),
+            ),
             (_, key, Kind::Array) => fields.push(field(key, words(raw).join(","))),
             (_, key, _) => fields.push(field(key, value(raw))),
         }
@@ -102,8 +115,18 @@ mod tests {
         let json = r#"{"ID":"10.5:7","NODE":"h","SYSCALL":{"arch":"0xc000003e","syscall":59,"success":"yes","ppid":1,"pid":2,"uid":33,"key":null,"ARGV":["0x55d0","0x0"],"SYSCALL":"execve","PPID":{"EXE":"/usr/sbin/nginx"}},"EXECVE":{"argc":2,"ARGV":["sh","-c%20x"]},"PATH":[{"item":0,"name":"/bin/sh","nametype":"NORMAL","mode":"0o100755"}],"PROCTITLE":{"ARGV":["sh","-c x"]},"PARENT_INFO":{"ARGV":["nginx","-g"]}}"#;
         let made: serde_json::Value = serde_json::from_str(&laurel(json).unwrap()).unwrap();
         for (key, expected) in [
-            ("a0", "sh"), ("a1", "-c x"), ("syscall_a0", "55d0"), ("arch", "c000003e"), ("ARCH", "x86_64"), ("name", "/bin/sh"), ("mode", "100755"),
-            ("parent_exe", "/usr/sbin/nginx"), ("parent_cmdline", "nginx -g"), ("node", "h"), ("cmdline", "sh -c x"), ("serial", "7"),
+            ("a0", "sh"),
+            ("a1", "-c x"),
+            ("syscall_a0", "55d0"),
+            ("arch", "c000003e"),
+            ("ARCH", "x86_64"),
+            ("name", "/bin/sh"),
+            ("mode", "100755"),
+            ("parent_exe", "/usr/sbin/nginx"),
+            ("parent_cmdline", "nginx -g"),
+            ("node", "h"),
+            ("cmdline", "sh -c x"),
+            ("serial", "7"),
         ] {
             assert_eq!(made[key], expected, "{key}");
         }
