@@ -7,11 +7,10 @@
 use crate::attack::{self, AttackTags};
 use crate::expr::Expr;
 use crate::lower::{Placeholders, lower};
-use crate::parse::detection::Detections;
 use crate::parse::yaml::Yaml;
 use crate::parse::{Document, Kind, Targets, documents};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -183,7 +182,7 @@ const TITLE_CHARS_MAX: usize = 256;
 ///
 /// **Bounds**: 64 MiB a file, 20,000 documents a file, 1 MiB a document, 50,000 values a rule; more is an error.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
-    let mut loader = Loader::default();
+    let mut loader = Loader::new(options);
     let mut seen = HashSet::new();
     for path in paths {
         for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().take(FILES_MAX) {
@@ -199,14 +198,14 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
             }
         }
     }
-    loader.finish(options)
+    loader.finish()
 }
 
 /// Loads the rules of one text.
 pub fn parse(name: &Path, text: &str, options: &LoadOptions) -> Ruleset {
-    let mut loader = Loader::default();
+    let mut loader = Loader::new(options);
     loader.text(name, text);
-    loader.finish(options)
+    loader.finish()
 }
 
 fn is_rule(path: &Path) -> bool {
@@ -214,31 +213,25 @@ fn is_rule(path: &Path) -> bool {
     (name.ends_with(".yml") || name.ends_with(".yaml")) && !crate::events::is_events_file(&name)
 }
 
-/// A rule before filters: they may stand in files that come later.
-struct Pending {
-    rule: Rule,
-    document: usize,
-    error_line: BTreeMap<String, usize>,
-    detections: Detections,
-}
-
+/// A filter before its rules are known: they may stand in files that come later.
 struct PendingFilter {
     filter: Filter,
     logsource: Logsource,
     targets: Targets,
-    detections: Detections,
-    document: usize,
-    line: usize,
+    condition: Expr,
 }
 
-#[derive(Default)]
-struct Loader {
+struct Loader<'a> {
+    options: &'a LoadOptions,
     set: Ruleset,
-    rules: Vec<Pending>,
     filters: Vec<PendingFilter>,
 }
 
-impl Loader {
+impl<'a> Loader<'a> {
+    fn new(options: &'a LoadOptions) -> Self {
+        Self { options, set: Ruleset::default(), filters: Vec::new() }
+    }
+
     fn file_error(&mut self, file: &Path, reason: String) {
         self.set.errors.push(LoadError { file: file.to_owned(), document: None, line: None, title: None, reason });
     }
@@ -262,13 +255,9 @@ impl Loader {
         }
         for failure in failures {
             let (document, line) = (Some(failure.number), failure.line);
-            self.set.errors.push(LoadError {
-                file: file.to_owned(),
-                document,
-                line,
-                title: failure.title,
-                reason: failure.reason,
-            });
+            let error =
+                LoadError { file: file.to_owned(), document, line, title: failure.title, reason: failure.reason };
+            self.set.errors.push(error);
         }
         let digest: String = Sha256::digest(text)[..16].iter().map(|b| format!("{b:02x}")).collect();
         for document in documents {
@@ -278,84 +267,58 @@ impl Loader {
 
     fn document(&mut self, file: &Path, digest: &str, Document { number, chunk, content, kind }: Document<'_>) {
         let title = content.text("title").unwrap_or_default();
-        let line = chunk.lines_before + 1;
-        match kind {
-            Kind::Correlation => self.set.correlations.push(Correlation {
-                file: file.to_owned(),
-                id: content.text("id"),
-                name: content.text("name"),
-                title,
-                content: content.json(),
-            }),
-            Kind::Filter(targets, detections) => self.filters.push(PendingFilter {
-                filter: Filter { file: file.to_owned(), title, applied_to: Vec::new(), unknown: Vec::new() },
-                logsource: logsource(&content),
-                targets,
-                detections,
-                document: number,
-                line: chunk.line_of("filter").unwrap_or(line),
-            }),
-            Kind::Rule(detections) => {
-                let mut rule = describe(&content, title);
-                rule.id = content
-                    .text("id")
-                    .unwrap_or_else(|| if number == 1 { digest.to_owned() } else { format!("{digest}-{number}") });
-                (rule.file, rule.line, rule.digest) = (file.to_owned(), line, digest.to_owned());
-                let keys = ["condition", "detection"].into_iter().map(str::to_owned).chain(keys(&detections));
-                let error_line = keys.filter_map(|k| Some((k.clone(), chunk.line_of(&k)?))).collect();
-                self.rules.push(Pending { rule, document: number, error_line, detections });
+        let (detections, targets) = match kind {
+            Kind::Rule(detections) => (detections, None),
+            Kind::Filter(targets, detections) => (detections, Some(targets)),
+            Kind::Correlation => {
+                return self.set.correlations.push(Correlation {
+                    file: file.to_owned(),
+                    id: content.text("id"),
+                    name: content.text("name"),
+                    title,
+                    content: content.json(),
+                });
             }
+        };
+        let begins = chunk.lines_before + 1;
+        let (condition, warnings) = match lower(&detections, &self.options.placeholders) {
+            Ok(lowered) => lowered,
+            Err(e) => {
+                let line = chunk.line_of(e.key()).unwrap_or(begins);
+                let (document, line, title, reason) = (Some(number), Some(line), Some(title), e.to_string());
+                return self.set.errors.push(LoadError { file: file.to_owned(), document, line, title, reason });
+            }
+        };
+        if let Some(targets) = targets {
+            let unknown = match &targets {
+                Targets::Named(names) => names.clone(),
+                Targets::Any => Vec::new(),
+            };
+            let filter = Filter { file: file.to_owned(), title, applied_to: Vec::new(), unknown };
+            return self.filters.push(PendingFilter { filter, logsource: logsource(&content), targets, condition });
         }
+        let mut rule = describe(&content, title);
+        let own = || if number == 1 { digest.to_owned() } else { format!("{digest}-{number}") };
+        rule.id = content.text("id").unwrap_or_else(own);
+        (rule.file, rule.line, rule.digest) = (file.to_owned(), begins, digest.to_owned());
+        rule.condition = condition;
+        rule.warnings.extend(warnings);
+        self.set.rules.push(rule);
     }
 
-    fn finish(self, options: &LoadOptions) -> Ruleset {
-        let Self { mut set, rules, filters } = self;
-        let mut ready = Vec::new();
-        for PendingFilter { mut filter, logsource, targets, detections, document, line } in filters {
-            match lower(&detections, &options.placeholders) {
-                Ok((condition, _)) => {
-                    if let Targets::Named(names) = &targets {
-                        filter.unknown = names.clone();
-                    }
-                    ready.push((filter, logsource, targets, condition));
-                }
-                Err(e) => {
-                    let (title, reason) = (Some(filter.title), e.to_string());
-                    set.errors.push(LoadError {
-                        file: filter.file,
-                        document: Some(document),
-                        line: Some(line),
-                        title,
-                        reason,
-                    });
-                }
-            }
-        }
+    /// Puts filters to their rules.
+    fn finish(self) -> Ruleset {
+        let Self { mut set, mut filters, .. } = self;
         let mut ids = HashSet::new();
-        for Pending { mut rule, document, error_line, detections } in rules {
-            let (condition, warnings) = match lower(&detections, &options.placeholders) {
-                Ok(lowered) => lowered,
-                Err(e) => {
-                    let line = error_line.get(e.key()).copied().unwrap_or(rule.line);
-                    let (title, reason) = (Some(rule.title), e.to_string());
-                    set.errors.push(LoadError {
-                        file: rule.file,
-                        document: Some(document),
-                        line: Some(line),
-                        title,
-                        reason,
-                    });
-                    continue;
+        for rule in &mut set.rules {
+            let mut all = vec![std::mem::replace(&mut rule.condition, Expr::TRUE)];
+            for pending in &mut filters {
+                if contains(&pending.logsource, &rule.logsource)
+                    && meant(&pending.targets, rule, &mut pending.filter.unknown)
+                {
+                    pending.filter.applied_to.push(rule.id.clone());
+                    all.push(pending.condition.clone());
                 }
-            };
-            rule.warnings.extend(warnings);
-            let mut all = vec![condition];
-            for (filter, logsource, targets, condition) in &mut ready {
-                if !contains(logsource, &rule.logsource) || !meant(targets, &rule, &mut filter.unknown) {
-                    continue;
-                }
-                filter.applied_to.push(rule.id.clone());
-                all.push(condition.clone());
             }
             rule.condition = Expr::And(all).simplify();
             if matches!(&rule.condition, Expr::And(list) | Expr::Or(list) if list.is_empty()) {
@@ -364,9 +327,8 @@ impl Loader {
             if !ids.insert(rule.id.clone()) {
                 rule.warnings.push(format!("another rule has the id {}, too", rule.id));
             }
-            set.rules.push(rule);
         }
-        set.filters = ready.into_iter().map(|(filter, ..)| filter).collect();
+        set.filters = filters.into_iter().map(|pending| pending.filter).collect();
         set
     }
 }
@@ -384,21 +346,6 @@ fn meant(targets: &Targets, rule: &Rule, unknown: &mut Vec<String>) -> bool {
     let is = |name: &String| *name == rule.id || Some(name) == rule.name.as_ref() || *name == rule.title;
     unknown.retain(|name| !is(name));
     names.iter().any(is)
-}
-
-fn keys(detections: &Detections) -> Vec<String> {
-    fn walk(detection: &crate::parse::detection::Detection, out: &mut Vec<String>) {
-        use crate::parse::detection::Detection;
-        match detection {
-            Detection::All(list) | Detection::Any(list) => list.iter().for_each(|d| walk(d, out)),
-            // Only keys with modifiers or odd values can be wrong; finding a line costs a walk of the text.
-            Detection::Item(item) if !item.modifiers.is_empty() && out.len() < 200 => out.push(item.key.clone()),
-            Detection::Item(_) => {}
-        }
-    }
-    let mut out = Vec::new();
-    detections.selections.iter().for_each(|(_, d)| walk(d, &mut out));
-    out
 }
 
 fn logsource(content: &Yaml) -> Logsource {

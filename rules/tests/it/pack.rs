@@ -55,7 +55,13 @@ fn every_rule_fires_on_what_it_is_for_and_on_nothing_like_it() {
         let tests = events::of_rule(&rule.file).unwrap().unwrap_or_default();
         let name = rule.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for test in &tests {
-            assert_eq!(holds(&rule.condition, &event(&test.event)), test.fires, "{name}: {}\n{}", test.name, rule.condition);
+            assert_eq!(
+                holds(&rule.condition, &event(&test.event)),
+                test.fires,
+                "{name}: {}\n{}",
+                test.name,
+                rule.condition
+            );
         }
         let firing = tests.iter().filter(|t| t.fires).count();
         assert!(firing >= 1 && tests.len() - firing >= 2, "{name}: {firing} of {} events fire it", tests.len());
@@ -70,7 +76,11 @@ fn every_rule_is_described() {
     assert_eq!(ids.len(), rules.len());
     for rule in &rules {
         let told = !rule.references.is_empty() && !rule.false_positives.is_empty() && rule.description.is_some();
-        assert!(told && !rule.attack.techniques.is_empty() && !rule.attack.tactics.is_empty(), "{}", rule.file.display());
+        assert!(
+            told && !rule.attack.techniques.is_empty() && !rule.attack.tactics.is_empty(),
+            "{}",
+            rule.file.display()
+        );
         assert!(rule.warnings.is_empty(), "{}: {:?}", rule.file.display(), rule.warnings);
     }
 }
@@ -78,7 +88,8 @@ fn every_rule_is_described() {
 #[test]
 fn no_events_file_is_without_its_rule() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sigma");
-    let files: Vec<PathBuf> = walkdir::WalkDir::new(folder).into_iter().flatten().map(|e| e.into_path()).filter(|p| p.is_file()).collect();
+    let files: Vec<PathBuf> =
+        walkdir::WalkDir::new(folder).into_iter().flatten().map(|e| e.into_path()).filter(|p| p.is_file()).collect();
     for file in files.iter().filter(|f| events::is_events_file(&f.to_string_lossy())) {
         let rule = PathBuf::from(file.to_string_lossy().replace(".events.", "."));
         assert!(files.contains(&rule), "{}", file.display());
