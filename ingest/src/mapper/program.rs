@@ -86,6 +86,8 @@ struct Op {
     to: To,
     convert: Convert,
     places: bool,
+    /// Whether another placement may fill the column: it does not say which field it was.
+    shared: bool,
 }
 
 /// A required attribute, and the slots of its object: it is asked for where one of them is set.
@@ -95,10 +97,19 @@ struct Required {
     object: Vec<Slot>,
 }
 
+/// A constant.
+struct Constant {
+    target: Target,
+    value: String,
+    path: String,
+    /// Whether it stands in for a field, so that a record that lacks the field has to say so.
+    stands_in: bool,
+}
+
 /// A kind, ready to run.
 pub struct Program {
     ops: Vec<Op>,
-    constants: Vec<(Target, String)>,
+    constants: Vec<Constant>,
     required: Vec<Required>,
     completion: Option<Completion>,
 }
@@ -170,9 +181,14 @@ impl Program {
                     To::Objects(children.first()?.1.slot, children)
                 }
             };
-            Some(Op { from: place.from.clone(), first: place.first, to, convert: place.convert.clone(), places: place.places })
+            Some(Op { from: place.from.clone(), first: place.first, to, convert: place.convert.clone(), places: place.places, shared: kind.shares(place) })
         };
-        let constants = kind.constants.iter().filter_map(|(path, value)| Some((Target::new(kind.class, path, table)?, value.clone()))).collect();
+        let placed = |path: &str| kind.places.iter().any(|p| p.places && p.to == path && !matches!(p.convert, Convert::Lookup(..)));
+        let constant = |(path, value): &(String, String)| {
+            let target = Target::new(kind.class, path, table)?;
+            Some(Constant { target, value: value.clone(), stands_in: placed(path), path: path.clone() })
+        };
+        let constants = kind.constants.iter().filter_map(constant).collect();
         let mut required: Vec<Required> = Vec::new();
         let populated = columns(kind);
         let completion = Some(Completion::new(kind.class, &populated, table));
@@ -195,7 +211,15 @@ impl Program {
     }
 
     /// Places a record's fields; those that are not given back verbatim by a column go to `kept`.
-    pub(super) fn run<'a>(&self, source: &'a Source, found: &Found<'a>, builder: &mut BatchBuilder, kept: &mut Vec<(&'a str, &'a str)>, coverage: &mut Coverage) {
+    pub(super) fn run<'a>(
+        &'a self,
+        source: &'a Source,
+        found: &Found<'a>,
+        builder: &mut BatchBuilder,
+        kept: &mut Vec<(&'a str, &'a str)>,
+        fallbacks: &mut Vec<&'a str>,
+        coverage: &mut Coverage,
+    ) {
         // Bits of each found field: written somewhere, written verbatim, written to a JSON column.
         let mut fate = vec![0_u8; found.fields.len()];
         for op in &self.ops {
@@ -203,17 +227,19 @@ impl Program {
             if let (true, Some((exact, json))) = (op.places, written) {
                 for from in &op.from {
                     if let Some(i) = found.fields.iter().position(|(f, _, _)| f == from) {
-                        fate[i] |= 1 | (u8::from(exact) << 1) | (u8::from(json) << 2);
+                        fate[i] |= 1 | (u8::from(exact && !op.shared) << 1) | (u8::from(json) << 2);
                     }
                 }
             }
         }
-        for (target, value) in &self.constants {
+        for Constant { target, value, path, stands_in } in &self.constants {
             if target.slot.is_list() || !builder.is_set(target.slot) {
                 if target.slot.is_child() {
                     builder.begin_object(target.slot);
                 }
-                target.write(builder, value);
+                if target.write(builder, value).is_some() && *stands_in {
+                    fallbacks.push(path);
+                }
             }
         }
         for ((field, raw, covered), fate) in found.fields.iter().zip(&fate) {
@@ -273,7 +299,8 @@ impl Op {
                 }
                 match json::kind(raw) {
                     JsonKind::Array if target.slot.is_list() => {
-                        let mut exact = true;
+                        // An empty list leaves the column empty, as an absent field does.
+                        let mut exact = json::Members::of(raw).next().is_some();
                         for (_, element) in json::Members::of(raw) {
                             exact &= json::kind(element) == JsonKind::String && target.write(builder, &json::text(element)).unwrap_or(false);
                         }
@@ -284,7 +311,8 @@ impl Op {
                         if target.slot.is_child() {
                             builder.begin_object(target.slot);
                         }
-                        target.write(builder, &json::text(raw)).map(|exact| (exact, false))
+                        // Among a list's objects nothing says which one a field made.
+                        target.write(builder, &json::text(raw)).map(|exact| (exact && !target.slot.is_child(), false))
                     }
                 }
             }
@@ -328,6 +356,6 @@ impl Op {
         if target.slot.is_child() {
             builder.begin_object(target.slot);
         }
-        target.write(builder, value).map(|exact| (exact && value == original, false))
+        target.write(builder, value).map(|exact| (exact && value == original && !target.slot.is_child(), false))
     }
 }

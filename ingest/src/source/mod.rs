@@ -6,6 +6,7 @@
 mod compile;
 mod definition;
 mod function;
+mod home;
 mod time;
 mod trie;
 mod when;
@@ -15,8 +16,10 @@ pub(crate) use definition::TimeFormat;
 pub(crate) use function::Made;
 pub(crate) use time::{parse as parse_time, parse_at as parse_time_at};
 pub(crate) use trie::{Sink, Trie};
+pub(crate) use when::When;
 
 pub use compile::{FieldHome, Kind, Logsource, MappingError, Source};
+pub use home::Condition;
 
 use crate::json;
 use std::borrow::Cow;

@@ -28,6 +28,11 @@ impl When {
         Self { items: when.iter().map(item).collect() }
     }
 
+    /// Its conditions: field, whether negated, values (none is any).
+    pub fn items(&self) -> impl Iterator<Item = (u16, bool, Option<&[String]>)> {
+        self.items.iter().map(|i| (i.field, i.negated, i.values.as_deref()))
+    }
+
     /// The fields that it looks at.
     pub fn fields(&self) -> impl Iterator<Item = u16> + '_ {
         self.items.iter().map(|i| i.field)

@@ -1,0 +1,95 @@
+//! Where a mapped record keeps a vendor field, told to those that read the tables: the mapping, inverted.
+//!
+//! What a record does not have in `unmapped` under a field's name is in one of the field's columns, verbatim. The
+//! mapper keeps its side of that in `mapper::program`: a value that a column does not give back, or that stands in a
+//! column which another field may fill as well, is kept in `unmapped` too.
+
+use super::compile::{Convert, FieldHome, Kind, Place, Source};
+use super::{LogsourceId, When};
+
+/// A condition of a mapping on one field; all conditions of a list have to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition<'a> {
+    /// The vendor's field.
+    pub field: &'a str,
+    /// Whether it must not hold.
+    pub negated: bool,
+    /// Lower-cased values of which the field has one; a `*` at the end stands for any rest. None is any value.
+    pub values: Option<&'a [String]>,
+}
+
+impl Source {
+    fn conditions<'a>(&'a self, when: &'a When) -> Vec<Condition<'a>> {
+        let item = |(field, negated, values): (u16, bool, Option<&'a [String]>)| Condition {
+            field: &self.fields[field as usize],
+            negated,
+            values,
+        };
+        when.items().map(item).collect()
+    }
+
+    /// When an event is of a kind, if it is of none before it.
+    pub fn when_of_kind(&self, kind: u16) -> Vec<Condition<'_>> {
+        self.kinds.get(kind as usize).map_or_else(Vec::new, |k| self.conditions(&k.when))
+    }
+
+    /// When an event belongs to one of this source's log source entries.
+    pub fn when_of_logsource(&self, entry: LogsourceId) -> Vec<Condition<'_>> {
+        self.logsources.iter().find(|l| l.id == entry).map_or_else(Vec::new, |l| self.conditions(&l.when))
+    }
+
+    /// Where records of a kind hold a field that they do not hold in `unmapped`, in the order to look; none when no
+    /// inventory names the field.
+    pub fn homes(&self, field: &str, kind: u16) -> Option<Vec<FieldHome>> {
+        self.home(field, kind)?;
+        let kind = self.kinds.get(kind as usize)?;
+        let mut homes = Vec::new();
+        // A field below one that a JSON column holds whole is read there: its own column may have one element of many.
+        let mut root = field;
+        while let Some((parent, _)) = root.rsplit_once('.') {
+            for place in kind.whole(self, parent).filter(|p| !p.to.contains("[]") && !kind.shares(p)) {
+                homes.push(FieldHome::Inside(place.to.clone(), field[parent.len() + 1..].to_owned()));
+            }
+            root = parent;
+        }
+        let mut columns: Vec<&Place> =
+            kind.whole(self, field).filter(|p| !p.to.contains("[]") && !kind.shares(p)).collect();
+        columns.extend(kind.places.iter().filter(|p| {
+            matches!(p.convert, Convert::Function(_))
+                && p.places
+                && !p.to.contains("[]")
+                && !kind.shares(p)
+                && reads_only(self, p, field)
+        }));
+        homes.extend(columns.into_iter().map(|p| FieldHome::Column(p.to.clone())));
+        Some(homes)
+    }
+}
+
+fn reads_only(source: &Source, place: &Place, field: &str) -> bool {
+    matches!(place.from.as_slice(), [only] if source.fields[*only as usize] == field)
+}
+
+impl Kind {
+    /// Plain placements of a field.
+    fn whole<'a>(&'a self, source: &'a Source, field: &'a str) -> impl Iterator<Item = &'a Place> + 'a {
+        self.places
+            .iter()
+            .filter(move |p| p.places && matches!(p.convert, Convert::Plain) && reads_only(source, p, field))
+    }
+
+    /// Whether another placement may fill the same column: the column alone does not say which field it was.
+    pub(crate) fn shares(&self, place: &Place) -> bool {
+        self.places.iter().any(|p| p.to == place.to && (p.from != place.from || !p.places || p.first != place.first))
+    }
+
+    /// Every column that records of the kind may fill, with what OCSF requires beside them.
+    pub fn columns(&self) -> Vec<String> {
+        crate::mapper::columns_of_kind(self)
+    }
+
+    /// The constant that fills a column which the record's fields left empty.
+    pub fn constant(&self, column: &str) -> Option<&str> {
+        self.constants.iter().find(|(path, _)| path == column).map(|(_, value)| value.as_str())
+    }
+}
