@@ -158,7 +158,8 @@ impl Schema {
         Leaf { column, child, leaf_type, nesting, attribute }
     }
 
-    pub(crate) fn leaf_type(&self, attribute: &Attribute) -> LeafType {
+    /// What an attribute's values (the elements, of an array) are stored as.
+    pub fn leaf_type(&self, attribute: &Attribute) -> LeafType {
         match (attribute.type_name.as_str(), self.base_type(&attribute.type_name)) {
             ("object_t" | "json_t", _) => LeafType::Json,
             ("timestamp_t", _) => LeafType::Timestamp,

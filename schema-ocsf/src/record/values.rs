@@ -1,0 +1,101 @@
+//! Values, and Arrow builders of one leaf type that take them.
+
+use crate::column::LeafType;
+use arrow::array::{
+    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use std::sync::Arc;
+
+/// A value to write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// For text and JSON columns.
+    Text(&'a str),
+    /// For integer columns.
+    Int(i64),
+    /// For decimal columns.
+    Float(f64),
+    /// For true and false.
+    Bool(bool),
+    /// Microseconds since 1970, UTC.
+    Time(i64),
+}
+
+pub(super) enum Values {
+    Text(StringBuilder),
+    Int32(Int32Builder),
+    Int64(Int64Builder),
+    Float64(Float64Builder),
+    Bool(BooleanBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+}
+
+impl Values {
+    pub(super) fn new(leaf: LeafType) -> Self {
+        match leaf {
+            LeafType::Text | LeafType::Json => Self::Text(StringBuilder::new()),
+            LeafType::Int32 => Self::Int32(Int32Builder::new()),
+            LeafType::Int64 => Self::Int64(Int64Builder::new()),
+            LeafType::Float64 => Self::Float64(Float64Builder::new()),
+            LeafType::Bool => Self::Bool(BooleanBuilder::new()),
+            LeafType::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Text(b) => b.len(),
+            Self::Int32(b) => b.len(),
+            Self::Int64(b) => b.len(),
+            Self::Float64(b) => b.len(),
+            Self::Bool(b) => b.len(),
+            Self::Timestamp(b) => b.len(),
+        }
+    }
+
+    /// Nulls up to a length.
+    pub(super) fn pad(&mut self, to: usize) {
+        let n = to.saturating_sub(self.len());
+        if n == 0 {
+            return;
+        }
+        match self {
+            Self::Text(b) => b.append_nulls(n),
+            Self::Int32(b) => b.append_nulls(n),
+            Self::Int64(b) => b.append_nulls(n),
+            Self::Float64(b) => b.append_nulls(n),
+            Self::Bool(b) => b.append_nulls(n),
+            Self::Timestamp(b) => b.append_nulls(n),
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(b) => Arc::new(b.finish()),
+            Self::Int32(b) => Arc::new(b.finish()),
+            Self::Int64(b) => Arc::new(b.finish()),
+            Self::Float64(b) => Arc::new(b.finish()),
+            Self::Bool(b) => Arc::new(b.finish()),
+            Self::Timestamp(b) => Arc::new(b.finish()),
+        }
+    }
+
+    /// Whether the value is of the type; else nothing changes.
+    pub(super) fn push(&mut self, value: Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Text(b), Value::Text(v)) => b.append_value(v),
+            (Self::Int32(b), Value::Int(v)) => match i32::try_from(v) {
+                Ok(v) => b.append_value(v),
+                Err(_) => return false,
+            },
+            (Self::Int64(b), Value::Int(v)) => b.append_value(v),
+            (Self::Float64(b), Value::Float(v)) => b.append_value(v),
+            (Self::Float64(b), Value::Int(v)) => b.append_value(v as f64),
+            (Self::Bool(b), Value::Bool(v)) => b.append_value(v),
+            (Self::Timestamp(b), Value::Time(v)) => b.append_value(v),
+            _ => return false,
+        }
+        true
+    }
+}
