@@ -112,5 +112,18 @@ fn shown(mut record: Map<String, Value>) -> Value {
             metadata.remove(same);
         }
     }
-    Value::Object(record)
+    sorted(Value::Object(record))
+}
+
+/// Columns stand in the order in which all mappings name them; a golden record does not depend on that.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
 }
