@@ -221,20 +221,37 @@ impl FieldReader {
                     number(name, Some(FieldIx(*ix)), &mut wanted);
                 }
             }
-            let discriminators = source.discriminators.iter().map(|f| number(&source.fields[*f as usize], None, &mut wanted)).collect();
+            let discriminators =
+                source.discriminators.iter().map(|f| number(&source.fields[*f as usize], None, &mut wanted)).collect();
             for (_, vendor) in source.logsources.iter().flat_map(|l| &l.alias) {
                 number(vendor, None, &mut wanted);
             }
             let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
             let keywords = keywords.is_some_and(|k| asked.contains(&k.0));
-            lanes.push(Lane { tries: source.tries(&fields), wanted, discriminators, routes: AHashMap::new(), keywords });
+            lanes.push(Lane {
+                tries: source.tries(&fields),
+                wanted,
+                discriminators,
+                routes: AHashMap::new(),
+                keywords,
+            });
             all_names.push(names);
         }
         let mut dictionaries: Vec<Dictionary> = request.fields.iter().map(|_| Dictionary::default()).collect();
         if let Some(ix) = keywords {
             dictionaries[ix.0 as usize].transient = true;
         }
-        Self { sources, lanes, names: all_names, dictionaries, keywords, routes: Vec::new(), aliases: Vec::new(), batch: FieldBatch::default(), request }
+        Self {
+            sources,
+            lanes,
+            names: all_names,
+            dictionaries,
+            keywords,
+            routes: Vec::new(),
+            aliases: Vec::new(),
+            batch: FieldBatch::default(),
+            request,
+        }
     }
 
     /// A field's values.
@@ -354,7 +371,9 @@ impl FieldReader {
             .discriminators
             .iter()
             .zip(&self.lanes[lane].discriminators)
-            .filter_map(|(own, here)| found.iter().find(|(f, _)| f == here).map(|(_, raw)| (*own, json::text(raw).to_lowercase())))
+            .filter_map(|(own, here)| {
+                found.iter().find(|(f, _)| f == here).map(|(_, raw)| (*own, json::text(raw).to_lowercase()))
+            })
             .collect();
         let route = route(source, |field| values.iter().find(|(f, _)| *f == field).map(|(_, v)| v.as_str()));
         let id = match self.routes.iter().position(|r| *r == route) {

@@ -415,14 +415,18 @@ mod tests {
         leaf.prop_recursive(4, 40, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
-                prop::collection::btree_map(".{0,6}", inner, 0..5).prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
+                prop::collection::btree_map(".{0,6}", inner, 0..5)
+                    .prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
             ]
         })
     }
 
     fn rebuild(text: &str) -> serde_json::Value {
         match kind(text) {
-            Kind::Object => Members::of(text).map(|(k, v)| (unescape(k).into_owned(), rebuild(v))).collect::<serde_json::Map<_, _>>().into(),
+            Kind::Object => Members::of(text)
+                .map(|(k, v)| (unescape(k).into_owned(), rebuild(v)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             Kind::Array => Members::of(text).map(|(_, v)| rebuild(v)).collect::<Vec<_>>().into(),
             Kind::String => super::text(text).into_owned().into(),
             _ => serde_json::from_str(text).unwrap(),

@@ -55,13 +55,19 @@ impl EvtxReader {
         }
         let truncated = bytes.len() < CHUNK_BYTES;
         if truncated {
-            let letter = DeadLetter { number: 0, offset: Some(offset), bytes: bytes.clone(), reason: Reason::Truncated };
+            let letter =
+                DeadLetter { number: 0, offset: Some(offset), bytes: bytes.clone(), reason: Reason::Truncated };
             block.dead.push(letter);
             // The records before the cut are whole.
             bytes.resize(CHUNK_BYTES, 0);
         }
         let kept = bytes.clone();
-        let dead = |number, reason: String| DeadLetter { number, offset: Some(offset), bytes: kept.clone(), reason: Reason::Evtx(reason) };
+        let dead = |number, reason: String| DeadLetter {
+            number,
+            offset: Some(offset),
+            bytes: kept.clone(),
+            reason: Reason::Evtx(reason),
+        };
         let before = block.dead.len();
         match EvtxChunkData::new(bytes, false) {
             Err(error) => block.dead.push(dead(state.next(), chain(&error))),

@@ -32,7 +32,13 @@ impl JsonReader {
     }
 
     /// Reads the records that fit into about a block; false at the end.
-    pub fn read(&mut self, input: &mut Input, state: &mut State, limits: &Limits, block: &mut Block) -> Result<bool, ContainerError> {
+    pub fn read(
+        &mut self,
+        input: &mut Input,
+        state: &mut State,
+        limits: &Limits,
+        block: &mut Block,
+    ) -> Result<bool, ContainerError> {
         self.fill(input, limits.block_bytes)?;
         loop {
             self.between();
@@ -44,7 +50,11 @@ impl JsonReader {
             }
             match end_of_value(&self.buffer, self.at) {
                 // A number at the end of the buffer may go on.
-                Ok(end) if end == self.buffer.len() && !self.ended && !matches!(self.buffer[end - 1], b'}' | b']' | b'"') => {
+                Ok(end)
+                    if end == self.buffer.len()
+                        && !self.ended
+                        && !matches!(self.buffer[end - 1], b'}' | b']' | b'"') =>
+                {
                     self.fill(input, limits.block_bytes)?;
                 }
                 Ok(end) => {
@@ -124,7 +134,8 @@ impl JsonReader {
         }
         let key = skip_space(rest, 1);
         for name in ENVELOPES {
-            let quoted = rest.get(key + 1..key + 1 + name.len()) == Some(name.as_bytes()) && rest.get(key) == Some(&b'"');
+            let quoted =
+                rest.get(key + 1..key + 1 + name.len()) == Some(name.as_bytes()) && rest.get(key) == Some(&b'"');
             if !quoted || rest.get(key + 1 + name.len()) != Some(&b'"') {
                 continue;
             }
@@ -147,7 +158,12 @@ impl JsonReader {
         self.at = end;
         let mut letter = |reason, state: &mut State| {
             let number = state.next();
-            block.dead.push(DeadLetter { number, offset, bytes: bytes[..bytes.len().min(limits.dead_letter_bytes_max)].to_vec(), reason });
+            block.dead.push(DeadLetter {
+                number,
+                offset,
+                bytes: bytes[..bytes.len().min(limits.dead_letter_bytes_max)].to_vec(),
+                reason,
+            });
         };
         if bytes.len() > limits.record_bytes_max {
             return letter(Reason::TooLarge { bytes: bytes.len() as u64, limit: limits.record_bytes_max }, state);
@@ -183,8 +199,15 @@ impl JsonReader {
     }
 
     /// A record over the limit: its first bytes are kept, the rest is read past, up to the end of its line.
-    fn oversized(&mut self, input: &mut Input, state: &mut State, limits: &Limits, block: &mut Block) -> Result<(), ContainerError> {
-        let kept = self.buffer[self.at..self.at + limits.dead_letter_bytes_max.min(self.buffer.len() - self.at)].to_vec();
+    fn oversized(
+        &mut self,
+        input: &mut Input,
+        state: &mut State,
+        limits: &Limits,
+        block: &mut Block,
+    ) -> Result<(), ContainerError> {
+        let kept =
+            self.buffer[self.at..self.at + limits.dead_letter_bytes_max.min(self.buffer.len() - self.at)].to_vec();
         let mut bytes = 0_u64;
         loop {
             let rest = &self.buffer[self.at..];

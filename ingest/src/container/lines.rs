@@ -25,7 +25,13 @@ impl LineReader {
     }
 
     /// Reads about a block of lines; false at the end.
-    pub fn read(&mut self, input: &mut Input, state: &mut State, limits: &Limits, block: &mut Block) -> Result<bool, ContainerError> {
+    pub fn read(
+        &mut self,
+        input: &mut Input,
+        state: &mut State,
+        limits: &Limits,
+        block: &mut Block,
+    ) -> Result<bool, ContainerError> {
         while let Some(end) = memchr::memchr(b'\n', &self.buffer[self.at..]) {
             let line = self.at..self.at + end;
             self.line(line, state, limits, block);

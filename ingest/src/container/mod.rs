@@ -213,7 +213,12 @@ impl Blocks {
             if !more {
                 if let Some(why) = self.input.broken.take() {
                     let number = self.state.next();
-                    block.dead.push(DeadLetter { number, offset: Some(self.state.offset), bytes: Vec::new(), reason: Reason::Compression(why) });
+                    block.dead.push(DeadLetter {
+                        number,
+                        offset: Some(self.state.offset),
+                        bytes: Vec::new(),
+                        reason: Reason::Compression(why),
+                    });
                 }
                 format = Format::Empty;
                 break;
@@ -254,7 +259,9 @@ impl Blocks {
         if bytes.len() > limit {
             return Err(ContainerError::ParquetStream { limit });
         }
-        RowReader::open(bytes::Bytes::from(bytes)).map(|rows| Format::Parquet(Box::new(rows))).map_err(ContainerError::Parquet)
+        RowReader::open(bytes::Bytes::from(bytes))
+            .map(|rows| Format::Parquet(Box::new(rows)))
+            .map_err(ContainerError::Parquet)
     }
 
     /// Opens a file: as [`Blocks::open`] does, but Parquet a few rows at a time.
@@ -288,7 +295,9 @@ fn utf16(mut start: Vec<u8>, input: &mut Input) -> Result<Vec<u8>, ContainerErro
     };
     // Bounded: such exports are small; what is beyond stays unread and is reported as a truncated record.
     input.read_onto(&mut start, 256 << 20)?;
-    let unit = |pair: &[u8]| if little { u16::from_le_bytes([pair[0], pair[1]]) } else { u16::from_be_bytes([pair[0], pair[1]]) };
+    let unit = |pair: &[u8]| {
+        if little { u16::from_le_bytes([pair[0], pair[1]]) } else { u16::from_be_bytes([pair[0], pair[1]]) }
+    };
     let units = start[2..].chunks_exact(2).map(unit);
     Ok(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>().into_bytes())
 }

@@ -54,10 +54,23 @@ pub struct ContainerState {
 
 /// Columns that every table has and the mapper fills.
 const COMMON: &[&str] = &[
-    "time", "class_uid", "category_uid", "activity_id", "type_uid", "severity_id", "metadata.uid", "metadata.version",
-    "metadata.product.name", "metadata.product.vendor_name", "metadata.original_time", "metadata.logged_time",
-    "metadata.processed_time", "metadata.transformation_info_list[].name", "metadata.transformation_info_list[].uid",
-    "unmapped", "raw_data",
+    "time",
+    "class_uid",
+    "category_uid",
+    "activity_id",
+    "type_uid",
+    "severity_id",
+    "metadata.uid",
+    "metadata.version",
+    "metadata.product.name",
+    "metadata.product.vendor_name",
+    "metadata.original_time",
+    "metadata.logged_time",
+    "metadata.processed_time",
+    "metadata.transformation_info_list[].name",
+    "metadata.transformation_info_list[].uid",
+    "unmapped",
+    "raw_data",
 ];
 
 struct Common {
@@ -179,13 +192,29 @@ impl Mapper {
             }
         }
         let lane = |source: &crate::source::Source| {
-            let fields: Vec<(&str, u16)> = source.fields.iter().enumerate().map(|(i, f)| (f.as_str(), i as u16)).collect();
-            let program = |kind: &crate::source::Kind| Program::new(kind, tables.get(&kind.class).map(|t| t.builder.schema().as_ref()));
-            Lane { tries: source.tries(&fields), programs: source.kinds.iter().map(program).collect(), kinds: AHashMap::new() }
+            let fields: Vec<(&str, u16)> =
+                source.fields.iter().enumerate().map(|(i, f)| (f.as_str(), i as u16)).collect();
+            let program = |kind: &crate::source::Kind| {
+                Program::new(kind, tables.get(&kind.class).map(|t| t.builder.schema().as_ref()))
+            };
+            Lane {
+                tries: source.tries(&fields),
+                programs: source.kinds.iter().map(program).collect(),
+                kinds: AHashMap::new(),
+            }
         };
         let lanes = sources.iter().map(lane).collect();
         let coverage = Coverage::new(options.coverage);
-        Self { lanes, tables, native: native::Tables::default(), dead: Vec::new(), coverage, options, sources, scratch: Scratch::default() }
+        Self {
+            lanes,
+            tables,
+            native: native::Tables::default(),
+            dead: Vec::new(),
+            coverage,
+            options,
+            sources,
+            scratch: Scratch::default(),
+        }
     }
 
     /// Maps a block's records; its dead letters are passed on.
@@ -249,7 +278,8 @@ impl Mapper {
                 fallbacks.push("time");
             }
         }
-        let uid = source.uid.iter().find_map(|f| found.get(*f)).map(json::text).filter(|t| !t.is_empty() && *t != "null");
+        let uid =
+            source.uid.iter().find_map(|f| found.get(*f)).map(json::text).filter(|t| !t.is_empty() && *t != "null");
         set(builder, common.uid, Value::Text(uid.as_deref().unwrap_or(record_uid)));
         set(builder, common.version, Value::Text(tarn_schema_ocsf::Schema::v1_8().version()));
         set(builder, common.product, Value::Text(&source.product_name));
@@ -290,8 +320,11 @@ impl Mapper {
         if let Some(kind) = lane.kinds.get(key.as_str()) {
             return *kind as usize;
         }
-        let values: Vec<(u16, String)> =
-            source.discriminators.iter().filter_map(|f| Some((*f, json::text(found.get(*f)?).to_lowercase()))).collect();
+        let values: Vec<(u16, String)> = source
+            .discriminators
+            .iter()
+            .filter_map(|f| Some((*f, json::text(found.get(*f)?).to_lowercase())))
+            .collect();
         let value = |field| values.iter().find(|(f, _)| *f == field).map(|(_, v)| v.as_str());
         let kind = source.kinds.iter().position(|k| k.when.holds(value)).unwrap_or(source.kinds.len() - 1);
         if lane.kinds.len() < 200_000 {

@@ -45,7 +45,11 @@ impl Tables {
             }
         }
         let mut fallbacks = Vec::new();
-        for (path, value) in [("metadata.uid", Value::Text(uid)), ("time", Value::Time(options.ingest_time)), ("raw_data", Value::Text(original))] {
+        for (path, value) in [
+            ("metadata.uid", Value::Text(uid)),
+            ("time", Value::Time(options.ingest_time)),
+            ("raw_data", Value::Text(original)),
+        ] {
             if let Some(slot) = builder.schema().slot(path).filter(|s| !builder.is_set(*s)) {
                 let _ = builder.set(slot, value);
                 if path == "time" {
@@ -103,7 +107,9 @@ impl Tables {
     /// All rows so far.
     pub fn drain(&mut self) -> Vec<(ClassUid, RecordBatch)> {
         let mut out = std::mem::take(&mut self.finished);
-        out.extend(self.tables.iter_mut().filter(|(_, (_, b))| !b.is_empty()).map(|(class, (_, b))| (*class, b.finish())));
+        out.extend(
+            self.tables.iter_mut().filter(|(_, (_, b))| !b.is_empty()).map(|(class, (_, b))| (*class, b.finish())),
+        );
         out
     }
 }

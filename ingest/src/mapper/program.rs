@@ -25,7 +25,8 @@ impl Target {
         let schema = Schema::v1_8();
         let attribute: &'static Attribute = schema.leaf(class, path).ok()?.attribute;
         let integer = matches!(slot.leaf_type(), LeafType::Int32 | LeafType::Int64);
-        let allowed = (integer && !attribute.values.is_empty()).then(|| attribute.values.keys().filter_map(|k| k.parse().ok()).collect());
+        let allowed = (integer && !attribute.values.is_empty())
+            .then(|| attribute.values.keys().filter_map(|k| k.parse().ok()).collect());
         let range = schema.type_named(&attribute.type_name).and_then(|t| t.range);
         Some(Self { slot, type_name: &attribute.type_name, allowed, range })
     }
@@ -37,7 +38,8 @@ impl Target {
             LeafType::Json => (Value::Text(text), true),
             LeafType::Int32 | LeafType::Int64 => {
                 let n = integer(text)?;
-                let fits = self.allowed.as_ref().is_none_or(|a| a.contains(&n)) && self.range.is_none_or(|(a, b)| (a..=b).contains(&n));
+                let fits = self.allowed.as_ref().is_none_or(|a| a.contains(&n))
+                    && self.range.is_none_or(|(a, b)| (a..=b).contains(&n));
                 if !fits {
                     return None;
                 }
@@ -57,7 +59,10 @@ impl Target {
                 (Value::Time(parse(TimeFormat::Utc).or_else(|| parse(TimeFormat::Epoch))?), false)
             }
         };
-        if matches!(value, Value::Text(_)) && self.slot.leaf_type() == LeafType::Text && !validate::fits(self.type_name, text) {
+        if matches!(value, Value::Text(_))
+            && self.slot.leaf_type() == LeafType::Text
+            && !validate::fits(self.type_name, text)
+        {
             return None;
         }
         match builder.set(self.slot, value) {
@@ -115,7 +120,22 @@ pub struct Program {
 }
 
 /// Children that functions fill in lists of objects.
-const OBJECT_CHILDREN: &[&str] = &["algorithm_id", "algorithm", "value", "name", "uid", "type", "type_id", "owner.uid", "owner.account.uid", "namespace", "rdata", "state", "state_id", "developer_uid"];
+const OBJECT_CHILDREN: &[&str] = &[
+    "algorithm_id",
+    "algorithm",
+    "value",
+    "name",
+    "uid",
+    "type",
+    "type_id",
+    "owner.uid",
+    "owner.account.uid",
+    "namespace",
+    "rdata",
+    "state",
+    "state_id",
+    "developer_uid",
+];
 
 /// The columns that a kind populates, with required ids beside them.
 pub fn columns(kind: &Kind) -> Vec<String> {
@@ -148,7 +168,11 @@ fn siblings(class: ClassUid, path: &str) -> Vec<String> {
         if step.ends_with("[]") {
             break;
         }
-        let Some(inner) = schema.attribute(entity, step).filter(|a| !a.is_array).and_then(|a| schema.object(a.object.as_deref()?)) else { break };
+        let Some(inner) =
+            schema.attribute(entity, step).filter(|a| !a.is_array).and_then(|a| schema.object(a.object.as_deref()?))
+        else {
+            break;
+        };
         prefix = if prefix.is_empty() { step.to_owned() } else { format!("{prefix}.{step}") };
         entity = inner;
         let ids = schema.attributes(entity).filter(|a| fallback_id(a));
@@ -159,7 +183,10 @@ fn siblings(class: ClassUid, path: &str) -> Vec<String> {
 
 /// A required enum of integers that has a 0 for Unknown, outside any profile.
 fn fallback_id(attribute: &Attribute) -> bool {
-    attribute.requirement == Requirement::Required && attribute.values.contains_key("0") && !attribute.is_array && attribute.profiles.is_empty()
+    attribute.requirement == Requirement::Required
+        && attribute.values.contains_key("0")
+        && !attribute.is_array
+        && attribute.profiles.is_empty()
 }
 
 fn top_level(class: ClassUid) -> Vec<String> {
@@ -171,19 +198,32 @@ fn top_level(class: ClassUid) -> Vec<String> {
 impl Program {
     /// Resolves a kind in its table.
     pub fn new(kind: &Kind, table: Option<&TableSchema>) -> Self {
-        let Some(table) = table else { return Self { ops: Vec::new(), constants: Vec::new(), required: Vec::new(), completion: None } };
+        let Some(table) = table else {
+            return Self { ops: Vec::new(), constants: Vec::new(), required: Vec::new(), completion: None };
+        };
         let op = |place: &Place| {
             let to = match place.to.strip_suffix("[]") {
                 None => To::One(Target::new(kind.class, &place.to, table)?),
                 Some(list) => {
-                    let children = OBJECT_CHILDREN.iter().filter_map(|c| Some(((*c).to_owned(), Target::new(kind.class, &format!("{list}[].{c}"), table)?)));
+                    let children = OBJECT_CHILDREN.iter().filter_map(|c| {
+                        Some(((*c).to_owned(), Target::new(kind.class, &format!("{list}[].{c}"), table)?))
+                    });
                     let children: Vec<_> = children.collect();
                     To::Objects(children.first()?.1.slot, children)
                 }
             };
-            Some(Op { from: place.from.clone(), first: place.first, to, convert: place.convert.clone(), places: place.places, shared: kind.shares(place) })
+            Some(Op {
+                from: place.from.clone(),
+                first: place.first,
+                to,
+                convert: place.convert.clone(),
+                places: place.places,
+                shared: kind.shares(place),
+            })
         };
-        let placed = |path: &str| kind.places.iter().any(|p| p.places && p.to == path && !matches!(p.convert, Convert::Lookup(..)));
+        let placed = |path: &str| {
+            kind.places.iter().any(|p| p.places && p.to == path && !matches!(p.convert, Convert::Lookup(..)))
+        };
         let constant = |(path, value): &(String, String)| {
             let target = Target::new(kind.class, path, table)?;
             Some(Constant { target, value: value.clone(), stands_in: placed(path), path: path.clone() })
@@ -287,7 +327,8 @@ impl Program {
 impl Op {
     /// Runs; whether something was written: verbatim?, to a JSON column?
     fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder) -> Option<(bool, bool)> {
-        let raws: Vec<Option<&str>> = self.from.iter().map(|f| found.get(*f).filter(|r| json::kind(r) != JsonKind::Null)).collect();
+        let raws: Vec<Option<&str>> =
+            self.from.iter().map(|f| found.get(*f).filter(|r| json::kind(r) != JsonKind::Null)).collect();
         let first = raws.iter().flatten().next().copied();
         let table_first = || -> Option<Cow<'_, str>> { first.map(json::text) };
         match &self.convert {
@@ -302,7 +343,8 @@ impl Op {
                         // An empty list leaves the column empty, as an absent field does.
                         let mut exact = json::Members::of(raw).next().is_some();
                         for (_, element) in json::Members::of(raw) {
-                            exact &= json::kind(element) == JsonKind::String && target.write(builder, &json::text(element)).unwrap_or(false);
+                            exact &= json::kind(element) == JsonKind::String
+                                && target.write(builder, &json::text(element)).unwrap_or(false);
                         }
                         Some((exact, false))
                     }
@@ -323,7 +365,11 @@ impl Op {
             }
             Convert::Function(function) => {
                 let texts: Vec<Cow<'_, str>> = raws.iter().map(|r| r.map_or(Cow::Borrowed(""), json::text)).collect();
-                let texts: Vec<&str> = if self.first { texts.iter().find(|t| !t.is_empty()).map(|t| t.as_ref()).into_iter().collect() } else { texts.iter().map(|t| t.as_ref()).collect() };
+                let texts: Vec<&str> = if self.first {
+                    texts.iter().find(|t| !t.is_empty()).map(|t| t.as_ref()).into_iter().collect()
+                } else {
+                    texts.iter().map(|t| t.as_ref()).collect()
+                };
                 match function(&texts) {
                     Made::Nothing => None,
                     Made::Text(value) => self.write(builder, &value, texts.first().copied().unwrap_or("")),

@@ -61,7 +61,9 @@ fn insert<'a>(into: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, raw: &'a st
 /// The text with lone surrogates, which RFC 8259 lets pass and most readers refuse, as U+FFFD.
 fn sound(raw: &str) -> Cow<'_, str> {
     let bytes = raw.as_bytes();
-    let unit = |at: usize| (bytes.get(at..at + 2)? == b"\\u").then(|| u16::from_str_radix(raw.get(at + 2..at + 6)?, 16).ok())?;
+    let unit = |at: usize| {
+        (bytes.get(at..at + 2)? == b"\\u").then(|| u16::from_str_radix(raw.get(at + 2..at + 6)?, 16).ok())?
+    };
     let mut out = String::new();
     let (mut from, mut at) = (0, 0);
     while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {

@@ -170,10 +170,17 @@ impl Compiler<'_> {
 
     fn convert(&self, key: &str, name: Option<&str>, lookup: Option<&str>) -> Result<Convert, MappingError> {
         match (name, lookup) {
-            (Some(name), None) => function::named(name).map(Convert::Function).ok_or_else(|| self.error(key, format!("there is no function {name:?}"))),
+            (Some(name), None) => function::named(name)
+                .map(Convert::Function)
+                .ok_or_else(|| self.error(key, format!("there is no function {name:?}"))),
             (None, Some(name)) => {
-                let table = self.definition.lookup.get(name).ok_or_else(|| self.error(key, format!("there is no [lookup.{name}]")))?;
-                let rows = table.iter().filter(|(k, _)| *k != "_default").map(|(k, v)| (k.to_lowercase(), v.text())).collect();
+                let table = self
+                    .definition
+                    .lookup
+                    .get(name)
+                    .ok_or_else(|| self.error(key, format!("there is no [lookup.{name}]")))?;
+                let rows =
+                    table.iter().filter(|(k, _)| *k != "_default").map(|(k, v)| (k.to_lowercase(), v.text())).collect();
                 Ok(Convert::Lookup(rows, table.get("_default").map(Constant::text)))
             }
             (None, None) => Ok(Convert::Plain),
@@ -182,7 +189,14 @@ impl Compiler<'_> {
     }
 
     /// `strict` is false for placements shared by all kinds: a class that lacks the path goes without it.
-    fn place(&mut self, class: ClassUid, key: &str, field: &str, target: &Target, strict: bool) -> Result<Option<Place>, MappingError> {
+    fn place(
+        &mut self,
+        class: ClassUid,
+        key: &str,
+        field: &str,
+        target: &Target,
+        strict: bool,
+    ) -> Result<Option<Place>, MappingError> {
         if let Err(error) = self.path(class, key, &target.to) {
             return if strict { Err(error) } else { Ok(None) };
         }
@@ -190,7 +204,13 @@ impl Compiler<'_> {
         Ok(Some(Place { from: vec![self.field(field)], first: true, to: target.to.clone(), convert, places: true }))
     }
 
-    fn derive(&mut self, class: ClassUid, key: &str, derive: &Derive, strict: bool) -> Result<Option<Place>, MappingError> {
+    fn derive(
+        &mut self,
+        class: ClassUid,
+        key: &str,
+        derive: &Derive,
+        strict: bool,
+    ) -> Result<Option<Place>, MappingError> {
         if let Err(error) = self.path(class, key, &derive.to) {
             return if strict { Err(error) } else { Ok(None) };
         }
@@ -208,7 +228,10 @@ impl Compiler<'_> {
         let definition = self.definition;
         let name = if kind.name.is_empty() { "default" } else { &kind.name };
         let key = |part: &str| format!("kind {name}, {part}");
-        let class = Schema::v1_8().class_named(&kind.class).ok_or_else(|| self.error(&key("class"), format!("there is no class {:?}", kind.class)))?.uid;
+        let class = Schema::v1_8()
+            .class_named(&kind.class)
+            .ok_or_else(|| self.error(&key("class"), format!("there is no class {:?}", kind.class)))?
+            .uid;
         let mut constants: BTreeMap<String, String> = BTreeMap::new();
         for (strict, list) in [(false, &definition.constants), (true, &kind.constants)] {
             for (path, value) in list {
@@ -241,14 +264,23 @@ impl Compiler<'_> {
             self.field(name);
         }
         let when = When::new(&kind.when, |n| self.field(n));
-        Ok(Kind { name: name.to_owned(), class, when, constants: constants.into_iter().collect(), places, kept: kind.kept.clone(), free: kind.free.clone() })
+        Ok(Kind {
+            name: name.to_owned(),
+            class,
+            when,
+            constants: constants.into_iter().collect(),
+            places,
+            kept: kind.kept.clone(),
+            free: kind.free.clone(),
+        })
     }
 }
 
 impl Source {
     /// Compiles one mapping file.
     pub(super) fn compile(id: SourceId, first_logsource: u16, file: &str, text: &str) -> Result<Self, MappingError> {
-        let mut definition: Definition = toml::from_str(text).map_err(|e| MappingError::new(file, "", e.to_string().trim()))?;
+        let mut definition: Definition =
+            toml::from_str(text).map_err(|e| MappingError::new(file, "", e.to_string().trim()))?;
         let shapes = std::mem::take(&mut definition.shape);
         let mut compiler = Compiler { file, definition: &definition, fields: Vec::new(), by_name: HashMap::new() };
         for name in definition.inventory.kept.iter().chain(&definition.inventory.free) {
@@ -279,13 +311,17 @@ impl Source {
         discriminators.dedup();
         let shape = |shape: super::definition::Shape| {
             let code = match &shape.code {
-                Some(name) => Some(function::shape_named(name).ok_or_else(|| MappingError::new(file, &shape.name, &format!("there is no shape function {name:?}")))?),
+                Some(name) => Some(function::shape_named(name).ok_or_else(|| {
+                    MappingError::new(file, &shape.name, &format!("there is no shape function {name:?}"))
+                })?),
                 None => None,
             };
             Ok(Shape { unwrap: shape.unwrap.clone(), code, definition: shape })
         };
         let (fields, by_name) = (compiler.fields, compiler.by_name);
-        let tests = |equals: &BTreeMap<String, super::definition::OneOrMany>| equals.iter().map(|(k, v)| (k.clone(), v.texts())).collect::<Vec<_>>();
+        let tests = |equals: &BTreeMap<String, super::definition::OneOrMany>| {
+            equals.iter().map(|(k, v)| (k.clone(), v.texts())).collect::<Vec<_>>()
+        };
         Ok(Self {
             id,
             name: definition.source.name.clone(),
@@ -318,24 +354,23 @@ impl Source {
     }
 
     pub(crate) fn recognises(&self, members: &[(&str, &str)]) -> bool {
-        self.recognise.iter().any(|(has, equals)| test(members, has, equals.iter().map(|(k, v)| (k.as_str(), v.clone()))))
+        self.recognise
+            .iter()
+            .any(|(has, equals)| test(members, has, equals.iter().map(|(k, v)| (k.as_str(), v.clone()))))
     }
 
+    /// Whether a record is of this source, and of this shape rather than one before it.
     pub(crate) fn is_shape(&self, shape: u16, members: &[(&str, &str)]) -> bool {
-        match self.shapes.get(shape as usize) {
-            None => self.recognises(members),
-            Some(shape) => {
-                let shape = &shape.definition;
-                test(members, &shape.has, shape.equals.iter().map(|(k, v)| (k.as_str(), v.texts()))) && self.recognises(members)
-            }
-        }
+        self.recognises(members) && self.shape_of(members) == Some(shape)
     }
 
     pub(crate) fn shape_of(&self, members: &[(&str, &str)]) -> Option<u16> {
         if self.shapes.is_empty() {
             return Some(0);
         }
-        let fits = |s: &Shape| test(members, &s.definition.has, s.definition.equals.iter().map(|(k, v)| (k.as_str(), v.texts())));
+        let fits = |s: &Shape| {
+            test(members, &s.definition.has, s.definition.equals.iter().map(|(k, v)| (k.as_str(), v.texts())))
+        };
         self.shapes.iter().position(fits).map(|i| i as u16)
     }
 
@@ -359,7 +394,8 @@ impl Source {
         let placed = |name: &str| {
             let ix = self.by_name.get(name)?;
             let exact = |p: &&Place| p.places && p.from == [*ix];
-            let plain = kind.places.iter().filter(exact).find(|p| matches!(p.convert, Convert::Plain) && !p.to.contains("[]"));
+            let plain =
+                kind.places.iter().filter(exact).find(|p| matches!(p.convert, Convert::Plain) && !p.to.contains("[]"));
             plain.or_else(|| kind.places.iter().find(exact))
         };
         if let Some(place) = placed(field) {
@@ -367,12 +403,21 @@ impl Source {
             return Some(if plain { FieldHome::Column(place.to.clone()) } else { FieldHome::Unmapped });
         }
         let listed = |list: &[String]| list.iter().any(|n| n == field);
-        let below = |list: &[String]| list.iter().any(|root| root == "*" || field.strip_prefix(root.as_str()).is_some_and(|r| r.starts_with('.')));
+        let below = |list: &[String]| {
+            list.iter().any(|root| root == "*" || field.strip_prefix(root.as_str()).is_some_and(|r| r.starts_with('.')))
+        };
         let read = |p: &Place| p.from.iter().any(|f| self.fields[*f as usize] == field);
-        if listed(&self.kept) || listed(&kind.kept) || listed(&self.free) || listed(&kind.free) || kind.places.iter().any(read) {
+        if listed(&self.kept)
+            || listed(&kind.kept)
+            || listed(&self.free)
+            || listed(&kind.free)
+            || kind.places.iter().any(read)
+        {
             return Some(FieldHome::Unmapped);
         }
-        if self.time.iter().any(|(f, _)| self.fields[*f as usize] == field) || self.discriminators.iter().any(|f| self.fields[*f as usize] == field) {
+        if self.time.iter().any(|(f, _)| self.fields[*f as usize] == field)
+            || self.discriminators.iter().any(|f| self.fields[*f as usize] == field)
+        {
             return Some(FieldHome::Unmapped);
         }
         if below(&self.free) || below(&kind.free) {
@@ -391,7 +436,8 @@ impl Source {
 
     /// Whether a vendor field is in an inventory of one of the kinds, or a stand-in of one of the log source entries.
     pub fn knows(&self, field: &str, kinds: &[u16], entries: &[LogsourceId]) -> bool {
-        let alias = self.logsources.iter().filter(|l| entries.contains(&l.id)).any(|l| l.alias.iter().any(|(a, _)| a == field));
+        let alias =
+            self.logsources.iter().filter(|l| entries.contains(&l.id)).any(|l| l.alias.iter().any(|(a, _)| a == field));
         alias || kinds.iter().any(|k| self.home(field, *k).is_some())
     }
 
@@ -401,7 +447,11 @@ impl Source {
     }
 }
 
-fn test<'a>(members: &[(&str, &str)], has: &[String], mut equals: impl Iterator<Item = (&'a str, Vec<String>)>) -> bool {
+fn test<'a>(
+    members: &[(&str, &str)],
+    has: &[String],
+    mut equals: impl Iterator<Item = (&'a str, Vec<String>)>,
+) -> bool {
     let value = |path: &str| {
         let direct = members.iter().find(|(k, _)| *k == path).map(|(_, v)| *v);
         direct.or_else(|| {
@@ -411,5 +461,7 @@ fn test<'a>(members: &[(&str, &str)], has: &[String], mut equals: impl Iterator<
         })
     };
     has.iter().all(|path| value(path).is_some())
-        && equals.all(|(path, values)| value(path).is_some_and(|raw| values.iter().any(|v| json::text(raw).eq_ignore_ascii_case(v))))
+        && equals.all(|(path, values)| {
+            value(path).is_some_and(|raw| values.iter().any(|v| json::text(raw).eq_ignore_ascii_case(v)))
+        })
 }

@@ -76,7 +76,9 @@ pub struct Route {
 impl Binding {
     /// Whether events of a route belong to the rule's log source.
     pub fn covers(&self, route: &Route) -> bool {
-        let holds = |ids: &Option<Vec<LogsourceId>>| ids.as_ref().is_none_or(|ids| ids.iter().any(|id| route.logsources.contains(id)));
+        let holds = |ids: &Option<Vec<LogsourceId>>| {
+            ids.as_ref().is_none_or(|ids| ids.iter().any(|id| route.logsources.contains(id)))
+        };
         self.source == route.source && holds(&self.category) && holds(&self.service)
     }
 
@@ -98,7 +100,8 @@ impl Sources {
     ///
     /// **Errors**: [`MappingError`] naming file and key.
     pub fn with_folder(folder: &Path) -> Result<Self, MappingError> {
-        let unreadable = |path: &Path, error: std::io::Error| MappingError::new(&path.display().to_string(), "", &error.to_string());
+        let unreadable =
+            |path: &Path, error: std::io::Error| MappingError::new(&path.display().to_string(), "", &error.to_string());
         let mut texts = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
             let path = entry.map_err(|e| unreadable(folder, e))?.path().join("mapping.toml");
@@ -110,7 +113,12 @@ impl Sources {
         }
         texts.sort();
         let own: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
-        texts.extend(BUILTIN.iter().filter(|(n, _)| !own.iter().any(|o| o == n)).map(|(n, t)| ((*n).to_owned(), (*t).to_owned())));
+        texts.extend(
+            BUILTIN
+                .iter()
+                .filter(|(n, _)| !own.iter().any(|o| o == n))
+                .map(|(n, t)| ((*n).to_owned(), (*t).to_owned())),
+        );
         Self::compile(texts)
     }
 
@@ -151,7 +159,9 @@ impl Sources {
 
     /// Every source that a rule's log source can come from.
     pub fn bind(&self, product: Option<&str>, category: Option<&str>, service: Option<&str>) -> Vec<Binding> {
-        let same = |a: Option<&str>, b: &Option<String>| a.is_some_and(|a| b.as_deref().is_some_and(|b| a.eq_ignore_ascii_case(b)));
+        let same = |a: Option<&str>, b: &Option<String>| {
+            a.is_some_and(|a| b.as_deref().is_some_and(|b| a.eq_ignore_ascii_case(b)))
+        };
         let mut bindings = Vec::new();
         for source in &self.list {
             let fits = |entry: &&Logsource| match (product, &entry.product) {
@@ -160,12 +170,21 @@ impl Sources {
                 (Some(p), None) => source.products.iter().any(|s| p.eq_ignore_ascii_case(s)),
             };
             let ids = |wanted: Option<&str>, of: fn(&Logsource) -> &Option<String>| {
-                wanted.map(|_| source.logsources.iter().filter(fits).filter(|l| same(wanted, of(l))).map(|l| l.id).collect::<Vec<_>>())
+                wanted.map(|_| {
+                    source
+                        .logsources
+                        .iter()
+                        .filter(fits)
+                        .filter(|l| same(wanted, of(l)))
+                        .map(|l| l.id)
+                        .collect::<Vec<_>>()
+                })
             };
             let category = ids(category, |l| &l.category);
             let service = ids(service, |l| &l.service);
             let product_known = product.is_none_or(|p| {
-                source.products.iter().any(|s| p.eq_ignore_ascii_case(s)) || source.logsources.iter().any(|l| same(Some(p), &l.product))
+                source.products.iter().any(|s| p.eq_ignore_ascii_case(s))
+                    || source.logsources.iter().any(|l| same(Some(p), &l.product))
             });
             let named = product.is_some() || category.is_some() || service.is_some();
             let empty = |ids: &Option<Vec<LogsourceId>>| ids.as_ref().is_some_and(Vec::is_empty);
@@ -177,7 +196,12 @@ impl Sources {
     }
 
     /// The source and shape of a record. `hint` is what the record before it was; `only` restricts to one source.
-    pub(crate) fn recognise(&self, members: &[(&str, &str)], hint: Option<(SourceId, u16)>, only: Option<SourceId>) -> (SourceId, u16) {
+    pub(crate) fn recognise(
+        &self,
+        members: &[(&str, &str)],
+        hint: Option<(SourceId, u16)>,
+        only: Option<SourceId>,
+    ) -> (SourceId, u16) {
         if let Some(id) = only {
             let source = self.source(id);
             return (id, source.shape_of(members).unwrap_or(0));

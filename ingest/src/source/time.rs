@@ -63,7 +63,8 @@ fn epoch(text: &str) -> Option<i64> {
     let n: i64 = whole.parse().ok()?;
     match n.unsigned_abs() {
         0..100_000_000_000 => {
-            let digits: String = fraction.chars().filter(char::is_ascii_digit).chain("000000".chars()).take(6).collect();
+            let digits: String =
+                fraction.chars().filter(char::is_ascii_digit).chain("000000".chars()).take(6).collect();
             n.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
         }
         0..100_000_000_000_000 => n.checked_mul(1_000),
@@ -92,7 +93,9 @@ mod tests {
 
     #[test]
     fn a_time_without_a_year_is_the_last_one() {
-        let at = |text, reference| parse_at(text, TimeFormat::Bare, Tz::UTC, parse(reference, TimeFormat::Zoned, Tz::UTC).unwrap_or_default());
+        let at = |text, reference| {
+            parse_at(text, TimeFormat::Bare, Tz::UTC, parse(reference, TimeFormat::Zoned, Tz::UTC).unwrap_or_default())
+        };
         let is = |text| parse(text, TimeFormat::Zoned, Tz::UTC);
         assert_eq!(at("Mar 17 10:30:00", "2026-03-17T11:00:00Z"), is("2026-03-17T10:30:00Z"));
         assert_eq!(at("Dec 31 23:59:59", "2026-01-01T00:00:10Z"), is("2025-12-31T23:59:59Z"));

@@ -44,10 +44,12 @@ impl When {
             let there = value(item.field);
             let holds = match &item.values {
                 None => there.is_some_and(|v| !v.is_empty()),
-                Some(values) => there.is_some_and(|v| values.iter().any(|w| match w.strip_suffix('*') {
-                    Some(prefix) => v.starts_with(prefix),
-                    None => v == w,
-                })),
+                Some(values) => there.is_some_and(|v| {
+                    values.iter().any(|w| match w.strip_suffix('*') {
+                        Some(prefix) => v.starts_with(prefix),
+                        None => v == w,
+                    })
+                }),
             };
             holds != item.negated
         })

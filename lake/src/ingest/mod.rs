@@ -13,8 +13,6 @@
 
 pub mod identity;
 pub(crate) mod manifest;
-#[cfg(test)]
-mod tests;
 
 use crate::dead_letter;
 use crate::error::LakeError;

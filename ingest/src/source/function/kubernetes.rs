@@ -64,7 +64,8 @@ pub fn gke(entry: &str) -> Option<String> {
     member("annotations", at(entry, "labels"));
     // What has no place in an audit event stays under its own name.
     let known = ["protoPayload", "labels", "timestamp", "operation"];
-    let mut rest: Vec<(String, &str)> = Members::of(entry).filter(|(k, _)| !known.contains(k)).map(|(k, v)| (k.to_owned(), v)).collect();
+    let mut rest: Vec<(String, &str)> =
+        Members::of(entry).filter(|(k, _)| !known.contains(k)).map(|(k, v)| (k.to_owned(), v)).collect();
     let used = ["request", "response"];
     rest.extend(Members::of(payload).filter(|(k, _)| !used.contains(k)).map(|(k, v)| (format!("protoPayload.{k}"), v)));
     for (key, raw) in rest {

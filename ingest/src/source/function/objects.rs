@@ -22,7 +22,9 @@ pub fn aws_resources(texts: &[&str]) -> Made {
         }
         if out.iter().all(|(c, _)| *c != "uid") {
             // OCSF asks a resource for a name or an id; a prefix of ARNs is its name.
-            let name = Members::of(item).find(|(k, _)| *k == "ARNPrefix").map_or_else(|| "unknown".into(), |(_, v)| text(v).into_owned());
+            let name = Members::of(item)
+                .find(|(k, _)| *k == "ARNPrefix")
+                .map_or_else(|| "unknown".into(), |(_, v)| text(v).into_owned());
             out.push(("name", name));
         }
         out

@@ -15,5 +15,9 @@ pub fn basename(texts: &[&str]) -> Made {
 
 /// The folder of a path.
 pub fn dirname(texts: &[&str]) -> Made {
-    texts.iter().find_map(|t| split(t)).filter(|(folder, _)| !folder.is_empty()).map_or(Made::Nothing, |(f, _)| Made::Text(f.to_owned()))
+    texts
+        .iter()
+        .find_map(|t| split(t))
+        .filter(|(folder, _)| !folder.is_empty())
+        .map_or(Made::Nothing, |(f, _)| Made::Text(f.to_owned()))
 }

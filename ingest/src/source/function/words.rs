@@ -50,10 +50,60 @@ pub fn elements(texts: &[&str]) -> Made {
 
 /// API Activity's `activity_id` from an AWS event name's verb (OCSF 1.8.0, class 6003).
 pub fn aws_verb(texts: &[&str]) -> Made {
-    const CREATE: &[&str] = &["Create", "Run", "Put", "Add", "Register", "Allocate", "Import", "Attach", "Associate", "Start", "Request", "Generate", "Upload", "Issue"];
-    const READ: &[&str] = &["Get", "Describe", "List", "Head", "Lookup", "Search", "View", "Check", "Batch", "Query", "Scan", "Select", "Simulate", "Validate", "Preview", "Decrypt"];
-    const UPDATE: &[&str] = &["Update", "Modify", "Set", "Enable", "Disable", "Change", "Replace", "Restore", "Reset", "Tag", "Untag", "Authorize", "Revoke", "Rotate", "Resume", "Suspend", "Assign", "Copy"];
-    const DELETE: &[&str] = &["Delete", "Remove", "Terminate", "Deregister", "Detach", "Disassociate", "Release", "Cancel", "Stop", "Purge", "Schedule", "Deactivate"];
+    const CREATE: &[&str] = &[
+        "Create",
+        "Run",
+        "Put",
+        "Add",
+        "Register",
+        "Allocate",
+        "Import",
+        "Attach",
+        "Associate",
+        "Start",
+        "Request",
+        "Generate",
+        "Upload",
+        "Issue",
+    ];
+    const READ: &[&str] = &[
+        "Get", "Describe", "List", "Head", "Lookup", "Search", "View", "Check", "Batch", "Query", "Scan", "Select",
+        "Simulate", "Validate", "Preview", "Decrypt",
+    ];
+    const UPDATE: &[&str] = &[
+        "Update",
+        "Modify",
+        "Set",
+        "Enable",
+        "Disable",
+        "Change",
+        "Replace",
+        "Restore",
+        "Reset",
+        "Tag",
+        "Untag",
+        "Authorize",
+        "Revoke",
+        "Rotate",
+        "Resume",
+        "Suspend",
+        "Assign",
+        "Copy",
+    ];
+    const DELETE: &[&str] = &[
+        "Delete",
+        "Remove",
+        "Terminate",
+        "Deregister",
+        "Detach",
+        "Disassociate",
+        "Release",
+        "Cancel",
+        "Stop",
+        "Purge",
+        "Schedule",
+        "Deactivate",
+    ];
     let Some(name) = first(texts) else { return Made::Nothing };
     let verb = |verbs: &[&str]| verbs.iter().any(|v| name.starts_with(v));
     let id = match name {

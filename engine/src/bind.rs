@@ -1,0 +1,228 @@
+//! Which rules can see which events: log sources to sources, fields to inventories.
+//!
+//! An item on a field that no inventory of the bound kinds names is false: its `not` is true. A rule whose condition
+//! cannot become true that way is *not evaluable* and is left out, by name; other unknown fields are warnings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tarn_ingest::fields::{FieldIx, FieldRequest, KEYWORDS};
+use tarn_ingest::source::{Binding, Route, Sources};
+use tarn_rules::{Expr, Item, Rule, Ruleset, Test};
+
+/// A rule's number in the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleIx(pub u32);
+
+/// Whether a rule can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It runs, on events of these sources; each warning names a field that is unknown there.
+    Evaluable {
+        /// Names of the sources.
+        sources: Vec<String>,
+        /// Unknown fields that do not keep it from firing.
+        warnings: Vec<String>,
+    },
+    /// It cannot fire, and why.
+    NotEvaluable(String),
+}
+
+/// What became of a rule.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The rule's id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Its file.
+    pub file: std::path::PathBuf,
+    /// Whether it runs.
+    pub verdict: Verdict,
+    /// How many field uses there are, over the bound sources.
+    pub field_uses: usize,
+    /// How many of them are unknown.
+    pub unknown_uses: usize,
+}
+
+/// A condition over numbered fields, for one source.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub rule: RuleIx,
+    pub binding: Binding,
+    pub condition: Expr,
+}
+
+/// Rules bound to sources.
+pub struct Engine {
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) bound: Vec<Bound>,
+    request: FieldRequest,
+    numbers: BTreeMap<String, u16>,
+}
+
+impl Engine {
+    /// Binds a rule set; every rule gets a report.
+    pub fn new(sources: Arc<Sources>, ruleset: Ruleset) -> (Self, Vec<Report>) {
+        let count = sources.iter().count();
+        let request = FieldRequest { fields: Vec::new(), of_source: vec![BTreeSet::new(); count] };
+        let mut engine = Self { sources, rules: Vec::new(), bound: Vec::new(), request, numbers: BTreeMap::new() };
+        let reports = ruleset.rules.into_iter().map(|rule| engine.add(rule)).collect();
+        (engine, reports)
+    }
+
+    /// The rule with a number.
+    pub fn rule(&self, ix: RuleIx) -> &Rule {
+        &self.rules[ix.0 as usize]
+    }
+
+    /// How many rules run.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether no rule runs.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The sources that rules are bound to.
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
+    /// The fields that rules use.
+    pub fn request(&self) -> FieldRequest {
+        self.request.clone()
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<FieldIx> {
+        self.numbers.get(name).map(|n| FieldIx(*n))
+    }
+
+    pub(crate) fn covers(&self, bound: &Bound, route: &Route) -> bool {
+        bound.binding.covers(route)
+    }
+
+    fn add(&mut self, rule: Rule) -> Report {
+        let logsource = &rule.logsource;
+        let bindings = self.sources.bind(
+            logsource.product.as_deref(),
+            logsource.category.as_deref(),
+            logsource.service.as_deref(),
+        );
+        let mut report = Report {
+            id: rule.id.clone(),
+            title: rule.title.clone(),
+            file: rule.file.clone(),
+            verdict: Verdict::NotEvaluable(format!("no source has the log source {logsource}")),
+            field_uses: 0,
+            unknown_uses: 0,
+        };
+        let ix = RuleIx(self.rules.len() as u32);
+        let (mut names, mut unknown, mut bound) = (Vec::new(), BTreeSet::new(), Vec::new());
+        for binding in bindings {
+            let source = self.sources.source(binding.source);
+            let entries: Vec<_> = binding.entries().collect();
+            let kinds = source.kinds_of(&entries);
+            let mut missing = BTreeSet::new();
+            rule.condition.items(&mut |item| {
+                for field in fields_of(item) {
+                    report.field_uses += 1;
+                    if !source.knows(field, &kinds, &entries) {
+                        report.unknown_uses += 1;
+                        missing.insert(field.to_owned());
+                    }
+                }
+            });
+            let folded = fold(&rule.condition, &missing);
+            unknown.extend(missing.iter().map(|f| format!("{f} (in {})", source.name)));
+            if let Folded::Expr(condition) = folded {
+                names.push(source.name.clone());
+                bound.push(Bound { rule: ix, binding, condition });
+            } else if folded == Folded::True {
+                // Nothing that the source has would be looked at: such a rule would fire on every event.
+                continue;
+            }
+        }
+        if bound.is_empty() {
+            if !unknown.is_empty() {
+                let list: Vec<String> = unknown.into_iter().collect();
+                report.verdict = Verdict::NotEvaluable(format!("unknown fields: {}", list.join(", ")));
+            }
+            return report;
+        }
+        report.verdict = Verdict::Evaluable { sources: names, warnings: unknown.into_iter().collect() };
+        for b in &bound {
+            let source = b.binding.source.0 as usize;
+            let (numbers, request) = (&mut self.numbers, &mut self.request);
+            b.condition.items(&mut |item| {
+                for name in fields_of(item).into_iter().chain(item.field.is_none().then_some(KEYWORDS)) {
+                    let number = *numbers.entry(name.to_owned()).or_insert_with(|| {
+                        request.fields.push(name.to_owned());
+                        (request.fields.len() - 1) as u16
+                    });
+                    request.of_source[source].insert(number);
+                }
+            });
+        }
+        self.bound.extend(bound);
+        self.rules.push(rule);
+        report
+    }
+}
+
+/// The named fields of an item.
+pub(crate) fn fields_of(item: &Item) -> Vec<&str> {
+    let other = match &item.test {
+        Test::Field(_, other) => Some(other.as_str()),
+        _ => None,
+    };
+    item.field.as_deref().into_iter().chain(other).collect()
+}
+
+/// A condition with unknown fields taken as absent.
+#[derive(Clone, Debug, PartialEq)]
+enum Folded {
+    True,
+    False,
+    Expr(Expr),
+}
+
+fn fold(expr: &Expr, missing: &BTreeSet<String>) -> Folded {
+    let list = |list: &[Expr], and: bool| {
+        let (stop, skip) = if and { (Folded::False, Folded::True) } else { (Folded::True, Folded::False) };
+        let mut out = Vec::new();
+        for inner in list {
+            match fold(inner, missing) {
+                folded if folded == stop => return stop,
+                folded if folded == skip => {}
+                Folded::Expr(inner) => out.push(inner),
+                _ => {}
+            }
+        }
+        match out.len() {
+            0 => skip,
+            1 => Folded::Expr(out.remove(0)),
+            _ => Folded::Expr(if and { Expr::And(out) } else { Expr::Or(out) }),
+        }
+    };
+    match expr {
+        Expr::And(inner) => list(inner, true),
+        Expr::Or(inner) => list(inner, false),
+        Expr::Not(inner) => match fold(inner, missing) {
+            Folded::True => Folded::False,
+            Folded::False => Folded::True,
+            Folded::Expr(inner) => Folded::Expr(Expr::Not(Box::new(inner))),
+        },
+        Expr::Item(item) => {
+            let absent = item.field.as_ref().is_some_and(|f| missing.contains(f));
+            let other_absent = fields_of(item).iter().any(|f| missing.contains(*f));
+            match (&item.test, absent, other_absent) {
+                // An unknown field may be there under another name: that it is absent is no evidence.
+                (Test::Null, true, _) | (_, _, true) => Folded::False,
+                _ => Folded::Expr(Expr::Item(item.clone())),
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! All rules at once: what is true of each distinct value is remembered, and most rules are never looked at.
+//!
+//! A batch's row is a list of cells (field, code). For each code the atoms that hold are worked out when the code is
+//! first seen. A row's atoms make candidates of the rules that need one of them; a candidate's condition is
+//! evaluated over the row's atoms, if the row's route belongs to the rule's log source.
+//! **Bounds**: memory as large as the reader's dictionaries, which are bounded.
+
+mod program;
+mod values;
+
+use crate::bind::{Engine, RuleIx};
+use program::{Node, Program};
+use std::sync::Arc;
+use tarn_ingest::fields::{Cell, FieldIx, FieldReader, FieldValue, RouteId};
+use tarn_rules::FieldTest;
+use values::{AtomIx, FieldTests};
+
+/// A rule that fired on a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// The row in the batch.
+    pub row: u32,
+    /// The rule.
+    pub rule: RuleIx,
+}
+
+/// What is known of one field's codes.
+struct Known {
+    tests: FieldTests,
+    /// Whether the field is in any test that a value decides.
+    tested: bool,
+    epoch: u64,
+    /// For each code, where its atoms are in `atoms`.
+    ends: Vec<u32>,
+    atoms: Vec<AtomIx>,
+}
+
+/// Evaluates batches. One a thread.
+pub struct Matcher {
+    engine: Arc<Engine>,
+    program: Program,
+    fields: Vec<Known>,
+    /// For each route, which conditions apply.
+    routes: Vec<Vec<bool>>,
+    /// For each route, the applicable conditions that no atom is needed for.
+    always: Vec<Vec<u32>>,
+    // Atoms of the row at hand are those stamped with its number.
+    stamps: Vec<u64>,
+    tried: Vec<u64>,
+    stamp: u64,
+    hits: Vec<Hit>,
+}
+
+impl Matcher {
+    /// A matcher for an engine's rules.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let program = Program::new(&engine);
+        let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
+            tests: FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
+            tested: !tests.is_empty(),
+            epoch: 0,
+            ends: Vec::new(),
+            atoms: Vec::new(),
+        };
+        Self {
+            fields: program.tests.iter().map(field).collect(),
+            stamps: vec![0; program.atoms],
+            tried: vec![0; program.conditions.len()],
+            routes: Vec::new(),
+            always: Vec::new(),
+            stamp: 0,
+            hits: Vec::new(),
+            program,
+            engine,
+        }
+    }
+
+    /// The hits on the reader's batch, by row.
+    pub fn evaluate(&mut self, reader: &FieldReader) -> &[Hit] {
+        self.hits.clear();
+        self.learn(reader);
+        let batch = reader.batch();
+        for row in 0..batch.len() {
+            self.row(row, batch.routes[row], batch.cells(row), reader);
+        }
+        &self.hits
+    }
+
+    /// Works out the atoms of codes that were not seen before, and the conditions of routes.
+    fn learn(&mut self, reader: &FieldReader) {
+        let mut atoms = Vec::new();
+        for (i, known) in self.fields.iter_mut().enumerate().filter(|(_, k)| k.tested) {
+            let dictionary = reader.dictionary(FieldIx(i as u16));
+            if dictionary.epoch() != known.epoch {
+                known.ends.clear();
+                known.atoms.clear();
+                known.epoch = dictionary.epoch();
+            }
+            for code in known.ends.len()..dictionary.len() {
+                known.tests.atoms(dictionary.value(code as u32), &mut atoms);
+                known.atoms.extend(&atoms);
+                known.ends.push(known.atoms.len() as u32);
+            }
+        }
+        for id in self.routes.len()..reader.route_count() {
+            let route = reader.route(RouteId(id as u32));
+            let applies: Vec<bool> = self
+                .program
+                .conditions
+                .iter()
+                .map(|c| self.engine.covers(&self.engine.bound[c.bound as usize], route))
+                .collect();
+            self.always.push(self.program.always.iter().copied().filter(|c| applies[*c as usize]).collect());
+            self.routes.push(applies);
+        }
+    }
+
+    fn row(&mut self, row: usize, route: RouteId, cells: &[Cell], reader: &FieldReader) {
+        self.stamp += 1;
+        let stamp = self.stamp;
+        let first = self.hits.len();
+        for cell in cells {
+            let known = &self.fields[cell.field.0 as usize];
+            if !known.tested {
+                continue;
+            }
+            let end = known.ends[cell.code as usize] as usize;
+            let start = if cell.code == 0 { 0 } else { known.ends[cell.code as usize - 1] as usize };
+            for atom in &known.atoms[start..end] {
+                self.stamps[*atom as usize] = stamp;
+            }
+        }
+        let applies = &self.routes[route.0 as usize];
+        for cell in cells {
+            let known = &self.fields[cell.field.0 as usize];
+            if !known.tested {
+                continue;
+            }
+            let end = known.ends[cell.code as usize] as usize;
+            let start = if cell.code == 0 { 0 } else { known.ends[cell.code as usize - 1] as usize };
+            for atom in &known.atoms[start..end] {
+                for candidate in &self.program.candidates[*atom as usize] {
+                    let c = *candidate as usize;
+                    if applies[c] && self.tried[c] != stamp {
+                        self.tried[c] = stamp;
+                        let condition = &self.program.conditions[c];
+                        if holds(&condition.node, &self.stamps, stamp, cells, reader) {
+                            let rule = self.engine.bound[condition.bound as usize].rule;
+                            self.hits.push(Hit { row: row as u32, rule });
+                        }
+                    }
+                }
+            }
+        }
+        for c in &self.always[route.0 as usize] {
+            let condition = &self.program.conditions[*c as usize];
+            if holds(&condition.node, &self.stamps, stamp, cells, reader) {
+                let rule = self.engine.bound[condition.bound as usize].rule;
+                self.hits.push(Hit { row: row as u32, rule });
+            }
+        }
+        self.hits[first..].sort_unstable();
+    }
+}
+
+fn holds(node: &Node, stamps: &[u64], stamp: u64, cells: &[Cell], reader: &FieldReader) -> bool {
+    match node {
+        Node::Atom(atom) => stamps[*atom as usize] == stamp,
+        Node::And(list) => list.iter().all(|n| holds(n, stamps, stamp, cells, reader)),
+        Node::Or(list) => list.iter().any(|n| holds(n, stamps, stamp, cells, reader)),
+        Node::Not(inner) => !holds(inner, stamps, stamp, cells, reader),
+        Node::Absent(field, null) => stamps[*null as usize] == stamp || cells.iter().all(|c| c.field != *field),
+        Node::Fields(a, how, b) => {
+            let value = |field: &FieldIx| {
+                cells.iter().find(|c| c.field == *field).map(|c| reader.dictionary(*field).value(c.code))
+            };
+            match (value(a), value(b)) {
+                (Some(a), Some(b)) => compare(a, *how, b),
+                _ => false,
+            }
+        }
+    }
+}
+
+fn compare(a: &FieldValue, how: FieldTest, b: &FieldValue) -> bool {
+    match (a, b) {
+        (FieldValue::List(list), _) => list.iter().any(|a| compare(a, how, b)),
+        (_, FieldValue::List(list)) => list.iter().any(|b| compare(a, how, b)),
+        (FieldValue::Text(a), FieldValue::Text(b)) => tarn_rules::reference::field_holds(how, a, b),
+        _ => false,
+    }
+}

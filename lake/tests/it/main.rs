@@ -1,0 +1,14 @@
+//! The lake from outside: what is ingested is there once, whatever happens, and SQL finds it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod crash;
+mod events;
+mod faulty;
+mod files;
+mod format;
+mod ingest;
+mod paths;
+mod slt;
+mod sql;
+mod views;
+mod write_rate;
