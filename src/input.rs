@@ -4,7 +4,7 @@ use crate::command::Usage;
 use crate::progress::Counted;
 use indicatif::ProgressBar;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// One container of records: a file or standard input.
@@ -71,5 +71,18 @@ impl Input {
             Self::Stdin => Box::new(std::io::stdin()),
         };
         Ok(Box::new(Counted::new(inner, bar.clone())))
+    }
+
+    /// The file, when it is Parquet: that is read from its end, a few rows at a time, and not as a stream.
+    pub fn parquet(&self) -> std::io::Result<Option<File>> {
+        let Self::File(path) = self else { return Ok(None) };
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let mut file = File::open(path)?;
+        let mut magic = [0_u8; 4];
+        let is_parquet = file.read_exact(&mut magic).is_ok() && &magic == b"PAR1";
+        file.rewind()?;
+        Ok(is_parquet.then_some(file))
     }
 }

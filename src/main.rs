@@ -3,9 +3,12 @@
 //! Data goes to stdout, words to stderr. Exit codes: 0 success, 1 a failed check or run, 2 wrong usage.
 
 mod command;
+mod config;
+mod detection;
 mod input;
 mod output;
 mod progress;
+mod report;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -24,5 +27,8 @@ fn main() -> ExitCode {
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

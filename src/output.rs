@@ -70,7 +70,8 @@ fn text_batch(rows: &[serde_json::Map<String, serde_json::Value>]) -> anyhow::Re
     if names.is_empty() {
         return Ok(RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())));
     }
-    RecordBatch::try_from_iter_with_nullable(names.into_iter().map(|n| (n, column(n), true))).context("rows do not fit a table")
+    RecordBatch::try_from_iter_with_nullable(names.into_iter().map(|n| (n, column(n), true)))
+        .context("rows do not fit a table")
 }
 
 /// Prints Arrow batches of one schema.

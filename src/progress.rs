@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Read};
 
 /// A bar over `total` bytes; hidden where stderr is no terminal.
 pub fn bytes(total: u64) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(total), target);
     let template = "{spinner} {bytes}/{total_bytes} {bar:30} {bytes_per_sec} {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -1,9 +1,11 @@
-//! Hits as OCSF Detection Findings (class 2004).
+//! Hits as OCSF Detection Findings (class 2004), written as JSON text.
+//!
+//! What a finding says of its rule is the same for all its hits and is made once. The event is written as it came.
 
-use crate::bind::Engine;
-use crate::matcher::Hit;
+use crate::bind::{Engine, RuleIx};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::io::{self, Write};
 use tarn_rules::{Level, Rule};
 
 /// What a finding says of the event that it stands on.
@@ -11,17 +13,17 @@ use tarn_rules::{Level, Rule};
 pub struct Evidence<'a> {
     /// The event's JSON text.
     pub event: &'a str,
-    /// The event's `metadata.uid`, where it is known; else a digest of the event stands for it.
-    pub event_uid: Option<&'a str>,
+    /// The event's `metadata.uid`.
+    pub event_uid: &'a str,
     /// When the finding is made, milliseconds since 1970.
     pub time_ms: i64,
-    /// The file that held it.
-    pub file: &'a str,
+    /// The file that held it; none for an event of no file.
+    pub file: Option<&'a str>,
     /// Its number in that file, from 1.
     pub record: u64,
 }
 
-/// OCSF's severity of a Sigma level.
+/// OCSF's severity of a Sigma level: id and caption.
 pub fn severity(level: Level) -> (i32, &'static str) {
     match level {
         Level::Informational => (1, "Informational"),
@@ -32,105 +34,140 @@ pub fn severity(level: Level) -> (i32, &'static str) {
     }
 }
 
-/// The finding's uid: the same rule version on the same event is the same finding.
-pub fn uid(rule: &Rule, evidence: &Evidence<'_>) -> String {
-    let mut digest =
-        Sha256::new().chain_update(&rule.id).chain_update([0]).chain_update(&rule.digest).chain_update([0]);
-    digest = match evidence.event_uid {
-        Some(uid) => digest.chain_update(uid),
-        None => digest.chain_update(evidence.event).chain_update(evidence.record.to_be_bytes()),
-    };
-    digest.finalize()[..16].iter().map(|b| format!("{b:02x}")).collect()
+/// The finding's uid: the same version of a rule on the same event is the same finding.
+pub fn uid(rule: &Rule, event_uid: &str) -> String {
+    let parts = [rule.id.as_str(), "\0", rule.digest.as_str(), "\0", event_uid];
+    let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part)).finalize();
+    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn text<'a>(event: &'a Value, paths: &[&str]) -> Option<&'a str> {
-    paths.iter().find_map(|path| {
-        let mut at = event;
-        for step in path.split('/') {
-            at = at.get(step)?;
+/// The constant parts of a rule's findings: members of objects, without the braces.
+struct Template {
+    class: String,
+    info: String,
+    rule: String,
+}
+
+/// Writes the findings of an engine's rules.
+pub struct Findings {
+    templates: Vec<Template>,
+}
+
+impl Findings {
+    /// For every rule of the engine.
+    pub fn new(engine: &Engine) -> Self {
+        let templates = (0..engine.len()).map(|i| Template::new(engine.rule(RuleIx(i as u32)))).collect();
+        Self { templates }
+    }
+
+    /// A finding in canonical OCSF, which has no attribute for a file's record: both stand in `unmapped`.
+    ///
+    /// **Errors**: those of `out`.
+    pub fn ocsf(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"{")?;
+        self.members(engine, rule, evidence, out)?;
+        if let Some(file) = evidence.file {
+            write!(out, ",\"unmapped\":{{\"file\":{},\"record\":{}}}", Value::from(file), evidence.record)?;
         }
-        at.as_str()
-    })
+        out.write_all(b"}\n")
+    }
+
+    /// A line of `tarn detect`: the finding, and in front of it `rule`, `file`, `record` and `event` as users look for.
+    ///
+    /// **Errors**: those of `out`.
+    pub fn line(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
+        write!(out, "{{\"rule\":{}", self.templates[rule.0 as usize].rule)?;
+        if let Some(file) = evidence.file {
+            write!(out, ",\"file\":{},\"record\":{}", Value::from(file), evidence.record)?;
+        }
+        out.write_all(b",\"event\":")?;
+        one_line(evidence.event, out)?;
+        out.write_all(b",")?;
+        self.members(engine, rule, evidence, out)?;
+        out.write_all(b"}\n")
+    }
+
+    fn members(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
+        let template = &self.templates[rule.0 as usize];
+        let uid = uid(engine.rule(rule), evidence.event_uid);
+        let time = evidence.time_ms;
+        write!(
+            out,
+            "{},\"time\":{time},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
+             \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
+             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time},\"related_events\":[{{\"uid\":{}}}],{}}},\
+             \"evidences\":[{{\"data\":",
+            template.class,
+            Value::from(evidence.event_uid),
+            template.info,
+        )?;
+        one_line(evidence.event, out)?;
+        out.write_all(b"}]")
+    }
 }
 
+/// Pretty-printed documents have line breaks, between tokens only; a finding is one line.
+fn one_line(json: &str, out: &mut impl Write) -> io::Result<()> {
+    json.split(['\n', '\r']).try_for_each(|part| out.write_all(part.as_bytes()))
+}
+
+impl Template {
+    fn new(rule: &Rule) -> Self {
+        let (severity_id, severity) = severity(rule.level);
+        let class = json!({
+            "class_uid": 2004, "class_name": "Detection Finding", "category_uid": 2, "category_name": "Findings",
+            "activity_id": 1, "activity_name": "Create", "type_uid": 200_401,
+            "type_name": "Detection Finding: Create", "severity_id": severity_id, "severity": severity,
+            "status_id": 1, "status": "New", "message": rule.title,
+        });
+        let mut info = json!({
+            "title": rule.title,
+            "analytic": {"uid": rule.id, "name": rule.title, "type_id": 1, "type": "Rule", "version": rule.digest},
+        });
+        if let Some(description) = &rule.description {
+            info["desc"] = description.trim().into();
+        }
+        if let Some(reference) = rule.references.first() {
+            info["src_url"] = reference.as_str().into();
+        }
+        let attacks = attacks(rule);
+        if !attacks.is_empty() {
+            info["attacks"] = attacks.into();
+        }
+        let rule = json!({
+            "id": rule.id, "title": rule.title, "level": rule.level.to_string(), "tags": rule.tags,
+            "file": rule.file.display().to_string(),
+        });
+        Self { class: inside(&class), info: inside(&info), rule: rule.to_string() }
+    }
+}
+
+/// An object's members.
+fn inside(object: &Value) -> String {
+    let text = object.to_string();
+    text[1..text.len() - 1].to_owned()
+}
+
+/// A rule's techniques; its tactics alone where it names none.
 fn attacks(rule: &Rule) -> Vec<Value> {
-    let tactic = |(id, name): &(&str, &str)| json!({"uid": id, "name": name});
-    let tactics: Vec<Value> = rule.attack.tactics.iter().map(tactic).collect();
+    let tactics: Vec<Value> = rule.attack.tactics.iter().map(|(id, name)| json!({"uid": id, "name": name})).collect();
     if rule.attack.techniques.is_empty() {
-        return tactics.into_iter().map(|t| json!({"tactic": t})).collect();
+        return tactics.into_iter().map(|tactic| json!({ "tactic": tactic })).collect();
     }
     let attack = |technique: &String| {
         let mut out = Map::new();
         match technique.split_once('.') {
             Some((parent, _)) => {
-                out.insert("technique".into(), json!({"uid": parent}));
-                out.insert("sub_technique".into(), json!({"uid": technique}));
+                out.insert("technique".into(), json!({ "uid": parent }));
+                out.insert("sub_technique".into(), json!({ "uid": technique }));
             }
-            None => drop(out.insert("technique".into(), json!({"uid": technique}))),
+            None => drop(out.insert("technique".into(), json!({ "uid": technique }))),
         }
+        // Which of several tactics a technique serves, tags do not say.
         if let [only] = tactics.as_slice() {
             out.insert("tactic".into(), only.clone());
         }
         Value::Object(out)
     };
     rule.attack.techniques.iter().map(attack).collect()
-}
-
-/// The finding of a hit, as canonical OCSF JSON.
-pub fn ocsf(engine: &Engine, hit: Hit, evidence: &Evidence<'_>) -> Value {
-    let rule = engine.rule(hit.rule);
-    let event: Value = serde_json::from_str(evidence.event).unwrap_or_else(|_| Value::from(evidence.event));
-    let (severity_id, severity) = severity(rule.level);
-    let mut info = json!({
-        "uid": uid(rule, evidence),
-        "title": rule.title,
-        "analytic": {"uid": rule.id, "name": rule.title, "type_id": 1, "type": "Rule", "version": rule.digest},
-        "created_time": evidence.time_ms,
-    });
-    if let Some(description) = &rule.description {
-        info["desc"] = json!(description.trim());
-    }
-    let attacks = attacks(rule);
-    if !attacks.is_empty() {
-        info["attacks"] = json!(attacks);
-    }
-    if !rule.references.is_empty() {
-        info["src_url"] = json!(rule.references[0]);
-    }
-    let mut out = json!({
-        "activity_id": 1, "activity_name": "Create", "category_uid": 2, "category_name": "Findings", "class_uid": 2004,
-        "class_name": "Detection Finding", "type_uid": 200_401, "type_name": "Detection Finding: Create",
-        "severity_id": severity_id, "severity": severity, "status_id": 1, "status": "New", "time": evidence.time_ms,
-        "metadata": {"version": "1.8.0", "uid": info["uid"], "product": {"name": "Tarn", "vendor_name": "Tarn"}},
-        "is_alert": true, "message": rule.title, "finding_info": info,
-        "evidences": [{"data": event}],
-        "unmapped": {"file": evidence.file, "record": evidence.record},
-    });
-    if let Some(name) = text(&event, &["Computer", "Hostname", "Event/System/Computer"]) {
-        out["device"] = json!({"hostname": name, "type_id": 0, "type": "Unknown"});
-    }
-    out
-}
-
-/// One line of `tarn detect`: the rule, the event and where it stood, and the OCSF finding's identity.
-pub fn line(engine: &Engine, hit: Hit, evidence: &Evidence<'_>, out: &mut impl std::io::Write) -> std::io::Result<()> {
-    let rule = engine.rule(hit.rule);
-    let (severity_id, _) = severity(rule.level);
-    let head = json!({
-        "rule": {"id": rule.id, "title": rule.title, "level": rule.level.to_string(), "tags": rule.tags, "file": rule.file.display().to_string()},
-        "class_uid": 2004, "severity_id": severity_id,
-        "finding_info": {"uid": uid(rule, evidence), "title": rule.title, "analytic": {"uid": rule.id, "type_id": 1}},
-        "file": evidence.file, "record": evidence.record,
-    });
-    let head = head.to_string();
-    out.write_all(&head.as_bytes()[..head.len() - 1])?;
-    out.write_all(b",\"event\":")?;
-    // Pretty-printed documents have lines; a finding is one.
-    if evidence.event.contains('\n') {
-        let event: Value = serde_json::from_str(evidence.event).unwrap_or(Value::Null);
-        serde_json::to_writer(&mut *out, &event)?;
-    } else {
-        out.write_all(evidence.event.as_bytes())?;
-    }
-    out.write_all(b"}\n")
 }

@@ -5,6 +5,7 @@
 //! [`DICTIONARY_BYTES_MAX`] is cleared between blocks, and its epoch moves on.
 
 use crate::container::Block;
+use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Kind, Members};
 use crate::source::{Route, Sink, SourceId, Sources, Trie, unwrap};
 use ahash::AHashMap;
@@ -166,6 +167,8 @@ struct Lane {
     wanted: Vec<Option<FieldIx>>,
     /// The lane's fields that tell the route.
     discriminators: Vec<u16>,
+    /// The lane's fields that are the vendor's id of an event.
+    uid: Vec<u16>,
     routes: AHashMap<Box<str>, RouteId>,
     keywords: bool,
 }
@@ -226,12 +229,14 @@ impl FieldReader {
             for (_, vendor) in source.logsources.iter().flat_map(|l| &l.alias) {
                 number(vendor, None, &mut wanted);
             }
+            let uid = source.uid.iter().map(|f| number(&source.fields[*f as usize], None, &mut wanted)).collect();
             let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
             let keywords = keywords.is_some_and(|k| asked.contains(&k.0));
             lanes.push(Lane {
                 tries: source.tries(&fields),
                 wanted,
                 discriminators,
+                uid,
                 routes: AHashMap::new(),
                 keywords,
             });
@@ -272,6 +277,26 @@ impl FieldReader {
     /// The rows that [`FieldReader::read`] read last.
     pub fn batch(&self) -> &FieldBatch {
         &self.batch
+    }
+
+    /// The `metadata.uid` of a row of `block`, which was read last.
+    pub fn uid(&self, block: &Block, row: usize) -> String {
+        let record = &block.records[self.batch.records[row] as usize];
+        let source = self.sources.source(self.route(self.batch.routes[row]).source);
+        let lane = &self.lanes[source.id.0 as usize];
+        let text = block.json(record);
+        let members: Vec<(&str, &str)> = Members::of(text).collect();
+        let shape = source.shape_of(&members).unwrap_or(0);
+        let event = unwrap(source, shape, text);
+        let inner: Vec<(&str, &str)> = Members::of(&event).collect();
+        let mut found = Vec::new();
+        let trie = if source.shapes.is_empty() { 0 } else { shape as usize };
+        lane.tries[trie].walk(&inner, &mut Found(&mut found));
+        let vendor = lane.uid.iter().find_map(|f| found.iter().find(|(at, _)| at == f)).map(|(_, raw)| *raw);
+        match vendor.and_then(vendor_uid) {
+            Some(uid) => uid.into_owned(),
+            None => record_uid(block, record),
+        }
     }
 
     /// Reads a block, of one source when that is known.

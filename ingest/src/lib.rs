@@ -5,6 +5,7 @@
 
 pub mod container;
 pub mod fields;
+pub mod identity;
 pub mod json;
 pub mod mapper;
 pub mod source;

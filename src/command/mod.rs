@@ -1,13 +1,14 @@
 //! The commands, one module each, and what they share: usage errors and exit codes.
 
-mod demo;
+mod arguments;
+// mod demo;
 mod detect;
-mod ingest;
-mod lake;
-mod ocsf;
-mod rules;
-mod sources;
-mod sql;
+// mod ingest;
+// mod lake;
+// mod ocsf;
+// mod rules;
+// mod sources;
+// mod sql;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,28 +23,28 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Demo(demo::Args),
+    // Demo(demo::Args),
     Detect(detect::Args),
-    Ingest(ingest::Args),
-    Sql(sql::Args),
-    Rules(rules::Args),
-    Sources(sources::Args),
-    Ocsf(ocsf::Args),
-    Lake(lake::Args),
+    // Ingest(ingest::Args),
+    // Sql(sql::Args),
+    // Rules(rules::Args),
+    // Sources(sources::Args),
+    // Ocsf(ocsf::Args),
+    // Lake(lake::Args),
 }
 
 impl Cli {
     /// Runs the command; a failed check is a code, a failed run an error.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Demo(args) => args.run(),
+            // Command::Demo(args) => args.run(),
             Command::Detect(args) => args.run(),
-            Command::Ingest(args) => args.run(),
-            Command::Sql(args) => args.run(),
-            Command::Rules(args) => args.run(),
-            Command::Sources(args) => args.run(),
-            Command::Ocsf(args) => args.run(),
-            Command::Lake(args) => args.run(),
+            // Command::Ingest(args) => args.run(),
+            // Command::Sql(args) => args.run(),
+            // Command::Rules(args) => args.run(),
+            // Command::Sources(args) => args.run(),
+            // Command::Ocsf(args) => args.run(),
+            // Command::Lake(args) => args.run(),
         }
     }
 }

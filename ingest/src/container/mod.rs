@@ -12,6 +12,7 @@ mod lines;
 
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::decode::parquet::RowReader;
+use crate::identity::{self, Origin};
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use thiserror::Error;
@@ -47,6 +48,8 @@ pub struct RecordSpan {
 /// Some records of a container, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
+    /// The container that the records are of.
+    pub origin: Origin,
     /// The JSON texts.
     pub json: String,
     /// Original texts of records that were no JSON.
@@ -137,6 +140,8 @@ struct State {
     number: u64,
     /// Offset of the input's next byte.
     offset: u64,
+    /// Known once there was a record.
+    origin: Option<Origin>,
 }
 
 impl State {
@@ -228,6 +233,9 @@ impl Blocks {
             }
         }
         self.format = Some(format);
+        if let Some(first) = block.records.first() {
+            block.origin = *self.state.origin.get_or_insert_with(|| identity::origin(block.original(first)));
+        }
         Ok(if block.is_empty() { None } else { Some(block) })
     }
 

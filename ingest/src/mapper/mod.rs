@@ -11,8 +11,9 @@ mod unmapped;
 
 pub use coverage::{Coverage, FieldCoverage};
 
-use crate::container::Block;
+use crate::container::{Block, RecordSpan};
 use crate::dead_letter::DeadLetter;
+use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Members};
 use crate::source::{Sink, SourceId, Sources, Trie, parse_time_at, unwrap};
 use ahash::AHashMap;
@@ -20,7 +21,6 @@ use arrow::array::RecordBatch;
 use chrono_tz::Tz;
 use program::Program;
 pub(crate) use program::columns as columns_of_kind;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,8 +47,6 @@ impl Default for MapOptions {
 /// What is known of the container that blocks come from; one for each container.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerState {
-    /// Digest of the first record: with the record's number and bytes it identifies a record without an id of its own.
-    first: Option<[u8; 32]>,
     hint: Option<(SourceId, u16)>,
 }
 
@@ -222,17 +220,18 @@ impl Mapper {
         let mut members = Vec::new();
         for span in &block.records {
             let text = block.json(span);
-            let original = block.original(span);
             members.clear();
             members.extend(Members::of(text));
             let (id, shape) = self.sources.recognise(&members, container.hint, only);
             container.hint = Some((id, shape));
             let sources = self.sources.clone();
             let source = sources.source(id);
-            let uid = record_uid(container, span.number, original);
             // A class that OCSF 1.8.0 does not have is this source's default kind, whole.
-            if source.native && self.native.push(text, original, &uid, &self.options).is_ok() {
-                continue;
+            if source.native {
+                let uid = record_uid(block, span);
+                if self.native.push(text, block.original(span), &uid, &self.options).is_ok() {
+                    continue;
+                }
             }
             let event: Cow<'_, str> = unwrap(source, shape, text);
             let mut found = Found::default();
@@ -245,12 +244,12 @@ impl Mapper {
                 &inner
             };
             self.lanes[id.0 as usize].tries[trie].walk(walked, &mut found);
-            self.row(source, &found, original, &uid);
+            self.row(source, &found, block, span);
         }
         self.dead.extend(block.dead.iter().cloned());
     }
 
-    fn row(&mut self, source: &crate::source::Source, found: &Found<'_>, original: &str, record_uid: &str) {
+    fn row(&mut self, source: &crate::source::Source, found: &Found<'_>, block: &Block, span: &RecordSpan) {
         let kind = self.kind(source, found);
         let class = source.kinds[kind].class;
         let lane = &self.lanes[source.id.0 as usize];
@@ -278,9 +277,8 @@ impl Mapper {
                 fallbacks.push("time");
             }
         }
-        let uid =
-            source.uid.iter().find_map(|f| found.get(*f)).map(json::text).filter(|t| !t.is_empty() && *t != "null");
-        set(builder, common.uid, Value::Text(uid.as_deref().unwrap_or(record_uid)));
+        let uid = source.uid.iter().find_map(|f| vendor_uid(found.get(*f)?));
+        set(builder, common.uid, Value::Text(&uid.unwrap_or_else(|| record_uid(block, span).into())));
         set(builder, common.version, Value::Text(tarn_schema_ocsf::Schema::v1_8().version()));
         set(builder, common.product, Value::Text(&source.product_name));
         set(builder, common.vendor, Value::Text(&source.vendor_name));
@@ -305,7 +303,7 @@ impl Mapper {
             unmapped::write(&mut self.scratch.unmapped, &kept, &fallbacks);
             set(builder, common.unmapped, Value::Text(&self.scratch.unmapped));
         }
-        set(builder, common.raw_data, Value::Text(original));
+        set(builder, common.raw_data, Value::Text(block.original(span)));
         builder.end_row();
     }
 
@@ -371,16 +369,4 @@ fn decimal(n: u32, digits: &mut [u8; 10]) -> &str {
         }
     }
     std::str::from_utf8(&digits[at..]).unwrap_or("0")
-}
-
-/// The id of a record that brings none: a digest of its container's first record, its number and its bytes. It stays
-/// when the container grows or is renamed, and differs for equal records at different places.
-fn record_uid(container: &mut ContainerState, number: u64, record: &str) -> String {
-    let first = *container.first.get_or_insert_with(|| Sha256::digest(record).into());
-    let digest = Sha256::new().chain_update(first).chain_update(number.to_be_bytes()).chain_update(record).finalize();
-    digest[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
-        use std::fmt::Write;
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -1,0 +1,121 @@
+//! Arguments that several commands share, and what they mean.
+
+use crate::command::Usage;
+use crate::config;
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tarn_ingest::source::{SourceId, Sources};
+use tarn_lake::{Lake, StoreOptions};
+use tarn_rules::{LoadOptions, Ruleset};
+
+/// Log sources: those that come with Tarn, and the user's own.
+#[derive(Args, Clone, Debug)]
+pub struct SourcesArgs {
+    /// A folder of log sources of your own (`<name>/mapping.toml`), tried before the built-in ones
+    #[arg(long, value_name = "FOLDER")]
+    pub sources: Option<PathBuf>,
+}
+
+impl SourcesArgs {
+    /// The sources.
+    ///
+    /// **Errors**: a mapping that does not compile, by file and key.
+    pub fn load(&self) -> anyhow::Result<Arc<Sources>> {
+        let sources = match &self.sources {
+            None => Sources::builtin()?,
+            Some(folder) => Sources::with_folder(folder).map_err(|e| Usage(e.to_string()))?,
+        };
+        Ok(Arc::new(sources))
+    }
+}
+
+/// The one source that records are of, where the user says so.
+#[derive(Args, Clone, Debug)]
+pub struct SourceArg {
+    /// The log source of all records; without it, each record's is recognised (`tarn sources list` has the names)
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+impl SourceArg {
+    /// The source's number.
+    ///
+    /// **Errors**: [`Usage`] when there is no such source.
+    pub fn resolve(&self, sources: &Sources) -> anyhow::Result<Option<SourceId>> {
+        let Some(name) = &self.source else { return Ok(None) };
+        match sources.named(name) {
+            Some(source) => Ok(Some(source.id)),
+            None => {
+                let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
+                Err(Usage(format!("there is no log source {name:?}; there are {}", names.join(", "))).into())
+            }
+        }
+    }
+}
+
+/// What rules are read with.
+#[derive(Args, Clone, Debug)]
+pub struct PlaceholderArgs {
+    /// A value of a placeholder for `|expand`; repeat it for more
+    #[arg(long = "placeholder", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub placeholders: Vec<(String, String)>,
+}
+
+impl PlaceholderArgs {
+    fn options(&self) -> LoadOptions {
+        let mut options = LoadOptions::default();
+        for (name, value) in &self.placeholders {
+            options.placeholders.entry(name.clone()).or_default().push(value.clone());
+        }
+        options
+    }
+}
+
+/// Loads the rules under some paths.
+///
+/// **Errors**: [`Usage`] when a path is not there or no rule is found; rules that do not load are in the set.
+pub fn load_rules(paths: &[PathBuf], placeholders: &PlaceholderArgs) -> anyhow::Result<Ruleset> {
+    for path in paths {
+        std::fs::metadata(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
+    }
+    let set = tarn_rules::load(paths, &placeholders.options());
+    if set.rules.is_empty() && set.errors.is_empty() && set.correlations.is_empty() {
+        let list: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(Usage(format!("no Sigma rule (*.yml, *.yaml) under {}", list.join(", "))).into());
+    }
+    Ok(set)
+}
+
+/// Where the lake is.
+#[derive(Args, Clone, Debug)]
+pub struct LakeArgs {
+    /// The lake: a folder, or a URL (file://, s3://, gs://, az://)
+    #[arg(long, value_name = "URL")]
+    pub lake: String,
+    /// An option of the object store, such as aws_region=eu-north-1; the environment's AWS_*, GOOGLE_* and AZURE_* are
+    /// read as well
+    #[arg(long = "store-option", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub store_options: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected a name, = and a value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl LakeArgs {
+    fn options(&self) -> StoreOptions {
+        StoreOptions::new(config::store_options().chain(self.store_options.iter().cloned()))
+    }
+
+    /// Opens the lake; it has to be there.
+    pub async fn open(&self) -> anyhow::Result<Lake> {
+        Ok(Lake::open(&self.lake, &self.options()).await?)
+    }
+
+    /// Opens the lake or makes it.
+    pub async fn open_or_create(&self) -> anyhow::Result<Lake> {
+        Ok(Lake::open_or_create(&self.lake, &self.options()).await?)
+    }
+}

@@ -1,0 +1,160 @@
+//! `tarn detect`: events in, findings out, no lake.
+
+use super::Usage;
+use super::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, load_rules};
+use crate::detection::{Detection, Seen};
+use crate::output::Format;
+use crate::report::{DeadLetters, Stats, report_rules};
+use crate::{input, progress};
+use clap::Args as ClapArgs;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tarn_engine::Engine;
+use tarn_engine::finding::{Evidence, Findings};
+
+/// Run Sigma rules over logs and print one finding a line
+///
+/// Inputs are files and folders (EVTX, JSON, NDJSON, CloudTrail, audit and syslog lines, Parquet; gzip and zstd too),
+/// or - for standard input. Each record's log source is recognised.
+#[derive(ClapArgs)]
+#[command(after_help = "Examples:
+  tarn detect --rules sigma/rules evidence/
+  zcat events.json.gz | tarn detect --rules my-rule.yml - | jq .rule.title
+  tarn detect --rules rules/sigma --ocsf logs/ > findings.ndjson")]
+pub struct Args {
+    /// Rules: files or folders; repeat it for more
+    #[arg(long, required = true, value_name = "PATH")]
+    rules: Vec<PathBuf>,
+    /// Logs: files, folders, or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArg,
+    #[command(flatten)]
+    sources: SourcesArgs,
+    #[command(flatten)]
+    placeholders: PlaceholderArgs,
+    /// Threads that match; as many as there are processors by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Print counts, rates and peak memory on stderr at the end
+    #[arg(long)]
+    stats: bool,
+    /// Print canonical OCSF only, without the `rule`, `file`, `record` and `event` members
+    #[arg(long, conflicts_with = "format")]
+    ocsf: bool,
+    /// How to print findings [default: ndjson]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write what is no record to this file, one JSON object a line with its bytes in base64
+    #[arg(long, value_name = "FILE")]
+    dead_letters: Option<PathBuf>,
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let inputs = input::expand(&self.paths)?;
+        let sources = self.sources.load()?;
+        let source = self.source.resolve(&sources)?;
+        let (engine, reports) = Engine::new(sources, load_and_report(&self.rules, &self.placeholders)?);
+        let runs = report_rules(&reports);
+        if engine.is_empty() {
+            return Err(Usage("no rule can run: `tarn rules check` says why".into()).into());
+        }
+        let mut dead = DeadLetters::new(self.dead_letters.as_deref())?;
+        let mut stats = Stats::new(runs, input::size(&inputs));
+        let engine = Arc::new(engine);
+        let threads =
+            self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+        let detection = Detection { engine: engine.clone(), source, threads };
+        let findings = Findings::new(&engine);
+        let time_ms = chrono::Utc::now().timestamp_millis();
+        let render = |found: &crate::detection::Found<'_>, out: &mut Vec<u8>| {
+            let uid = found.uid();
+            let evidence = Evidence {
+                event: found.block.json(found.record),
+                event_uid: &uid,
+                time_ms,
+                file: Some(found.input),
+                record: found.record.number,
+            };
+            match self.ocsf {
+                true => findings.ocsf(&engine, found.rule, &evidence, out),
+                false => findings.line(&engine, found.rule, &evidence, out),
+            }
+        };
+        let bar = progress::bytes(input::size(&inputs));
+        let mut printer = Printer::new(self.format.unwrap_or(Format::Ndjson));
+        let unreadable = detection.run(&inputs, &bar, &render, &mut |seen: Seen| {
+            stats.count(&seen);
+            bar.set_message(format!("{} findings", stats.findings));
+            dead.take(&seen.input, &seen.dead)?;
+            printer.print(&seen.output)
+        })?;
+        bar.finish_and_clear();
+        printer.finish()?;
+        dead.finish()?;
+        for failed in &unreadable {
+            eprintln!("error: {}: {:#}", failed.input, failed.error);
+        }
+        if self.stats {
+            stats.print(threads, inputs.len());
+        }
+        Ok(if unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn load_and_report(paths: &[PathBuf], placeholders: &PlaceholderArgs) -> anyhow::Result<tarn_rules::Ruleset> {
+    let set = load_rules(paths, placeholders)?;
+    crate::report::report_load(&set);
+    Ok(set)
+}
+
+/// Findings as they come for ndjson; the other formats need all of them.
+struct Printer {
+    format: Format,
+    out: BufWriter<std::io::Stdout>,
+    rows: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Printer {
+    fn new(format: Format) -> Self {
+        Self { format, out: BufWriter::with_capacity(256 << 10, std::io::stdout()), rows: Vec::new() }
+    }
+
+    fn print(&mut self, lines: &[u8]) -> anyhow::Result<()> {
+        if self.format == Format::Ndjson {
+            return Ok(self.out.write_all(lines)?);
+        }
+        for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            let finding: serde_json::Value = serde_json::from_slice(line)?;
+            self.rows.push(match self.format {
+                Format::Json => finding.as_object().cloned().unwrap_or_default(),
+                _ => brief(&finding),
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        if self.format == Format::Ndjson {
+            return Ok(self.out.flush()?);
+        }
+        crate::output::print_rows(&self.rows, self.format)
+    }
+}
+
+/// A finding as a row of a table.
+fn brief(finding: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    let cells = [
+        ("level", &finding["rule"]["level"]),
+        ("title", &finding["rule"]["title"]),
+        ("rule", &finding["rule"]["id"]),
+        ("file", &finding["file"]),
+        ("record", &finding["record"]),
+    ];
+    cells.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+}

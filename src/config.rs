@@ -1,0 +1,8 @@
+//! The environment, which nothing else reads.
+
+/// Options of object stores that the environment gives, under their names there.
+pub fn store_options() -> impl Iterator<Item = (String, String)> {
+    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    let text = |(k, v): (std::ffi::OsString, std::ffi::OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
+    std::env::vars_os().filter_map(text).filter(|(key, _)| PREFIXES.iter().any(|p| key.starts_with(p)))
+}

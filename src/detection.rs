@@ -1,0 +1,235 @@
+//! Inputs through the rules: one thread reads, the others match, and findings come out in the order of the events.
+//!
+//! **Bounds**: a few blocks a thread are under way; what is ahead of its turn waits, and reading waits for it.
+
+use crate::input::Input;
+use anyhow::Context;
+use indicatif::ProgressBar;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use tarn_engine::{Engine, Hit, Matcher, RuleIx};
+use tarn_ingest::DeadLetter;
+use tarn_ingest::container::{Block, Blocks, Limits, RecordSpan};
+use tarn_ingest::fields::FieldReader;
+use tarn_ingest::source::SourceId;
+
+/// Blocks under way, for each thread.
+const BLOCKS_PER_THREAD: usize = 4;
+
+/// How inputs are gone through.
+#[derive(Clone)]
+pub struct Detection {
+    /// The rules.
+    pub engine: Arc<Engine>,
+    /// The source of all records, where it is known.
+    pub source: Option<SourceId>,
+    /// Threads that match.
+    pub threads: usize,
+}
+
+/// A block that rules have seen.
+pub struct Seen {
+    /// The input's name.
+    pub input: Arc<str>,
+    /// Rendered findings.
+    pub output: Vec<u8>,
+    /// How many findings.
+    pub findings: u64,
+    /// How many records.
+    pub records: u64,
+    /// What was no record.
+    pub dead: Vec<DeadLetter>,
+}
+
+/// A hit and what it hit.
+pub struct Found<'a> {
+    /// The input's name.
+    pub input: &'a str,
+    /// The block that holds the record.
+    pub block: &'a Block,
+    /// The record.
+    pub record: &'a RecordSpan,
+    /// The rule.
+    pub rule: RuleIx,
+    row: usize,
+    reader: &'a FieldReader,
+}
+
+impl Found<'_> {
+    /// The event's `metadata.uid`.
+    pub fn uid(&self) -> String {
+        self.reader.uid(self.block, self.row)
+    }
+}
+
+/// Writes a finding.
+pub type Render<'r> = dyn Fn(&Found<'_>, &mut Vec<u8>) -> std::io::Result<()> + Sync + 'r;
+
+/// An input that could not be read to its end.
+pub struct Unreadable {
+    /// Its name.
+    pub input: Arc<str>,
+    /// Why.
+    pub error: anyhow::Error,
+}
+
+struct Lane<'a> {
+    source: Option<SourceId>,
+    reader: FieldReader,
+    matcher: Matcher,
+    render: &'a Render<'a>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(detection: &Detection, render: &'a Render) -> Self {
+        let engine = &detection.engine;
+        let reader = FieldReader::new(engine.sources().clone(), engine.request());
+        Self { source: detection.source, reader, matcher: Matcher::new(engine.clone()), render }
+    }
+
+    fn see(&mut self, input: Arc<str>, mut block: Block) -> std::io::Result<Seen> {
+        self.reader.read(&block, self.source);
+        let hits = self.matcher.evaluate(&self.reader);
+        let mut output = Vec::new();
+        for Hit { row, rule } in hits.iter().copied() {
+            let (row, reader) = (row as usize, &self.reader);
+            let record = &block.records[reader.batch().records[row] as usize];
+            let found = Found { input: &input, block: &block, record, rule, row, reader };
+            (self.render)(&found, &mut output)?;
+        }
+        let (findings, records) = (hits.len() as u64, block.records.len() as u64);
+        Ok(Seen { input, output, findings, records, dead: std::mem::take(&mut block.dead) })
+    }
+}
+
+impl Detection {
+    /// Goes through `inputs`; `take` gets what was seen, in order, block by block.
+    ///
+    /// **Errors**: those of `take` and of rendering end the run; inputs that cannot be read are returned.
+    pub fn run(
+        &self,
+        inputs: &[Input],
+        bar: &ProgressBar,
+        render: &Render<'_>,
+        take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<Unreadable>> {
+        if self.threads <= 1 {
+            let mut lane = Lane::new(self, render);
+            return read(inputs, bar, &mut |input, block| take(lane.see(input, block)?));
+        }
+        self.run_threads(inputs, bar, render, take)
+    }
+
+    fn run_threads(
+        &self,
+        inputs: &[Input],
+        bar: &ProgressBar,
+        render: &Render<'_>,
+        take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<Unreadable>> {
+        let bound = self.threads * BLOCKS_PER_THREAD;
+        let (send_block, blocks) = sync_channel::<(u64, Arc<str>, Block)>(self.threads);
+        let blocks = Mutex::new(blocks);
+        let (send_seen, seen) = sync_channel(bound);
+        // A block is read when one of these is free, so that what waits for its turn is bounded.
+        let (free, permits) = sync_channel::<()>(bound);
+        for _ in 0..bound {
+            let _ = free.send(());
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads {
+                let (blocks, send_seen) = (&blocks, send_seen.clone());
+                scope.spawn(move || work(Lane::new(self, render), blocks, &send_seen));
+            }
+            drop(send_seen);
+            let reading = scope.spawn(move || {
+                let mut number = 0;
+                read(inputs, bar, &mut |input, block| {
+                    permits.recv().context("stopped")?;
+                    send_block.send((number, input, block)).context("stopped")?;
+                    number += 1;
+                    Ok(())
+                })
+            });
+            let taken = in_order(&seen, &free, take);
+            // Ends the threads that still wait to send, when taking has failed.
+            drop((seen, free));
+            let unreadable = reading.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the reading thread stopped")));
+            taken?;
+            unreadable
+        })
+    }
+}
+
+type Numbered = (u64, std::io::Result<Seen>);
+
+fn work(mut lane: Lane<'_>, blocks: &Mutex<Receiver<(u64, Arc<str>, Block)>>, send: &SyncSender<Numbered>) {
+    loop {
+        let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((number, input, block)) = next else { return };
+        if send.send((number, lane.see(input, block))).is_err() {
+            return;
+        }
+    }
+}
+
+fn in_order(
+    seen: &Receiver<Numbered>,
+    free: &SyncSender<()>,
+    take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut next = 0;
+    let mut waiting = BTreeMap::new();
+    for (number, result) in seen {
+        waiting.insert(number, result);
+        while let Some(result) = waiting.remove(&next) {
+            take(result?)?;
+            next += 1;
+            let _ = free.try_send(());
+        }
+    }
+    Ok(())
+}
+
+/// Reads inputs one after the other; one that fails does not stop the others.
+fn read(
+    inputs: &[Input],
+    bar: &ProgressBar,
+    give: &mut dyn FnMut(Arc<str>, Block) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Unreadable>> {
+    let mut unreadable = Vec::new();
+    for input in inputs {
+        let name: Arc<str> = input.name().into();
+        let mut blocks = match input.blocks(bar, Limits::default()) {
+            Ok(blocks) => blocks,
+            Err(error) => {
+                unreadable.push(Unreadable { input: name, error });
+                continue;
+            }
+        };
+        loop {
+            match blocks.next_block() {
+                Ok(Some(block)) => give(name.clone(), block)?,
+                Ok(None) => break,
+                Err(error) => {
+                    unreadable.push(Unreadable { input: name, error: error.into() });
+                    break;
+                }
+            }
+        }
+    }
+    Ok(unreadable)
+}
+
+impl Input {
+    /// The input's blocks.
+    ///
+    /// **Errors**: it cannot be opened, or not read as what it says it is.
+    fn blocks(&self, bar: &ProgressBar, limits: Limits) -> anyhow::Result<Blocks> {
+        Ok(match self.parquet()? {
+            Some(file) => Blocks::open_file(file, limits)?,
+            None => Blocks::open(self.open(bar)?, limits)?,
+        })
+    }
+}
