@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod detection;
 mod input;
+mod loading;
 mod output;
 mod progress;
 mod report;

@@ -2,8 +2,10 @@
 
 use anyhow::Context;
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use clap::ValueEnum;
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, StdoutLock, Write};
+use tarn_schema_ocsf::nest;
 
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,7 +48,9 @@ pub fn print_rows(rows: &[serde_json::Map<String, serde_json::Value>], format: F
         Format::Table | Format::Csv => {
             let batch = text_batch(rows)?;
             drop(out);
-            return print_batches(&[batch], format);
+            let mut printer = RowPrinter::new(batch.schema(), format, false);
+            printer.print(batch)?;
+            return printer.finish();
         }
     }
     Ok(out.flush()?)
@@ -74,27 +78,76 @@ fn text_batch(rows: &[serde_json::Map<String, serde_json::Value>]) -> anyhow::Re
         .context("rows do not fit a table")
 }
 
-/// Prints Arrow batches of one schema.
-pub fn print_batches(batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    match format {
-        Format::Table => writeln!(out, "{}", arrow::util::pretty::pretty_format_batches(batches)?)?,
-        Format::Csv => {
-            let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut out);
-            batches.iter().try_for_each(|batch| writer.write(batch))?;
-        }
-        Format::Ndjson => {
-            let mut writer = arrow::json::LineDelimitedWriter::new(&mut out);
-            batches.iter().try_for_each(|batch| writer.write(batch))?;
-            writer.finish()?;
-        }
-        Format::Json => {
-            let mut writer = arrow::json::ArrayWriter::new(&mut out);
-            batches.iter().try_for_each(|batch| writer.write(batch))?;
-            writer.finish()?;
-            drop(writer);
-            out.write_all(b"\n")?;
-        }
+/// Rows of a table on a terminal beyond this are counted, not shown: drawing needs all of them in memory.
+const TABLE_ROWS_MAX: usize = 10_000;
+
+/// Prints Arrow batches of one schema as they come.
+pub struct RowPrinter {
+    format: Format,
+    nested: bool,
+    out: BufWriter<StdoutLock<'static>>,
+    schema: SchemaRef,
+    first: bool,
+    table: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl RowPrinter {
+    /// For batches of `schema`; `nested` rows are OCSF's objects, else flat ones.
+    pub fn new(schema: SchemaRef, format: Format, nested: bool) -> Self {
+        let out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
+        Self { format, nested, out, schema, first: true, table: Vec::new(), rows: 0 }
     }
-    Ok(out.flush()?)
+
+    /// Prints a batch; tables wait for the end.
+    pub fn print(&mut self, batch: RecordBatch) -> anyhow::Result<()> {
+        let shown = self.rows;
+        self.rows += batch.num_rows();
+        match self.format {
+            Format::Table if shown < TABLE_ROWS_MAX => {
+                self.table.push(batch.slice(0, batch.num_rows().min(TABLE_ROWS_MAX - shown)));
+            }
+            Format::Table => {}
+            Format::Csv => {
+                let header = std::mem::take(&mut self.first);
+                arrow::csv::WriterBuilder::new().with_header(header).build(&mut self.out).write(&batch)?;
+            }
+            Format::Ndjson if self.nested => nest::write_ndjson(&batch, &mut self.out)?,
+            Format::Ndjson => arrow::json::LineDelimitedWriter::new(&mut self.out).write(&batch)?,
+            Format::Json => {
+                let mut lines = Vec::new();
+                match self.nested {
+                    true => nest::write_ndjson(&batch, &mut lines)?,
+                    false => arrow::json::LineDelimitedWriter::new(&mut lines).write(&batch)?,
+                }
+                for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+                    self.out.write_all(if std::mem::take(&mut self.first) { b"[" } else { b",\n " })?;
+                    self.out.write_all(line)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what is left.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => {
+                if self.table.is_empty() {
+                    self.table.push(RecordBatch::new_empty(self.schema));
+                }
+                writeln!(self.out, "{}", arrow::util::pretty::pretty_format_batches(&self.table)?)?;
+                if self.rows > TABLE_ROWS_MAX {
+                    eprintln!("… of {} rows; --format ndjson prints all", self.rows);
+                }
+            }
+            Format::Json => self.out.write_all(if self.first { b"[]\n" } else { b"]\n" })?,
+            Format::Csv if self.first => {
+                let empty = RecordBatch::new_empty(self.schema);
+                arrow::csv::WriterBuilder::new().with_header(true).build(&mut self.out).write(&empty)?;
+            }
+            Format::Csv | Format::Ndjson => {}
+        }
+        Ok(self.out.flush()?)
+    }
 }

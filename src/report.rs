@@ -89,18 +89,25 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// How many there were, said where not all were shown.
-    pub fn finish(mut self) -> anyhow::Result<u64> {
-        if self.count > SHOWN_MAX {
-            eprintln!("warning: … and {} more that are no records", self.count - SHOWN_MAX);
+    /// Says how many there were, and where their bytes are.
+    ///
+    /// **Errors**: the file's.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        match &mut self.file {
+            Some(file) => file.flush()?,
+            None if self.count > 0 => {
+                eprintln!("{} dead letters in all; --dead-letters FILE keeps their bytes", self.count);
+            }
+            None => {}
         }
-        if self.count > 0 && self.file.is_none() {
-            eprintln!("{} dead letters in all; --dead-letters FILE keeps their bytes", self.count);
+        Ok(())
+    }
+
+    /// The same, of letters that a table keeps.
+    pub fn finish_in(&self, table: &str) {
+        if self.count > 0 {
+            eprintln!("{} dead letters in all; their bytes are in {table}", self.count);
         }
-        if let Some(file) = &mut self.file {
-            file.flush()?;
-        }
-        Ok(self.count)
     }
 }
 

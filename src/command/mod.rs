@@ -3,12 +3,12 @@
 mod arguments;
 // mod demo;
 mod detect;
-// mod ingest;
-// mod lake;
-// mod ocsf;
-// mod rules;
+mod ingest;
+mod lake;
+mod ocsf;
+mod rules;
 // mod sources;
-// mod sql;
+mod sql;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,12 +25,12 @@ pub struct Cli {
 enum Command {
     // Demo(demo::Args),
     Detect(detect::Args),
-    // Ingest(ingest::Args),
-    // Sql(sql::Args),
-    // Rules(rules::Args),
+    Ingest(ingest::Args),
+    Sql(sql::Args),
+    Rules(rules::Args),
     // Sources(sources::Args),
-    // Ocsf(ocsf::Args),
-    // Lake(lake::Args),
+    Ocsf(ocsf::Args),
+    Lake(lake::Args),
 }
 
 impl Cli {
@@ -39,12 +39,12 @@ impl Cli {
         match self.command {
             // Command::Demo(args) => args.run(),
             Command::Detect(args) => args.run(),
-            // Command::Ingest(args) => args.run(),
-            // Command::Sql(args) => args.run(),
-            // Command::Rules(args) => args.run(),
+            Command::Ingest(args) => args.run(),
+            Command::Sql(args) => args.run(),
+            Command::Rules(args) => args.run(),
             // Command::Sources(args) => args.run(),
-            // Command::Ocsf(args) => args.run(),
-            // Command::Lake(args) => args.run(),
+            Command::Ocsf(args) => args.run(),
+            Command::Lake(args) => args.run(),
         }
     }
 }

@@ -1,0 +1,227 @@
+//! Inputs into a lake: read, mapped to OCSF, appended; each input's content once.
+//!
+//! Mapping runs here; the lake encodes and writes files on threads of its own meanwhile.
+//! **Bounds**: [`PENDING_BYTES_MAX`] of mapped text, and what the lake buffers.
+
+use crate::input::Input;
+use crate::progress::Counted;
+use crate::report::DeadLetters;
+use anyhow::Context;
+use chrono::Utc;
+use indicatif::ProgressBar;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::sync::Arc;
+use tarn_ingest::container::{Block, Blocks, Limits};
+use tarn_ingest::mapper::{ContainerState, MapOptions, Mapper};
+use tarn_ingest::source::{SourceId, Sources};
+use tarn_ingest::{DeadLetter, Reason};
+use tarn_lake::ingest::identity::{HEAD_BYTES, HashingReader, Progress};
+use tarn_lake::{Container, Decision, Ingest, dead_letter};
+use tarn_schema_ocsf::Schema;
+
+/// Mapped text that waits before it is handed to the lake, bytes.
+const PENDING_BYTES_MAX: usize = 16 << 20;
+
+/// What a run did.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Rows by table.
+    pub rows: BTreeMap<String, u64>,
+    /// Inputs whose content was in the lake already.
+    pub skipped: usize,
+    /// Inputs of which something was new.
+    pub ingested: usize,
+    /// Records and dead letters read, without those that were in the lake.
+    pub records: u64,
+    /// Bytes of the lake's new files.
+    pub bytes: u64,
+}
+
+/// Puts inputs into a lake.
+pub struct Loader {
+    ingest: Ingest,
+    mapper: Mapper,
+    source: Option<SourceId>,
+    dead: DeadLetters,
+    now: chrono::DateTime<Utc>,
+    summary: Summary,
+}
+
+/// One input that is being read.
+struct Open {
+    name: String,
+    container: Container,
+    blocks: Blocks,
+    /// How far it was read; a Parquet file is hashed when it has been read.
+    progress: Result<Progress, File>,
+    /// Records that the lake has.
+    skip: u64,
+    /// Number of the last record that was appended.
+    last: u64,
+    state: ContainerState,
+}
+
+impl Loader {
+    /// Loads through `ingest`.
+    pub fn new(
+        ingest: Ingest,
+        sources: Arc<Sources>,
+        source: Option<SourceId>,
+        options: MapOptions,
+    ) -> anyhow::Result<Self> {
+        let mapper = Mapper::new(sources, options);
+        let dead = DeadLetters::new(None)?;
+        Ok(Self { ingest, mapper, source, dead, now: Utc::now(), summary: Summary::default() })
+    }
+
+    /// Loads one input.
+    ///
+    /// **Errors**: it cannot be read: what came before stays, and a later run goes on from there. Or the lake's.
+    pub async fn load(&mut self, input: &Input, bar: &ProgressBar) -> anyhow::Result<()> {
+        let Some(mut open) = self.open(input, bar)? else {
+            self.summary.skipped += 1;
+            return Ok(());
+        };
+        self.summary.ingested += 1;
+        let mut cut = false;
+        let result = loop {
+            match tokio::task::block_in_place(|| open.blocks.next_block()) {
+                Ok(Some(block)) => {
+                    cut = matches!(block.dead.last(), Some(DeadLetter { number, reason: Reason::Truncated, .. })
+                        if block.records.last().is_none_or(|r| r.number < *number));
+                    self.push(&mut open, block).await?;
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.hand_over().await?;
+        let prefix = match &mut open.progress {
+            Ok(progress) => progress.fingerprint(),
+            Err(file) => hash(file)?,
+        };
+        match result {
+            Ok(()) => self.ingest.finish(&open.container, open.last - u64::from(cut), prefix),
+            Err(error) => {
+                self.ingest.progress(&open.container, open.last, prefix);
+                return Err(error.into());
+            }
+        }
+        if self.ingest.is_full() {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, input: &Input, bar: &ProgressBar) -> anyhow::Result<Option<Open>> {
+        let name = input.name();
+        let limits = Limits::default();
+        let (container, skip, blocks, progress) = match input {
+            Input::File(path) => {
+                let mut file = File::open(path)?;
+                let (container, skip) = match self.ingest.begin(&name, &mut file)? {
+                    Decision::Skip => return Ok(None),
+                    Decision::Resume { container, records } => (container, records),
+                    Decision::Fresh(container) => (container, 0),
+                };
+                match input.parquet()? {
+                    Some(parquet) => (container, skip, Blocks::open_file(parquet, limits)?, Err(file)),
+                    None => {
+                        let (reader, progress) = HashingReader::new(Counted::new(file, bar.clone()));
+                        (container, skip, Blocks::open(reader, limits)?, Ok(progress))
+                    }
+                }
+            }
+            Input::Stdin => {
+                let mut head = Vec::new();
+                std::io::stdin().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+                let container = self.ingest.begin_stream(&name, &head);
+                let rest = std::io::Cursor::new(head).chain(std::io::stdin());
+                let (reader, progress) = HashingReader::new(Counted::new(rest, bar.clone()));
+                (container, 0, Blocks::open(reader, limits)?, Ok(progress))
+            }
+        };
+        let state = ContainerState::default();
+        Ok(Some(Open { name, container, blocks, progress, skip, last: skip, state }))
+    }
+
+    async fn push(&mut self, open: &mut Open, mut block: Block) -> anyhow::Result<()> {
+        block.records.retain(|r| r.number > open.skip);
+        block.dead.retain(|d| d.number > open.skip);
+        let numbers = block.records.iter().map(|r| r.number).chain(block.dead.iter().map(|d| d.number));
+        open.last = numbers.fold(open.last, u64::max);
+        self.summary.records += (block.records.len() + block.dead.len()) as u64;
+        self.dead_letters(&open.name, std::mem::take(&mut block.dead)).await?;
+        tokio::task::block_in_place(|| self.mapper.push(&block, &mut open.state, self.source));
+        if self.mapper.pending_bytes() > PENDING_BYTES_MAX {
+            self.hand_over().await?;
+            if let (true, Ok(progress)) = (self.ingest.is_full(), &open.progress) {
+                self.ingest.progress(&open.container, open.last, progress.fingerprint());
+                self.commit().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what is mapped.
+    async fn hand_over(&mut self) -> anyhow::Result<()> {
+        let (batches, _) = tokio::task::block_in_place(|| self.mapper.drain());
+        for (class, batch) in batches {
+            let table = Schema::v1_8().class(class).with_context(|| format!("no class {class}"))?.table();
+            self.ingest.append(&table, batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn dead_letters(&mut self, container: &str, letters: Vec<DeadLetter>) -> anyhow::Result<()> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.dead.take(container, &letters)?;
+        let reasons: Vec<String> = letters.iter().map(|l| l.reason.to_string()).collect();
+        let rows = letters.iter().zip(&reasons).map(|(letter, reason)| dead_letter::DeadLetter {
+            container,
+            record: letter.number,
+            offset: letter.offset,
+            bytes: &letter.bytes,
+            reason,
+        });
+        let batch = dead_letter::batch(rows, self.now)?;
+        Ok(self.ingest.dead_letters(batch).await?)
+    }
+
+    async fn commit(&mut self) -> anyhow::Result<()> {
+        let committed = self.ingest.commit().await?;
+        for (table, rows) in committed.rows {
+            *self.summary.rows.entry(table).or_default() += rows;
+        }
+        self.summary.bytes += committed.bytes;
+        Ok(())
+    }
+
+    /// Commits the rest and says what was done.
+    ///
+    /// **Errors**: the lake's; and when records in are not rows and dead letters, which would be a defect of ours.
+    pub async fn finish(mut self) -> anyhow::Result<Summary> {
+        self.hand_over().await?;
+        self.commit().await?;
+        self.dead.finish_in("the table dead_letters");
+        let rows: u64 = self.summary.rows.values().sum();
+        anyhow::ensure!(
+            rows == self.summary.records,
+            "{} records came in and {rows} rows went out",
+            self.summary.records
+        );
+        Ok(self.summary)
+    }
+}
+
+/// The fingerprint of a whole file.
+fn hash(file: &mut File) -> anyhow::Result<tarn_lake::ingest::identity::Fingerprint> {
+    file.rewind()?;
+    let (mut reader, progress) = HashingReader::new(file);
+    std::io::copy(&mut reader, &mut std::io::sink())?;
+    Ok(progress.fingerprint())
+}
