@@ -5,6 +5,7 @@
 
 pub mod container;
 pub mod fields;
+pub mod golden;
 pub mod identity;
 pub mod json;
 pub mod mapper;

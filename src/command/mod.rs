@@ -7,7 +7,7 @@ mod ingest;
 mod lake;
 mod ocsf;
 mod rules;
-// mod sources;
+mod sources;
 mod sql;
 
 use clap::{Parser, Subcommand};
@@ -28,7 +28,7 @@ enum Command {
     Ingest(ingest::Args),
     Sql(sql::Args),
     Rules(rules::Args),
-    // Sources(sources::Args),
+    Sources(sources::Args),
     Ocsf(ocsf::Args),
     Lake(lake::Args),
 }
@@ -42,7 +42,7 @@ impl Cli {
             Command::Ingest(args) => args.run(),
             Command::Sql(args) => args.run(),
             Command::Rules(args) => args.run(),
-            // Command::Sources(args) => args.run(),
+            Command::Sources(args) => args.run(),
             Command::Ocsf(args) => args.run(),
             Command::Lake(args) => args.run(),
         }

@@ -23,12 +23,15 @@ impl FieldCoverage {
     }
 }
 
-/// Counts by source and field.
+/// Counts of one kind of event, by field.
+pub type KindCoverage = BTreeMap<String, FieldCoverage>;
+
+/// Counts by source, kind and field.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     on: bool,
-    /// Source → field → counts.
-    pub sources: BTreeMap<String, BTreeMap<String, FieldCoverage>>,
+    /// Source → kind → field → counts.
+    pub sources: BTreeMap<String, BTreeMap<String, KindCoverage>>,
 }
 
 impl Coverage {
@@ -36,16 +39,9 @@ impl Coverage {
         Self { on, sources: BTreeMap::new() }
     }
 
-    pub(super) fn count(&mut self, source: &Source, field: &str, change: impl FnOnce(&mut FieldCoverage)) {
-        if self.on {
-            let of = self.sources.entry(source.name.clone()).or_default();
-            change(of.entry(field.to_owned()).or_default());
-        }
-    }
-
-    pub(super) fn unknown(&mut self, source: &Source, fields: &[(String, &str)]) {
-        for (field, _) in fields {
-            self.count(source, field, |c| c.unknown += 1);
-        }
+    /// The counts of a kind; none when nothing is counted.
+    pub(super) fn of(&mut self, source: &Source, kind: usize) -> Option<&mut KindCoverage> {
+        let kinds = self.on.then(|| self.sources.entry(source.name.clone()).or_default())?;
+        Some(kinds.entry(source.kinds[kind].name.clone()).or_default())
     }
 }

@@ -9,7 +9,7 @@ mod native;
 mod program;
 mod unmapped;
 
-pub use coverage::{Coverage, FieldCoverage};
+pub use coverage::{Coverage, FieldCoverage, KindCoverage};
 
 use crate::container::{Block, RecordSpan};
 use crate::dead_letter::DeadLetter;
@@ -259,9 +259,14 @@ impl Mapper {
 
         let mut kept: Vec<(&str, &str)> = Vec::new();
         let mut fallbacks: Vec<&str> = Vec::new();
-        program.run(source, found, builder, &mut kept, &mut fallbacks, &mut self.coverage);
+        let mut coverage = self.coverage.of(source, kind);
+        program.run(source, found, builder, &mut kept, &mut fallbacks, coverage.as_deref_mut());
         kept.extend(found.other.iter().map(|(path, raw)| (path.as_str(), *raw)));
-        self.coverage.unknown(source, &found.other);
+        if let Some(coverage) = coverage {
+            for (field, _) in &found.other {
+                coverage.entry(field.clone()).or_default().unknown += 1;
+            }
+        }
 
         let time = source.time.iter().find_map(|(field, format)| {
             let text = json::text(found.get(*field)?);

@@ -1,7 +1,7 @@
 //! A kind's placements, resolved to slots and run over one record.
 
 use super::complete::{self, Completion};
-use super::{Coverage, Found};
+use super::{Found, KindCoverage};
 use crate::json::{self, Kind as JsonKind};
 use crate::source::{Convert, Kind, Made, Place, Source, TimeFormat, parse_time};
 use std::borrow::Cow;
@@ -258,7 +258,7 @@ impl Program {
         builder: &mut BatchBuilder,
         kept: &mut Vec<(&'a str, &'a str)>,
         fallbacks: &mut Vec<&'a str>,
-        coverage: &mut Coverage,
+        mut coverage: Option<&mut KindCoverage>,
     ) {
         // Bits of each found field: written somewhere, written verbatim, written to a JSON column.
         let mut fate = vec![0_u8; found.fields.len()];
@@ -287,14 +287,15 @@ impl Program {
             if fate & 2 == 0 && !covered {
                 kept.push((name, raw));
             }
-            if !covered {
+            if let (false, Some(coverage)) = (covered, coverage.as_deref_mut()) {
                 // A time that becomes `time` is typed though no placement names it.
                 let typed = fate & 1 != 0 || source.time.iter().any(|(f, _)| f == field) || source.uid.contains(field);
-                coverage.count(source, name, |c| match (typed, fate & 4 != 0) {
-                    (true, true) => c.json += 1,
-                    (true, false) => c.typed += 1,
-                    (false, _) => c.kept += 1,
-                });
+                let count = coverage.entry(name.to_owned()).or_default();
+                match (typed, fate & 4 != 0) {
+                    (true, true) => count.json += 1,
+                    (true, false) => count.typed += 1,
+                    (false, _) => count.kept += 1,
+                }
             }
         }
     }
