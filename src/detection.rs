@@ -6,12 +6,13 @@ use crate::input::Input;
 use anyhow::Context;
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_engine::{Engine, Hit, Matcher, RuleIx};
 use tarn_ingest::DeadLetter;
 use tarn_ingest::container::{Block, Blocks, Limits, RecordSpan};
-use tarn_ingest::fields::FieldReader;
+use tarn_ingest::fields::{FieldReader, Identity};
 use tarn_ingest::source::SourceId;
 
 /// Blocks under way, for each thread.
@@ -57,9 +58,9 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// The event's `metadata.uid`.
-    pub fn uid(&self) -> String {
-        self.reader.uid(self.block, self.row)
+    /// The event's uid and time; `now`, microseconds, tells the year of times without one.
+    pub fn identity(&self, now: i64) -> Identity {
+        self.reader.identity(self.block, self.row, now)
     }
 }
 
@@ -74,31 +75,39 @@ pub struct Unreadable {
     pub error: anyhow::Error,
 }
 
-struct Lane<'a> {
+/// Reads and matches blocks. One a thread.
+pub struct Lane {
     source: Option<SourceId>,
     reader: FieldReader,
     matcher: Matcher,
-    render: &'a Render<'a>,
 }
 
-impl<'a> Lane<'a> {
-    fn new(detection: &Detection, render: &'a Render) -> Self {
-        let engine = &detection.engine;
+impl Lane {
+    /// For an engine's rules.
+    pub fn new(engine: &Arc<Engine>, source: Option<SourceId>) -> Self {
         let reader = FieldReader::new(engine.sources().clone(), engine.request());
-        Self { source: detection.source, reader, matcher: Matcher::new(engine.clone()), render }
+        Self { source, reader, matcher: Matcher::new(engine.clone()) }
     }
 
-    fn see(&mut self, input: Arc<str>, mut block: Block) -> std::io::Result<Seen> {
-        self.reader.read(&block, self.source);
+    /// What rules find in a block, by record.
+    pub fn see<'a>(&'a mut self, input: &'a str, block: &'a Block) -> impl Iterator<Item = Found<'a>> {
+        self.reader.read(block, self.source);
         let hits = self.matcher.evaluate(&self.reader);
-        let mut output = Vec::new();
-        for Hit { row, rule } in hits.iter().copied() {
-            let (row, reader) = (row as usize, &self.reader);
+        let reader = &self.reader;
+        hits.iter().map(move |Hit { row, rule }| {
+            let row = *row as usize;
             let record = &block.records[reader.batch().records[row] as usize];
-            let found = Found { input: &input, block: &block, record, rule, row, reader };
-            (self.render)(&found, &mut output)?;
+            Found { input, block, record, rule: *rule, row, reader }
+        })
+    }
+
+    fn render(&mut self, input: Arc<str>, mut block: Block, render: &Render<'_>) -> std::io::Result<Seen> {
+        let (mut output, mut findings) = (Vec::new(), 0);
+        for found in self.see(&input, &block) {
+            findings += 1;
+            render(&found, &mut output)?;
         }
-        let (findings, records) = (hits.len() as u64, block.records.len() as u64);
+        let records = block.records.len() as u64;
         Ok(Seen { input, output, findings, records, dead: std::mem::take(&mut block.dead) })
     }
 }
@@ -115,8 +124,8 @@ impl Detection {
         take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Unreadable>> {
         if self.threads <= 1 {
-            let mut lane = Lane::new(self, render);
-            return read(inputs, bar, &mut |input, block| take(lane.see(input, block)?));
+            let mut lane = Lane::new(&self.engine, self.source);
+            return read(inputs, bar, &mut |input, block| take(lane.render(input, block, render)?));
         }
         self.run_threads(inputs, bar, render, take)
     }
@@ -140,7 +149,7 @@ impl Detection {
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
                 let (blocks, send_seen) = (&blocks, send_seen.clone());
-                scope.spawn(move || work(Lane::new(self, render), blocks, &send_seen));
+                scope.spawn(move || work(Lane::new(&self.engine, self.source), render, blocks, &send_seen));
             }
             drop(send_seen);
             let reading = scope.spawn(move || {
@@ -164,11 +173,20 @@ impl Detection {
 
 type Numbered = (u64, std::io::Result<Seen>);
 
-fn work(mut lane: Lane<'_>, blocks: &Mutex<Receiver<(u64, Arc<str>, Block)>>, send: &SyncSender<Numbered>) {
+fn work(
+    mut lane: Lane,
+    render: &Render<'_>,
+    blocks: &Mutex<Receiver<(u64, Arc<str>, Block)>>,
+    send: &SyncSender<Numbered>,
+) {
     loop {
         let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, input, block)) = next else { return };
-        if send.send((number, lane.see(input, block))).is_err() {
+        // A defect must not leave the others waiting for this block for ever.
+        let seen = catch_unwind(AssertUnwindSafe(|| lane.render(input, block, render)));
+        let failed = seen.is_err();
+        let seen = seen.unwrap_or_else(|_| Err(std::io::Error::other("a detection thread panicked")));
+        if send.send((number, seen)).is_err() || failed {
             return;
         }
     }

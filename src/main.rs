@@ -10,6 +10,7 @@ mod loading;
 mod output;
 mod progress;
 mod report;
+mod stream;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -35,3 +35,13 @@ impl<R: Read> Read for Counted<R> {
         Ok(n)
     }
 }
+
+/// A bar over `total` events; hidden where stderr is no terminal.
+pub fn events(total: u64) -> ProgressBar {
+    let bar = bytes(total);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos}/{human_len} events {bar:30} {per_sec} {msg}")
+    {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -6,6 +6,7 @@ use crate::bind::{Engine, RuleIx};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
+use tarn_ingest::fields::Identity;
 use tarn_rules::{Level, Rule};
 
 /// What a finding says of the event that it stands on.
@@ -13,8 +14,8 @@ use tarn_rules::{Level, Rule};
 pub struct Evidence<'a> {
     /// The event's JSON text.
     pub event: &'a str,
-    /// The event's `metadata.uid`.
-    pub event_uid: &'a str,
+    /// Its uid and time.
+    pub identity: &'a Identity,
     /// When the finding is made, milliseconds since 1970.
     pub time_ms: i64,
     /// The file that held it; none for an event of no file.
@@ -89,26 +90,28 @@ impl Findings {
 
     fn members(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         let template = &self.templates[rule.0 as usize];
-        let uid = uid(engine.rule(rule), evidence.event_uid);
+        let uid = uid(engine.rule(rule), &evidence.identity.uid);
         let time = evidence.time_ms;
         write!(
             out,
             "{},\"time\":{time},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
              \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
-             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time},\"related_events\":[{{\"uid\":{}}}],{}}},\
-             \"evidences\":[{{\"data\":",
+             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time},\"related_events\":[{{\"uid\":{}}}],",
             template.class,
-            Value::from(evidence.event_uid),
-            template.info,
+            Value::from(evidence.identity.uid.as_str()),
         )?;
+        if let Some(seen) = evidence.identity.time.map(|t| t / 1_000) {
+            write!(out, "\"first_seen_time\":{seen},\"last_seen_time\":{seen},")?;
+        }
+        write!(out, "{}}},\"evidences\":[{{\"data\":", template.info)?;
         one_line(evidence.event, out)?;
         out.write_all(b"}]")
     }
 }
 
-/// Pretty-printed documents have line breaks, between tokens only; a finding is one line.
+/// Pretty-printed documents have line breaks and indents, between tokens only; a finding is one line.
 fn one_line(json: &str, out: &mut impl Write) -> io::Result<()> {
-    json.split(['\n', '\r']).try_for_each(|part| out.write_all(part.as_bytes()))
+    json.split(['\n', '\r']).try_for_each(|part| out.write_all(part.trim_start().as_bytes()))
 }
 
 impl Template {

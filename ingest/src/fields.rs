@@ -7,8 +7,9 @@
 use crate::container::Block;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Kind, Members};
-use crate::source::{Route, Sink, SourceId, Sources, Trie, unwrap};
+use crate::source::{Route, Sink, Source, SourceId, Sources, Trie, parse_time_at, unwrap};
 use ahash::AHashMap;
+use chrono_tz::Tz;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -115,6 +116,15 @@ impl Dictionary {
     }
 }
 
+/// What identifies an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its `metadata.uid`.
+    pub uid: String,
+    /// Its time, microseconds since 1970, UTC; none where it says none.
+    pub time: Option<i64>,
+}
+
 /// One field of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
@@ -167,8 +177,8 @@ struct Lane {
     wanted: Vec<Option<FieldIx>>,
     /// The lane's fields that tell the route.
     discriminators: Vec<u16>,
-    /// The lane's fields that are the vendor's id of an event.
-    uid: Vec<u16>,
+    /// Finds what identifies an event, only when that is asked for.
+    identity: Vec<Trie>,
     routes: AHashMap<Box<str>, RouteId>,
     keywords: bool,
 }
@@ -229,14 +239,13 @@ impl FieldReader {
             for (_, vendor) in source.logsources.iter().flat_map(|l| &l.alias) {
                 number(vendor, None, &mut wanted);
             }
-            let uid = source.uid.iter().map(|f| number(&source.fields[*f as usize], None, &mut wanted)).collect();
             let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
             let keywords = keywords.is_some_and(|k| asked.contains(&k.0));
             lanes.push(Lane {
                 tries: source.tries(&fields),
                 wanted,
                 discriminators,
-                uid,
+                identity: source.tries(&identifying(source)),
                 routes: AHashMap::new(),
                 keywords,
             });
@@ -279,11 +288,10 @@ impl FieldReader {
         &self.batch
     }
 
-    /// The `metadata.uid` of a row of `block`, which was read last.
-    pub fn uid(&self, block: &Block, row: usize) -> String {
+    /// What identifies a row of `block`, which was read last. `now` (µs) tells the year of times without one.
+    pub fn identity(&self, block: &Block, row: usize, now: i64) -> Identity {
         let record = &block.records[self.batch.records[row] as usize];
         let source = self.sources.source(self.route(self.batch.routes[row]).source);
-        let lane = &self.lanes[source.id.0 as usize];
         let text = block.json(record);
         let members: Vec<(&str, &str)> = Members::of(text).collect();
         let shape = source.shape_of(&members).unwrap_or(0);
@@ -291,12 +299,12 @@ impl FieldReader {
         let inner: Vec<(&str, &str)> = Members::of(&event).collect();
         let mut found = Vec::new();
         let trie = if source.shapes.is_empty() { 0 } else { shape as usize };
-        lane.tries[trie].walk(&inner, &mut Found(&mut found));
-        let vendor = lane.uid.iter().find_map(|f| found.iter().find(|(at, _)| at == f)).map(|(_, raw)| *raw);
-        match vendor.and_then(vendor_uid) {
-            Some(uid) => uid.into_owned(),
-            None => record_uid(block, record),
-        }
+        self.lanes[source.id.0 as usize].identity[trie].walk(&inner, &mut Found(&mut found));
+        let get = |field: u16| found.iter().find(|(at, _)| *at == field).map(|(_, raw)| *raw);
+        let uid = source.uid.iter().find_map(|f| vendor_uid(get(*f)?));
+        let time =
+            source.time.iter().find_map(|(f, format)| parse_time_at(&json::text(get(*f)?), *format, Tz::UTC, now));
+        Identity { uid: uid.map_or_else(|| record_uid(block, record), Cow::into_owned), time }
     }
 
     /// Reads a block, of one source when that is known.
@@ -429,8 +437,14 @@ impl FieldReader {
     }
 }
 
+/// The fields that identify a source's events, under the source's own numbers.
+fn identifying(source: &Source) -> Vec<(&str, u16)> {
+    let fields = source.uid.iter().chain(source.time.iter().map(|(f, _)| f));
+    fields.map(|f| (source.fields[*f as usize].as_str(), *f)).collect()
+}
+
 /// The route of an event by its discriminators' lower-cased values.
-pub(crate) fn route<'a>(source: &crate::source::Source, value: impl Fn(u16) -> Option<&'a str> + Copy) -> Route {
+pub(crate) fn route<'a>(source: &Source, value: impl Fn(u16) -> Option<&'a str> + Copy) -> Route {
     let kind = source.kinds.iter().position(|k| k.when.holds(value)).unwrap_or(source.kinds.len() - 1);
     let logsources = source.logsources.iter().filter(|l| l.when.holds(value)).map(|l| l.id).collect();
     Route { source: source.id, kind: kind as u16, logsources }

@@ -203,12 +203,17 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
 
 /// Loads the rules of one text.
 pub fn parse(name: &Path, text: &str, options: &LoadOptions) -> Ruleset {
+    load_texts(&[(name, text)], options)
+}
+
+/// Loads the rules of texts by name.
+pub(crate) fn load_texts(texts: &[(&Path, &str)], options: &LoadOptions) -> Ruleset {
     let mut loader = Loader::new(options);
-    loader.text(name, text);
+    texts.iter().for_each(|(name, text)| loader.text(name, text));
     loader.finish()
 }
 
-fn is_rule(path: &Path) -> bool {
+pub(crate) fn is_rule(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     (name.ends_with(".yml") || name.ends_with(".yaml")) && !crate::events::is_events_file(&name)
 }

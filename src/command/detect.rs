@@ -71,13 +71,13 @@ impl Args {
             self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
         let detection = Detection { engine: engine.clone(), source, threads };
         let findings = Findings::new(&engine);
-        let time_ms = chrono::Utc::now().timestamp_millis();
+        let now = chrono::Utc::now();
         let render = |found: &crate::detection::Found<'_>, out: &mut Vec<u8>| {
-            let uid = found.uid();
+            let identity = found.identity(now.timestamp_micros());
             let evidence = Evidence {
                 event: found.block.json(found.record),
-                event_uid: &uid,
-                time_ms,
+                identity: &identity,
+                time_ms: now.timestamp_millis(),
                 file: Some(found.input),
                 record: found.record.number,
             };

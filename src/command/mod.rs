@@ -1,7 +1,7 @@
 //! The commands, one module each, and what they share: usage errors and exit codes.
 
 mod arguments;
-// mod demo;
+mod demo;
 mod detect;
 mod ingest;
 mod lake;
@@ -23,7 +23,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    // Demo(demo::Args),
+    Demo(demo::Args),
     Detect(detect::Args),
     Ingest(ingest::Args),
     Sql(sql::Args),
@@ -37,7 +37,7 @@ impl Cli {
     /// Runs the command; a failed check is a code, a failed run an error.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            // Command::Demo(args) => args.run(),
+            Command::Demo(args) => args.run(),
             Command::Detect(args) => args.run(),
             Command::Ingest(args) => args.run(),
             Command::Sql(args) => args.run(),

@@ -12,7 +12,7 @@ use thiserror::Error;
 pub enum SqlError {
     /// Not SQL.
     #[error("{0}")]
-    Syntax(#[source] ParserError),
+    Syntax(ParserError),
     /// Nothing to run.
     #[error("no statement")]
     Empty,
@@ -51,7 +51,7 @@ pub enum SqlError {
     },
     /// Planning or running failed.
     #[error("{0}")]
-    Failed(#[source] Box<DataFusionError>),
+    Failed(Box<DataFusionError>),
     /// Arrow refused.
     #[error("{0}")]
     Arrow(#[from] arrow::error::ArrowError),

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart,
     OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor,
-    TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use std::ops::ControlFlow;
 
@@ -283,6 +283,10 @@ impl VisitorMut for Expressions<'_, '_, '_> {
     }
 }
 
+fn field(name: &str) -> AccessExpr {
+    AccessExpr::Dot(Expr::value(Value::SingleQuotedString(name.to_owned())))
+}
+
 /// Rewrites `expr` if it is a dotted path.
 fn path(expr: &mut Expr, scope: &Scope<'_>) -> Result<(), SqlError> {
     let (mut parts, chain): (Vec<Ident>, &[AccessExpr]) = match &*expr {
@@ -311,7 +315,12 @@ fn path(expr: &mut Expr, scope: &Scope<'_>) -> Result<(), SqlError> {
         Err(_) if parts.len() < 2 => return Ok(()),
         Err(error) => return Err(error),
     };
-    let fields = parts[resolved.used..].iter().map(|field| AccessExpr::Dot(Expr::Identifier(quoted(&normal(field)))));
+    let fields = parts[resolved.used..].iter().map(|part| field(&normal(part)));
+    // The planner takes the fields of what a subscript gives as texts only.
+    let chain = chain.into_iter().map(|access| match access {
+        AccessExpr::Dot(Expr::Identifier(ident)) => field(&normal(&ident)),
+        access => access,
+    });
     let access_chain: Vec<AccessExpr> = fields.chain(chain).collect();
     let column = quoted(&resolved.column);
     let base = if resolved.qualified {
