@@ -64,9 +64,14 @@ impl Lake {
 
     async fn open_or_create_at(lake: Self, location: &str) -> Result<Self, LakeError> {
         let store = &lake.inner.store;
-        if !format::check(store, location).await? {
+        let unwritable = |source| LakeError::Unwritable { location: location.to_owned(), source };
+        let exists = format::check(store, location).await.map_err(|error| match error {
+            LakeError::Store { source, .. } => unwritable(source),
+            other => other,
+        })?;
+        if !exists {
             let first = store.list(None).next().await.transpose();
-            let occupied = first.map_err(|source| LakeError::Unwritable { location: location.to_owned(), source })?;
+            let occupied = first.map_err(unwritable)?;
             if occupied.is_some() {
                 return Err(LakeError::NotALake { location: location.to_owned() });
             }

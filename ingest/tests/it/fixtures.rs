@@ -3,10 +3,12 @@
 //! `TARN_BLESS=1` writes what the mapping gives now; read the difference before it is committed.
 
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_ingest::container::{Blocks, Limits};
+use tarn_ingest::fields::{FieldReader, FieldRequest};
 use tarn_ingest::mapper::{ContainerState, MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 use tarn_schema_ocsf::nest;
@@ -66,6 +68,40 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// A source's golden inputs.
+fn inputs(folder: &Path) -> Vec<PathBuf> {
+    let input = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().contains(".input."));
+    entries(folder).into_iter().filter(input).collect()
+}
+
+/// Kinds that no golden record shows yet.
+const WITHOUT_GOLDEN_RECORD: &[&str] = &["linux_auditd: software", "linux_auditd: daemon"];
+
+#[test]
+fn every_kind_has_a_golden_record() {
+    let sources = Arc::new(Sources::builtin().unwrap_or_else(|e| panic!("{e}")));
+    let mut seen = BTreeSet::new();
+    for input in entries(&self::sources()).iter().filter(|p| p.is_dir()).flat_map(|folder| inputs(folder)) {
+        let mut reader = FieldReader::new(sources.clone(), FieldRequest::default());
+        let bytes = std::io::Cursor::new(fs::read(&input).unwrap());
+        let mut blocks = Blocks::open(bytes, Limits::default()).unwrap();
+        while let Some(block) = blocks.next_block().unwrap() {
+            reader.read(&block, None);
+            seen.extend(reader.batch().routes.iter().map(|id| {
+                let route = reader.route(*id);
+                (route.source, route.kind)
+            }));
+        }
+    }
+    // A native source has no kinds of its own: its records have their class.
+    let without = sources.iter().filter(|s| !s.native).flat_map(|source| {
+        let missing = source.kinds.iter().enumerate().filter(|(i, _)| !seen.contains(&(source.id, *i as u16)));
+        missing.map(|(_, kind)| format!("{}: {}", source.name, kind.name)).collect::<Vec<_>>()
+    });
+    let without: Vec<String> = without.filter(|k| !WITHOUT_GOLDEN_RECORD.contains(&k.as_str())).collect();
+    assert!(without.is_empty(), "kinds without a golden record: {without:#?}");
+}
+
 #[test]
 fn mappings_give_the_expected_records() {
     let bless = std::env::var_os("TARN_BLESS").is_some();
@@ -73,10 +109,7 @@ fn mappings_give_the_expected_records() {
     let mut differing = Vec::new();
     let mut invalid = Vec::new();
     for folder in entries(&sources()).into_iter().filter(|p| p.join("mapping.toml").is_file()) {
-        let inputs: Vec<PathBuf> = entries(&folder)
-            .into_iter()
-            .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().contains(".input.")))
-            .collect();
+        let inputs = inputs(&folder);
         if inputs.is_empty() {
             without.push(folder.display().to_string());
         }

@@ -2,7 +2,8 @@
 //!
 //! A fingerprint is the length and the SHA-256 of a prefix. While a container is read, its bytes are hashed as they
 //! pass ([`HashingReader`]); with each commit the fingerprint of what was read so far is kept with the number of records
-//! that it held. A file whose content begins with a known prefix is that container, grown or renamed.
+//! that it held. A file whose content begins with a known prefix is that container, grown or renamed. Two digests of its
+//! beginning go with it, so that whoever has read more or less of the same content sees that it may be the same.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes at a container's start that find its candidates.
 pub const HEAD_BYTES: usize = 64 * 1024;
+/// Bytes at a container's start that tell it from others under any name: many files share a first line.
+pub const START_BYTES: usize = 4096;
 
 /// A SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,25 +71,52 @@ pub struct Fingerprint {
     pub length: u64,
     /// Of these bytes.
     pub digest: Digest,
+    /// Of the first [`START_BYTES`]; `None` while it is shorter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Digest>,
+    /// Of the first [`HEAD_BYTES`]; `None` while it is shorter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Digest>,
 }
 
 /// Hashes a container's bytes as they are read.
 #[derive(Clone, Default)]
 pub struct Hasher {
     sha: Sha256,
-    length: u64,
+    length: usize,
+    start: Option<Digest>,
+    head: Option<Digest>,
 }
 
 impl Hasher {
     /// The next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.sha.update(bytes);
-        self.length += bytes.len() as u64;
+        let rest = self.up_to(START_BYTES, bytes);
+        if self.length == START_BYTES && self.start.is_none() {
+            self.start = Some(self.digest());
+        }
+        let rest = self.up_to(HEAD_BYTES, rest);
+        if self.length == HEAD_BYTES && self.head.is_none() {
+            self.head = Some(self.digest());
+        }
+        self.up_to(usize::MAX, rest);
+    }
+
+    /// Hashes as much of `bytes` as makes `length` in all; returns the rest.
+    fn up_to<'b>(&mut self, length: usize, bytes: &'b [u8]) -> &'b [u8] {
+        let (taken, rest) = bytes.split_at(bytes.len().min(length.saturating_sub(self.length)));
+        self.sha.update(taken);
+        self.length += taken.len();
+        rest
+    }
+
+    fn digest(&self) -> Digest {
+        Digest(self.sha.clone().finalize().into())
     }
 
     /// Of all bytes so far.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { length: self.length, digest: Digest(self.sha.clone().finalize().into()) }
+        Fingerprint { length: self.length as u64, digest: self.digest(), start: self.start, head: self.head }
     }
 }
 

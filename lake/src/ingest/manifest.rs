@@ -29,14 +29,35 @@ pub(crate) struct Known {
     pub(crate) id: Digest,
     /// As it was called then.
     pub(crate) name: String,
-    /// Of its first 64 KiB; absent while it is shorter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) head: Option<Digest>,
+    /// Whether it is one that is always new.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stream: bool,
     pub(crate) prefix: Fingerprint,
     /// Records that need not be read again.
     pub(crate) records: u64,
     /// Whether these are all records of the prefix.
     pub(crate) complete: bool,
+}
+
+impl Known {
+    /// Whether two processes that did not see each other may both have read a record of one content.
+    fn may_share(&self, other: &Self) -> bool {
+        if self.id == other.id {
+            return true;
+        }
+        if self.stream || other.stream {
+            return false;
+        }
+        let (a, b) = (&self.prefix, &other.prefix);
+        match (a.start, b.start) {
+            (Some(start), Some(other_start)) => {
+                let apart = a.head.zip(b.head).is_some_and(|(head, other_head)| head != other_head);
+                start == other_start && !apart
+            }
+            // As in `begin`: what is shorter is the same content under the same name only.
+            _ => self.name == other.name || a == b,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +98,7 @@ impl Index {
             if known.complete || !by_digest.contains_key(&known.prefix.digest) {
                 by_digest.insert(known.prefix.digest, at);
             }
-        } else if let Some(head) = known.head {
+        } else if let Some(head) = known.prefix.head {
             self.by_head.entry(head).or_default().push(at);
         }
         self.all.push(known);
@@ -116,8 +137,14 @@ pub(crate) struct Manifest {
     pub(crate) index: Index,
     /// The last entry seen; all up to it are carried out.
     last: u64,
-    last_token: String,
     checkpoint: u64,
+}
+
+/// What a process has to know of another's entry.
+struct Seen {
+    sequence: u64,
+    token: String,
+    containers: Vec<Known>,
 }
 
 fn entry_path(sequence: u64) -> Path {
@@ -146,29 +173,26 @@ impl Manifest {
         let mut index = Index::default();
         checkpoint.containers.into_iter().for_each(|known| index.insert(known));
         let through = checkpoint.through;
-        let mut manifest =
-            Self { lake: lake.clone(), index, last: through, last_token: String::new(), checkpoint: through };
+        let mut manifest = Self { lake: lake.clone(), index, last: through, checkpoint: through };
         manifest.refresh().await?;
         Ok(manifest)
     }
 
-    /// Sees entries that others added, and carries out what is not done. Returns the containers they hold.
-    pub(crate) async fn refresh(&mut self) -> Result<Vec<Known>, LakeError> {
+    /// Sees the entries that are new, and carries out what is not done.
+    async fn refresh(&mut self) -> Result<Vec<Seen>, LakeError> {
         let mut news = Vec::new();
-        let entries = self.listed(LOG).await?;
-        if entries.is_empty() {
-            return Ok(news);
-        }
+        let Some(newest) = self.listed(LOG).await?.last().copied() else { return Ok(news) };
         let done = self.listed(DONE).await?;
-        for sequence in entries {
+        // A listing may leave out a name that was created meanwhile, and have one that came after it.
+        for sequence in self.last + 1..=newest {
             let path = entry_path(sequence);
             let entry: Option<Entry> = read_json(self.lake.store().as_ref(), &path).await?;
             let Some(entry) = entry else { continue };
             if !done.contains(&sequence) {
                 self.carry_out(&entry).await?;
             }
-            news.extend(entry.containers.iter().cloned());
-            self.seen(entry);
+            self.seen(sequence, &entry.containers);
+            news.push(Seen { sequence, token: entry.token, containers: entry.containers });
         }
         Ok(news)
     }
@@ -185,10 +209,9 @@ impl Manifest {
         Ok(listed.iter().filter_map(|meta| number(&meta.location)).filter(|n| *n > self.last).collect())
     }
 
-    fn seen(&mut self, entry: Entry) {
-        self.last = self.last.max(entry.sequence);
-        self.last_token = entry.token;
-        entry.containers.into_iter().for_each(|known| self.index.insert(known));
+    fn seen(&mut self, sequence: u64, containers: &[Known]) {
+        self.last = self.last.max(sequence);
+        containers.iter().for_each(|known| self.index.insert(known.clone()));
     }
 
     async fn carry_out(&self, entry: &Entry) -> Result<(), LakeError> {
@@ -203,8 +226,8 @@ impl Manifest {
 
     /// Adds an entry and carries it out; its files are written. Returns its number.
     ///
-    /// **Errors**: [`LakeError::IngestedElsewhere`] when an entry of another process came first and holds one of
-    /// `containers`; nothing is added then. After any other error the entry may exist: [`Self::load`] finishes it.
+    /// **Errors**: [`LakeError::IngestedElsewhere`] when an entry of another process came first and may hold content of
+    /// one of `containers`; nothing is added then. After any other error the entry may exist: [`Self::load`] finishes it.
     pub(crate) async fn append(&mut self, additions: Vec<Addition>, containers: Vec<Known>) -> Result<u64, LakeError> {
         let token = uuid::Uuid::new_v4().to_string();
         let mut entry = Entry { sequence: self.last + 1, token, additions, containers };
@@ -217,11 +240,12 @@ impl Manifest {
                 Ok(_) => break,
                 Err(object_store::Error::AlreadyExists { .. }) => {
                     let news = self.refresh().await?;
-                    if self.last_token == entry.token {
-                        return Ok(entry.sequence);
+                    if let Some(ours) = news.iter().find(|seen| seen.token == entry.token) {
+                        return Ok(ours.sequence);
                     }
-                    let same = |k: &Known| news.iter().any(|n| n.id == k.id || n.prefix == k.prefix);
-                    if let Some(known) = entry.containers.iter().find(|k| same(k)) {
+                    let others: Vec<&Known> = news.iter().flat_map(|seen| &seen.containers).collect();
+                    let shared = |known: &&Known| others.iter().any(|other| other.may_share(known));
+                    if let Some(known) = entry.containers.iter().find(shared) {
                         return Err(LakeError::IngestedElsewhere { name: known.name.clone() });
                     }
                     entry.sequence = self.last + 1;
@@ -231,7 +255,7 @@ impl Manifest {
         }
         let sequence = entry.sequence;
         self.carry_out(&entry).await?;
-        self.seen(entry);
+        self.seen(sequence, &entry.containers);
         if sequence >= self.checkpoint + CHECKPOINT_EVERY {
             self.write_checkpoint().await?;
         }

@@ -56,11 +56,11 @@ impl Default for IngestOptions {
 /// A container that is being ingested. Its id is the same in every run, and while the container grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
-    /// Its identity, for the uids of records that have none of their vendor's.
+    /// Its identity in the ingest log. No record's uid is made of it.
     pub id: Digest,
     /// As the caller calls it.
     pub name: String,
-    head: Option<Digest>,
+    stream: bool,
 }
 
 /// What to do with a container.
@@ -127,9 +127,6 @@ pub struct Ingest {
     finished: Index,
 }
 
-/// A shorter beginning makes a file a grown one only under the same name: many files share a first line.
-const GROWN_BYTES_MIN: u64 = 4096;
-
 impl Ingest {
     pub(crate) async fn start(lake: Lake, options: IngestOptions) -> Result<Self, LakeError> {
         let manifest = Manifest::load(&lake).await?;
@@ -160,34 +157,38 @@ impl Ingest {
         input.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(unreadable)?;
         let known = self.known_prefix(&head, length, input).map_err(unreadable)?;
         input.rewind().map_err(unreadable)?;
-        let whole = (head.len() == HEAD_BYTES).then(|| Digest::of(&head));
-        let Some(known) = known else { return Ok(Decision::Fresh(self.fresh(name, &head, whole))) };
+        let Some(known) = known else { return Ok(Decision::Fresh(self.fresh(name, &head))) };
         if known.complete && known.prefix.length == length {
             return Ok(Decision::Skip);
         }
-        if known.name != name && known.prefix.length < GROWN_BYTES_MIN {
-            return Ok(Decision::Fresh(self.fresh(name, &head, whole)));
+        if known.name != name && known.prefix.start.is_none() {
+            return Ok(Decision::Fresh(self.fresh(name, &head)));
         }
         // Two files may both go on from one known beginning: only the first of them is that container.
         let latest = self.manifest.index.is_latest(&known) && self.finished.is_latest(&known);
         let container = if latest && self.begun.insert(known.id) {
-            Container { id: known.id, name: name.to_owned(), head: whole }
+            Container { id: known.id, name: name.to_owned(), stream: false }
         } else {
-            self.fresh(name, &head, whole)
+            self.fresh(name, &head)
         };
         Ok(Decision::Resume { container, records: known.records })
     }
 
     /// A container that cannot be read twice, such as standard input: `head` are its first bytes, at most 64 KiB.
+    ///
+    /// It is always new, so its id has chance in it: another process may have the same name and bytes.
     pub fn begin_stream(&mut self, name: &str, head: &[u8]) -> Container {
-        let head = head.get(..HEAD_BYTES).unwrap_or(head);
-        let whole = (head.len() == HEAD_BYTES).then(|| Digest::of(head));
-        self.fresh(name, head, whole)
+        let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let id = self.fresh_id(name, head.get(..HEAD_BYTES).unwrap_or(head), chance);
+        Container { id, name: name.to_owned(), stream: true }
     }
 
-    /// The id is made of the name and the first bytes; a number keeps two contents apart that share both.
-    fn fresh(&mut self, name: &str, head: &[u8], whole: Option<Digest>) -> Container {
-        let mut number = 0u64;
+    fn fresh(&mut self, name: &str, head: &[u8]) -> Container {
+        Container { id: self.fresh_id(name, head, 0), name: name.to_owned(), stream: false }
+    }
+
+    /// Made of the name and the first bytes; a number, from `number`, keeps two contents apart that share both.
+    fn fresh_id(&mut self, name: &str, head: &[u8], mut number: u64) -> Digest {
         loop {
             let mut hasher = Hasher::default();
             hasher.update(name.as_bytes());
@@ -195,9 +196,9 @@ impl Ingest {
             hasher.update(Digest::of(head).as_bytes());
             let id = hasher.fingerprint().digest;
             if !self.manifest.index.contains(&id) && !self.finished.contains(&id) && self.begun.insert(id) {
-                return Container { id, name: name.to_owned(), head: whole };
+                return id;
             }
-            number += 1;
+            number = number.wrapping_add(1);
         }
     }
 
@@ -303,8 +304,8 @@ impl Ingest {
     }
 
     fn record(&mut self, container: &Container, records: u64, prefix: Fingerprint, complete: bool) {
-        let known =
-            Known { id: container.id, name: container.name.clone(), head: container.head, prefix, records, complete };
+        let (id, name, stream) = (container.id, container.name.clone(), container.stream);
+        let known = Known { id, name, stream, prefix, records, complete };
         if complete {
             self.finished.insert(known.clone());
             self.begun.remove(&container.id);

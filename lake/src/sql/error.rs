@@ -25,6 +25,12 @@ pub enum SqlError {
         /// Its first words.
         statement: String,
     },
+    /// `SHOW TABLES` with more than a pattern.
+    #[error("{statement} is not understood: SHOW TABLES takes LIKE 'pattern' or ILIKE 'pattern' and nothing else")]
+    ShowTables {
+        /// As it was understood.
+        statement: String,
+    },
     /// No table has that name.
     #[error("no table {name}{near}")]
     UnknownTable {

@@ -2,10 +2,14 @@
 
 use crate::sql::{SqlError, SqlSession};
 use crate::table::TableSnapshot;
-use arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, Date32Array, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::{ilike, like};
 use arrow::datatypes::{DataType, Field};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::sql::sqlparser::ast::{
+    ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement,
+};
 use std::sync::Arc;
 
 fn stream(columns: Vec<(&str, ArrayRef)>) -> Result<SendableRecordBatchStream, SqlError> {
@@ -13,9 +17,61 @@ fn stream(columns: Vec<(&str, ArrayRef)>) -> Result<SendableRecordBatchStream, S
     Ok(Box::pin(RecordBatchStreamAdapter::new(batch.schema(), futures::stream::iter([Ok(batch)]))))
 }
 
-/// **Shape**: a row per table: `table_name`, `rows`, `files`, `bytes`, `first_day`, `last_day` (true days only).
-pub(crate) fn show_tables(session: &SqlSession) -> Result<SendableRecordBatchStream, SqlError> {
-    let tables: Vec<&TableSnapshot> = session.tables().collect();
+/// The names that a `SHOW TABLES` asks for.
+enum Pattern<'a> {
+    All,
+    Like(&'a str),
+    ILike(&'a str),
+}
+
+impl<'a> Pattern<'a> {
+    /// **Errors**: [`SqlError::ShowTables`] when the statement says more.
+    fn of(show: &'a Statement) -> Result<Self, SqlError> {
+        if let Statement::ShowTables {
+            terse: false,
+            history: false,
+            extended: false,
+            full: false,
+            external: false,
+            show_options:
+                ShowStatementOptions { show_in: None, starts_with: None, limit: None, limit_from: None, filter_position },
+        } = show
+        {
+            use ShowStatementFilterPosition::{Infix, Suffix};
+            match filter_position {
+                None => return Ok(Self::All),
+                Some(Infix(ShowStatementFilter::Like(text)) | Suffix(ShowStatementFilter::Like(text))) => {
+                    return Ok(Self::Like(text));
+                }
+                Some(Infix(ShowStatementFilter::ILike(text)) | Suffix(ShowStatementFilter::ILike(text))) => {
+                    return Ok(Self::ILike(text));
+                }
+                Some(_) => {}
+            }
+        }
+        Err(SqlError::ShowTables { statement: show.to_string() })
+    }
+
+    /// Which of `names` fit, as a query's LIKE would have it.
+    fn fits(&self, names: &StringArray) -> Result<BooleanArray, SqlError> {
+        Ok(match self {
+            Self::All => BooleanArray::from(vec![true; names.len()]),
+            Self::Like(text) => like(names, &StringArray::new_scalar(*text))?,
+            Self::ILike(text) => ilike(names, &StringArray::new_scalar(*text))?,
+        })
+    }
+}
+
+/// **Shape**: a row per table whose name fits: `table_name`, `rows`, `files`, `bytes`, `first_day`, `last_day` (true days
+/// only).
+///
+/// **Errors**: [`SqlError::ShowTables`].
+pub(crate) fn show_tables(session: &SqlSession, show: &Statement) -> Result<SendableRecordBatchStream, SqlError> {
+    let pattern = Pattern::of(show)?;
+    let all: StringArray = session.tables().map(|t| Some(t.name.as_str())).collect();
+    let fits = pattern.fits(&all)?;
+    let tables: Vec<&TableSnapshot> =
+        session.tables().zip(fits.iter()).filter(|(_, fits)| *fits == Some(true)).map(|(table, _)| table).collect();
     let days = |table: &TableSnapshot| {
         let days = table.files.iter().filter_map(|f| f.event_day).filter(|day| *day != 0);
         days.fold(None, |range: Option<(i32, i32)>, day| match range {

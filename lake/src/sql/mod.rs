@@ -117,7 +117,7 @@ impl SqlSession {
     /// **Errors**: not one statement; not a query; unknown or ambiguous names; then whatever happens while rows stream.
     pub async fn query(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
         match parse(sql)? {
-            Statement::ShowTables { .. } => listing::show_tables(self),
+            show @ Statement::ShowTables { .. } => listing::show_tables(self, &show),
             Statement::ExplainTable { table_name, .. } => listing::describe(self.table(&table_name)?),
             statement => {
                 let plan = self.logical(statement).await?;

@@ -5,13 +5,15 @@
 //! was, and both have the same plan.
 
 use crate::sql::error::SqlError;
-use crate::sql::scope::{Columns, Relation, Scope, ScopeColumn, columns_of, last_part, normal};
+use crate::sql::scope::{Columns, Kept, Relation, Scope, ScopeColumn, columns_of, last_part, normal};
 use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart,
-    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor,
-    TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    AccessExpr, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, OrderByKind, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value,
+    VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// Rewrites `query` in place; `catalog` knows the tables by name.
@@ -98,10 +100,12 @@ impl Rewriter<'_> {
         for tables in &mut select.from {
             self.tables(tables, &mut scope)?;
         }
+        let given = aliases(&select.projection);
         for item in &mut select.projection {
             if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item {
                 join_excluded(options);
             }
+            output_path(item, &scope)?;
         }
         self.expressions(&mut select.distinct, &scope)?;
         self.expressions(&mut select.top, &scope)?;
@@ -113,7 +117,7 @@ impl Rewriter<'_> {
         let columns = output(&select.projection, &scope);
         // These may name a column of the output as well.
         let mut grouped = Scope::within(Some(&scope));
-        grouped.relations.push(Relation { name: None, columns: Some(aliases(&select.projection)) });
+        grouped.relations.push(Relation { name: None, columns: Some(given) });
         self.expressions(&mut select.group_by, &grouped)?;
         self.expressions(&mut select.having, &grouped)?;
         self.expressions(&mut select.qualify, &grouped)?;
@@ -126,13 +130,23 @@ impl Rewriter<'_> {
     fn tables(&mut self, tables: &mut TableWithJoins, scope: &mut Scope<'_>) -> Result<(), SqlError> {
         self.factor(&mut tables.relation, scope)?;
         for join in &mut tables.joins {
+            let right = scope.relations.len();
             self.factor(&mut join.relation, scope)?;
-            self.join(join, scope)?;
+            self.join(join, right, scope)?;
         }
         Ok(())
     }
 
-    fn join(&mut self, join: &mut Join, scope: &mut Scope<'_>) -> Result<(), SqlError> {
+    /// `right` is the number of relations on the left.
+    fn join(&mut self, join: &mut Join, right: usize, scope: &mut Scope<'_>) -> Result<(), SqlError> {
+        let kept = match &join.join_operator {
+            JoinOperator::FullOuter(_) => Kept::Either,
+            JoinOperator::Right(_)
+            | JoinOperator::RightOuter(_)
+            | JoinOperator::RightSemi(_)
+            | JoinOperator::RightAnti(_) => Kept::Right,
+            _ => Kept::Left,
+        };
         let constraint = match &mut join.join_operator {
             JoinOperator::Join(c)
             | JoinOperator::Inner(c)
@@ -164,14 +178,18 @@ impl Rewriter<'_> {
             JoinConstraint::Using(columns) => {
                 for column in columns {
                     join_name(column);
-                    scope.merged.extend(last_part(column));
+                    if let Some(name) = last_part(column) {
+                        scope.merge(name, right, kept);
+                    }
                 }
                 Ok(())
             }
             JoinConstraint::Natural => {
-                let names = scope.relations.iter().flat_map(|r| r.columns.iter().flatten()).map(|c| c.name.clone());
-                let names: Vec<String> = names.collect();
-                scope.merged.extend(names);
+                let names = |relations: &[Relation]| -> BTreeSet<String> {
+                    relations.iter().flat_map(|r| r.columns.iter().flatten()).map(|c| c.name.clone()).collect()
+                };
+                let common = &names(&scope.relations[..right]) & &names(&scope.relations[right..]);
+                common.into_iter().for_each(|name| scope.merge(name, right, kept));
                 Ok(())
             }
             JoinConstraint::None => Ok(()),
@@ -287,9 +305,45 @@ fn field(name: &str) -> AccessExpr {
     AccessExpr::Dot(Expr::value(Value::SingleQuotedString(name.to_owned())))
 }
 
-/// Rewrites `expr` if it is a dotted path.
+fn coalesce(values: impl Iterator<Item = Expr>) -> Expr {
+    let args = FunctionArgumentList {
+        duplicate_treatment: None,
+        args: values.map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect(),
+        clauses: Vec::new(),
+    };
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new("coalesce")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(args),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// Rewrites a column of the output that a join made of two; it keeps its name.
+fn output_path(item: &mut SelectItem, scope: &Scope<'_>) -> Result<(), SqlError> {
+    let SelectItem::UnnamedExpr(expr @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_))) = item else {
+        return Ok(());
+    };
+    let name = match &*expr {
+        Expr::Identifier(ident) => normal(ident),
+        Expr::CompoundIdentifier(parts) => parts.iter().map(normal).collect::<Vec<_>>().join("."),
+        _ => return Ok(()),
+    };
+    path(expr, scope)?;
+    if let Expr::Function(_) = expr {
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: quoted(&name) };
+    }
+    Ok(())
+}
+
+/// Rewrites `expr` if it is a dotted path, or a column that a join made of two.
 fn path(expr: &mut Expr, scope: &Scope<'_>) -> Result<(), SqlError> {
     let (mut parts, chain): (Vec<Ident>, &[AccessExpr]) = match &*expr {
+        Expr::Identifier(ident) => (vec![ident.clone()], &[]),
         Expr::CompoundIdentifier(parts) => (parts.clone(), &[]),
         Expr::CompoundFieldAccess { root, access_chain } => match root.as_ref() {
             Expr::Identifier(ident) => (vec![ident.clone()], access_chain),
@@ -305,10 +359,9 @@ fn path(expr: &mut Expr, scope: &Scope<'_>) -> Result<(), SqlError> {
     let dots: Vec<Ident> = dots.collect();
     let chain = chain[dots.len()..].to_vec();
     parts.extend(dots);
-    if parts.len() < 2 && chain.is_empty() {
-        return Ok(());
-    }
+    let bare = parts.len() < 2 && chain.is_empty();
     let resolved = match scope.resolve(&parts) {
+        Ok(Some(resolved)) if bare && resolved.relations.is_empty() => return Ok(()),
         Ok(Some(resolved)) => resolved,
         Ok(None) => return Ok(()),
         // A name without a dot may be anything that the planner knows.
@@ -323,10 +376,11 @@ fn path(expr: &mut Expr, scope: &Scope<'_>) -> Result<(), SqlError> {
     });
     let access_chain: Vec<AccessExpr> = fields.chain(chain).collect();
     let column = quoted(&resolved.column);
-    let base = if resolved.qualified {
-        Expr::CompoundIdentifier(vec![quoted(&normal(&parts[0])), column])
-    } else {
-        Expr::Identifier(column)
+    let of = |relation: &String| Expr::CompoundIdentifier(vec![quoted(relation), column.clone()]);
+    let base = match resolved.relations.as_slice() {
+        [] => Expr::Identifier(column),
+        [relation] => of(relation),
+        several => coalesce(several.iter().map(of)),
     };
     *expr =
         if access_chain.is_empty() { base } else { Expr::CompoundFieldAccess { root: Box::new(base), access_chain } };

@@ -3,7 +3,7 @@
 use crate::sql::error::{Near, SqlError};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A column that a query can name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,14 @@ pub(crate) fn columns_of(schema: &Schema) -> Columns {
     Some(columns.map(|f| ScopeColumn { name: f.name().clone(), nested: nested(f.data_type()) }).collect())
 }
 
+/// Which of a join's two sides has a value for every row, and so for a column that it makes one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kept {
+    Left,
+    Right,
+    Either,
+}
+
 /// One entry of a FROM clause.
 #[derive(Clone, Debug)]
 pub(crate) struct Relation {
@@ -33,16 +41,16 @@ pub(crate) struct Relation {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope<'p> {
     pub(crate) relations: Vec<Relation>,
-    /// Columns that a join made one: naming them is not ambiguous.
-    pub(crate) merged: BTreeSet<String>,
+    /// Columns that a join made one, by the relations whose first value they are; without any, the planner knows.
+    pub(crate) merged: BTreeMap<String, Vec<String>>,
     pub(crate) parent: Option<&'p Scope<'p>>,
 }
 
 /// What a path turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
-    /// The path's first part names the relation.
-    pub(crate) qualified: bool,
+    /// Whose column it is, if that has to be said. Of several it is the first value that is not null.
+    pub(crate) relations: Vec<String>,
     pub(crate) column: String,
     /// Parts of the path that are relation and column; what is left goes into the column.
     pub(crate) used: usize,
@@ -74,6 +82,24 @@ impl<'p> Scope<'p> {
         Self { parent, ..Self::default() }
     }
 
+    /// Notes that a join made `column` one; its right side is the relations from `right` on.
+    pub(crate) fn merge(&mut self, column: String, right: usize, kept: Kept) {
+        let of = |relations: &[Relation]| {
+            let has = |r: &&Relation| r.columns.iter().flatten().any(|c| c.name == column);
+            relations.iter().find(has).and_then(|r| r.name.clone()).into_iter().collect::<Vec<_>>()
+        };
+        let (left, right) = self.relations.split_at(right.min(self.relations.len()));
+        let left = self.merged.get(&column).cloned().unwrap_or_else(|| of(left));
+        let right = of(right);
+        let relations = match kept {
+            Kept::Left => left,
+            Kept::Right => right,
+            Kept::Either if left.is_empty() || right.is_empty() => Vec::new(),
+            Kept::Either => [left, right].concat(),
+        };
+        self.merged.insert(column, relations);
+    }
+
     /// The meaning of a dotted path: an alias first, then the longest column, then the outer query. `None` leaves it to
     /// the planner, as a relation here has columns that are not known.
     ///
@@ -85,7 +111,7 @@ impl<'p> Scope<'p> {
             if let Some(relation) = here.relations.iter().find(|r| r.name.as_ref() == parts.first()) {
                 let Some(columns) = &relation.columns else { return Ok(None) };
                 if let Some((taken, column)) = longest(columns, &parts[1..]) {
-                    return Ok(Some(Resolved { qualified: true, column, used: taken + 1 }));
+                    return Ok(Some(Resolved { relations: parts[..1].to_vec(), column, used: taken + 1 }));
                 }
             }
             if let Some(found) = here.column(&parts)? {
@@ -109,11 +135,12 @@ impl<'p> Scope<'p> {
         let mut best = found.into_iter().filter(|(taken, ..)| *taken == most);
         let Some((used, column, first)) = best.next() else { return Ok(None) };
         let others: Vec<&Relation> = best.map(|(_, _, relation)| relation).collect();
-        if !others.is_empty() && !self.merged.contains(&column) {
+        let merged = self.merged.get(&column);
+        if !others.is_empty() && merged.is_none() {
             let tables = [first].into_iter().chain(others).filter_map(|r| r.name.clone()).collect();
             return Err(SqlError::Ambiguous { name: column, tables });
         }
-        Ok(Some(Resolved { qualified: false, column, used }))
+        Ok(Some(Resolved { relations: merged.cloned().unwrap_or_default(), column, used }))
     }
 
     fn unknown(&self, parts: &[String]) -> SqlError {

@@ -9,17 +9,21 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::stats::FileStats;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use deltalake_core::kernel::EagerSnapshot;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake_core::kernel::{EagerSnapshot, Metadata, Protocol, Snapshot};
 use object_store::path::Path;
 use std::sync::Arc;
 
 /// The partition column: the UTC day of the row's `time`, or [`OUTLIER_DAY`].
 pub const EVENT_DAY: &str = "event_day";
 
-/// The partition of rows whose time cannot be true: before 1990, or later than two days from now. They keep their
-/// `time`. No true event is of this day, as it lies before 1990 itself.
+/// The partition of rows whose time cannot be true (before 1990, or later than two days from now), of rows without a
+/// time, and of the emptiest days of a write that has more than 1,024. They keep their `time`. No true time is of this
+/// day, as it lies before 1990 itself.
 pub const OUTLIER_DAY: &str = "1970-01-01";
+
+/// The property by which files have columns under other names than the table.
+const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
 /// A data file of a table.
 #[derive(Clone, Debug)]
@@ -58,14 +62,20 @@ impl TableSnapshot {
         if !log.is_delta_table_location().await.map_err(&delta)? {
             return Ok(None);
         }
-        let snapshot = EagerSnapshot::try_new(log.as_ref(), None).await.map_err(&delta)?;
-        Self::read(name, &snapshot).map(Some)
+        match EagerSnapshot::try_new(log.as_ref(), None).await {
+            Ok(snapshot) => Self::read(name, &snapshot).map(Some),
+            // What makes its files unreadable may be a feature, and that has a name.
+            Err(error) => match Snapshot::try_new(log.as_ref(), None).await {
+                Ok(snapshot) => Err(known_features(name, snapshot.protocol(), snapshot.metadata())
+                    .err()
+                    .unwrap_or_else(|| delta(error))),
+                Err(_) => Err(delta(error)),
+            },
+        }
     }
 
     fn read(name: &str, snapshot: &EagerSnapshot) -> Result<Self, LakeError> {
-        if let Some(feature) = snapshot.protocol().reader_features().and_then(|features| features.first()) {
-            return Err(LakeError::Feature { table: name.to_owned(), feature: feature.to_string() });
-        }
+        known_features(name, snapshot.protocol(), snapshot.metadata())?;
         let logical: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(LakeError::arrow(name))?;
         let (partition, columns): (Vec<_>, Vec<_>) =
             logical.fields().iter().cloned().partition(|f| f.name() == EVENT_DAY);
@@ -101,6 +111,19 @@ impl TableSnapshot {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|f| f.size).sum()
     }
+}
+
+/// **Errors**: [`LakeError::Feature`] when reading the table takes any.
+fn known_features(table: &str, protocol: &Protocol, metadata: &Metadata) -> Result<(), LakeError> {
+    let unread = |feature: String| Err(LakeError::Feature { table: table.to_owned(), feature });
+    if let Some(feature) = protocol.reader_features().and_then(|features| features.first()) {
+        return unread(feature.to_string());
+    }
+    // Reader version 2 has no list of features; this is the only one that it may have.
+    if metadata.configuration().get(COLUMN_MAPPING).is_some_and(|mode| mode != "none") {
+        return unread("columnMapping".to_owned());
+    }
+    Ok(())
 }
 
 /// The partition column's field.

@@ -58,8 +58,9 @@ pub(crate) struct Encoded {
     pub(crate) stats: String,
 }
 
-/// Where a row is: its day and time, then batch and row, which keep the order of arrival among equals.
-type Place = (i32, i64, u32, u32);
+/// Where a row is: its day and time, null before all others, then batch and row, which keep the order of arrival among
+/// equals.
+type Place = (i32, Option<i64>, u32, u32);
 
 /// Encodes the rows of `batches`, which may differ in columns, as one file per day. Columns without a value are left
 /// out. Returns the schema of what was written.
@@ -91,8 +92,8 @@ fn places(table: &str, batches: &[RecordBatch], layout: &Layout) -> Result<Vec<P
             .ok_or_else(|| LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() })?
             .as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
-            let micros = if time.is_null(row) { 0 } else { time.value(row) };
-            places.push((layout.day(micros), micros, b as u32, row as u32));
+            let micros = time.is_valid(row).then(|| time.value(row));
+            places.push((micros.map_or(0, |micros| layout.day(micros)), micros, b as u32, row as u32));
         }
     }
     Ok(places)

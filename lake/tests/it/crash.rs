@@ -1,7 +1,7 @@
 //! Killed between any two writes, run again: nothing is lost, nothing is there twice.
 
 use crate::events::{ingest_text, number};
-use crate::faulty::Faulty;
+use crate::faulty::{Fate, Faulty};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use std::sync::atomic::AtomicI64;
 use tarn_lake::{IngestOptions, Lake, LakeError};
 use url::Url;
 
-async fn open(store: Arc<dyn ObjectStore>) -> Result<Lake, LakeError> {
+pub async fn open(store: Arc<dyn ObjectStore>) -> Result<Lake, LakeError> {
     Lake::open_or_create_in(store, Url::parse("memory:///lake/").unwrap()).await
 }
 
-fn lines(class: u32, from: usize, to: usize, word: &str) -> String {
+pub fn lines(class: u32, from: usize, to: usize, word: &str) -> String {
     (from..to).map(|i| format!("{class} {} {word}{i}\n", i % 3)).collect()
 }
 
@@ -34,7 +34,8 @@ async fn every_write_may_be_the_last() {
         let mut survived = 0;
         for writes in 0.. {
             let inner = Arc::new(InMemory::new());
-            let faulty = Faulty { inner: Arc::clone(&inner), writes_left: AtomicI64::new(writes), answer_lost };
+            let fate = if answer_lost { Fate::AnswerLost } else { Fate::Dies };
+            let faulty = Faulty { inner: Arc::clone(&inner), writes_left: AtomicI64::new(writes), fate };
             let done = run(Arc::new(faulty)).await.is_ok();
             run(Arc::clone(&inner) as _).await.unwrap_or_else(|e| panic!("after {writes} writes: {e}"));
             let lake = open(inner).await.unwrap();
@@ -50,40 +51,4 @@ async fn every_write_may_be_the_last() {
         }
         assert!(survived > 15, "only {survived} places to die at");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_share_a_lake() {
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let writer = |number: usize, store: Arc<dyn ObjectStore>| async move {
-        // A lake of its own: another process has other locks.
-        let lake = open(store).await.unwrap();
-        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
-        for file in 0..4 {
-            let text = lines(1001, 0, 5, &format!("w{number}f{file}n"));
-            ingest_text(&mut ingest, &format!("{number}/{file}"), &text, 100).await.unwrap();
-            ingest.commit().await.unwrap();
-        }
-    };
-    let writers: Vec<_> = (0..3).map(|n| tokio::spawn(writer(n, Arc::clone(&store)))).collect();
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let lake = open(store).await.unwrap();
-    assert_eq!(number(&lake, "SELECT count(*) FROM class_1001").await, 60);
-    assert_eq!(number(&lake, "SELECT count(DISTINCT metadata.uid) FROM class_1001").await, 60);
-}
-
-#[tokio::test]
-async fn the_same_file_by_two_processes_at_once() {
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let text = lines(1001, 0, 5, "x");
-    let (one, two) = (open(Arc::clone(&store)).await.unwrap(), open(Arc::clone(&store)).await.unwrap());
-    let mut first = one.ingest(IngestOptions::default()).await.unwrap();
-    let mut second = two.ingest(IngestOptions::default()).await.unwrap();
-    ingest_text(&mut first, "f", &text, 100).await.unwrap();
-    ingest_text(&mut second, "f", &text, 100).await.unwrap();
-    first.commit().await.unwrap();
-    assert!(matches!(second.commit().await, Err(LakeError::IngestedElsewhere { .. })));
-    assert_eq!(number(&one, "SELECT count(*) FROM class_1001").await, 5);
 }

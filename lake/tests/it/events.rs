@@ -3,9 +3,10 @@
 use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
+use std::io::Cursor;
 use std::sync::Arc;
 use tarn_lake::ingest::identity::HashingReader;
-use tarn_lake::{Container, Decision, Ingest, IngestOptions, Lake, SqlOptions, SqlSession, StoreOptions};
+use tarn_lake::{Container, Decision, Ingest, IngestOptions, Lake, LakeError, SqlOptions, SqlSession, StoreOptions};
 use tarn_schema_ocsf::record::Value;
 use tarn_schema_ocsf::{BatchBuilder, ClassUid, TableSchema};
 
@@ -121,20 +122,31 @@ pub async fn small(lake: &Lake) {
     ingest.commit().await.unwrap();
 }
 
-/// Ingests lines of `table day text`, as a caller would files; commits after every `commit_lines`.
+/// Ingests lines of `class day text`, as a caller would files; commits after every `commit_lines`.
 pub async fn ingest_text(
     ingest: &mut Ingest,
     name: &str,
     text: &str,
     commit_lines: usize,
-) -> Result<Option<Container>, tarn_lake::LakeError> {
-    let mut file = std::io::Cursor::new(text.as_bytes().to_vec());
-    let (container, skip) = match ingest.begin(name, &mut file)? {
+) -> Result<Option<Container>, LakeError> {
+    let (container, skip) = match ingest.begin(name, &mut Cursor::new(text))? {
         Decision::Skip => return Ok(None),
         Decision::Fresh(container) => (container, 0),
         Decision::Resume { container, records } => (container, records),
     };
-    let (mut reader, progress) = HashingReader::new(file);
+    read_text(ingest, &container, skip, text, commit_lines).await?;
+    Ok(Some(container))
+}
+
+/// What follows `begin`: appends the lines after the first `skip`, and finishes.
+pub async fn read_text(
+    ingest: &mut Ingest,
+    container: &Container,
+    skip: u64,
+    text: &str,
+    commit_lines: usize,
+) -> Result<(), LakeError> {
+    let (mut reader, progress) = HashingReader::new(Cursor::new(text));
     let mut records = 0;
     for line in text.split_inclusive('\n') {
         let mut read = vec![0; line.len()];
@@ -148,11 +160,11 @@ pub async fn ingest_text(
             let class: u32 = class.parse().unwrap();
             ingest.append(&format!("class_{class}"), batch(class, &[(time, row)])).await?;
             if records as usize % commit_lines == 0 {
-                ingest.progress(&container, records, progress.fingerprint());
+                ingest.progress(container, records, progress.fingerprint());
                 ingest.commit().await?;
             }
         }
     }
-    ingest.finish(&container, records, progress.fingerprint());
-    Ok(Some(container))
+    ingest.finish(container, records, progress.fingerprint());
+    Ok(())
 }

@@ -1,6 +1,7 @@
-//! A store that dies: after some number of writes every further one fails.
+//! A store that fails: dead after some number of writes, or one whose answer to a write comes late.
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -8,15 +9,30 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[derive(Debug)]
 pub struct Faulty {
     pub inner: Arc<InMemory>,
     pub writes_left: AtomicI64,
-    /// Whether the write that fails has happened all the same.
-    pub answer_lost: bool,
+    /// Of the write after these.
+    pub fate: Fate,
+}
+
+pub enum Fate {
+    /// It fails, and so does every further one.
+    Dies,
+    /// It happens, and fails; every further one fails.
+    AnswerLost,
+    /// It happens, others do this, and it is repeated by itself; every further one goes well.
+    Repeated(Mutex<Option<BoxFuture<'static, ()>>>),
+}
+
+impl std::fmt::Debug for Fate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fate")
+    }
 }
 
 impl std::fmt::Display for Faulty {
@@ -32,13 +48,22 @@ fn dead() -> Error {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        match self.writes_left.fetch_sub(1, Ordering::SeqCst) {
-            left if left > 0 => self.inner.put_opts(location, payload, opts).await,
-            0 if self.answer_lost => {
+        let left = self.writes_left.fetch_sub(1, Ordering::SeqCst);
+        match &self.fate {
+            _ if left > 0 => self.inner.put_opts(location, payload, opts).await,
+            Fate::AnswerLost if left == 0 => {
                 self.inner.put_opts(location, payload, opts).await?;
                 Err(dead())
             }
-            _ => Err(dead()),
+            Fate::Repeated(meanwhile) => {
+                let meanwhile = meanwhile.lock().unwrap().take();
+                if let Some(meanwhile) = meanwhile {
+                    self.inner.put_opts(location, payload.clone(), opts.clone()).await?;
+                    meanwhile.await;
+                }
+                self.inner.put_opts(location, payload, opts).await
+            }
+            Fate::Dies | Fate::AnswerLost => Err(dead()),
         }
     }
 

@@ -3,8 +3,9 @@
 use crate::events::{DAY, START, batch, lake_in, session, small};
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::ident;
-use tarn_lake::IngestOptions;
+use serde_json::json;
 use tarn_lake::sql::LakeTable;
+use tarn_lake::{IngestOptions, LakeError};
 use tarn_schema_ocsf::record::Value;
 
 #[tokio::test]
@@ -46,6 +47,58 @@ async fn the_log_has_one_transaction_id_and_named_statistics() {
     assert!(second.contains(r#""metaData""#) && second.contains("`cloud.region`"), "{second}");
     assert!(first.contains(r#"\"api.operation\":\"ConsoleLogin\""#), "{first}");
     assert!(!first.contains(r#"\"raw_data\""#), "no statistics of bulk columns: {first}");
+}
+
+/// Reader version 2 says without a list of features that files have columns under other names.
+#[tokio::test]
+async fn a_table_of_mapped_columns_is_refused_by_name() {
+    // A table that was given the mapping late has its old columns under their own names.
+    for (mode, own_names, refused) in [
+        ("name", &["event_day"][..], true),
+        ("name", &[], true),
+        ("id", &["event_day", "time"], true),
+        ("none", &[], false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = lake_in(folder.path()).await;
+        small(&lake).await;
+        let log = folder.path().join("tables/authentication/_delta_log/00000000000000000000.json");
+        map_columns(&log, mode, own_names);
+        match lake.table("authentication").await {
+            Err(LakeError::Feature { table, feature }) if refused => {
+                assert_eq!((table.as_str(), feature.as_str()), ("authentication", "columnMapping"));
+            }
+            Ok(Some(table)) if !refused => assert_eq!(table.rows(), Some(2)),
+            other => panic!("{mode}: {other:?}"),
+        }
+    }
+}
+
+/// Makes the table whose first log file this is one of reader version 2, with that mode of column mapping.
+fn map_columns(log: &std::path::Path, mode: &str, own_names: &[&str]) {
+    let actions = std::fs::read_to_string(log).unwrap();
+    let mut mapped = String::new();
+    for action in actions.lines() {
+        let mut action: serde_json::Value = serde_json::from_str(action).unwrap();
+        if let Some(protocol) = action.get_mut("protocol") {
+            *protocol = json!({ "minReaderVersion": 2, "minWriterVersion": 5 });
+        }
+        if let Some(metadata) = action.get_mut("metaData") {
+            metadata["configuration"]["delta.columnMapping.mode"] = json!(mode);
+            metadata["configuration"]["delta.columnMapping.maxColumnId"] = json!("99");
+            let mut schema: serde_json::Value =
+                serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+            for (id, field) in schema["fields"].as_array_mut().unwrap().iter_mut().enumerate() {
+                let name = field["name"].as_str().unwrap();
+                let physical = if own_names.contains(&name) { name.to_owned() } else { format!("col-{id}") };
+                field["metadata"]["delta.columnMapping.id"] = json!(id + 1);
+                field["metadata"]["delta.columnMapping.physicalName"] = json!(physical);
+            }
+            metadata["schemaString"] = json!(schema.to_string());
+        }
+        mapped += &format!("{action}\n");
+    }
+    std::fs::write(log, mapped).unwrap();
 }
 
 /// A table of more commits than a checkpoint holds back opens the same.

@@ -1,7 +1,12 @@
 //! Identities, growing schemas, absurd times, dead letters.
 
-use crate::events::{DAY, START, batch, ingest_text, lake_in, number, session, table};
+use crate::events::{DAY, START, batch, ingest_text, lake_in, number, read_text, session, table};
+use arrow::array::{RecordBatch, StringArray, TimestampMicrosecondArray};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::io::Cursor;
+use std::sync::Arc;
 use tarn_lake::dead_letter::{self, DeadLetter};
+use tarn_lake::ingest::identity::HEAD_BYTES;
 use tarn_lake::{Decision, IngestOptions, LakeError, StoreOptions};
 use tarn_schema_ocsf::record::Value;
 
@@ -33,8 +38,26 @@ async fn a_file_is_ingested_once_and_grows() {
     }
     // An older copy is known, too.
     let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
-    let decision = ingest.begin("old", &mut std::io::Cursor::new(lines(0..20))).unwrap();
+    let decision = ingest.begin("old", &mut Cursor::new(lines(0..20))).unwrap();
     assert_eq!(decision, Decision::Skip);
+}
+
+#[tokio::test]
+async fn a_file_that_grows_past_its_head_while_it_is_read_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    let (begun, read) = (lines(0..2000), lines(0..5000));
+    assert!(begun.len() < HEAD_BYTES && read.len() > HEAD_BYTES);
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    let Decision::Fresh(container) = ingest.begin("f", &mut Cursor::new(&begun)).unwrap() else { unreachable!() };
+    read_text(&mut ingest, &container, 0, &read, 10_000).await.unwrap();
+    ingest.commit().await.unwrap();
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    assert_eq!(ingest.begin("f", &mut Cursor::new(&read)).unwrap(), Decision::Skip);
+    let grown = ingest_text(&mut ingest, "f", &lines(0..5001), 10_000).await.unwrap().unwrap();
+    assert_eq!(grown.id, container.id);
+    ingest.commit().await.unwrap();
+    assert_eq!(number(&lake, "SELECT count(*) FROM class_1001").await, 5001);
 }
 
 #[tokio::test]
@@ -119,6 +142,30 @@ async fn absurd_times_share_one_partition_and_keep_their_value() {
     ingest.append("base_event", batch(0, &rows)).await.unwrap();
     assert!(ingest.commit().await.unwrap().files <= 1025);
     assert_eq!(number(&lake, "SELECT count(*) FROM base_event WHERE message = 'd'").await, 5000);
+}
+
+#[tokio::test]
+async fn rows_without_a_time_come_first_as_their_file_declares() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    let times = [Some(7), None, Some(-3), Some(0), None, Some(i64::MIN)];
+    let batch = RecordBatch::try_from_iter([
+        ("time", Arc::new(TimestampMicrosecondArray::from(times.to_vec()).with_timezone("UTC")) as _),
+        ("message", Arc::new(StringArray::from_iter_values((0..times.len()).map(|i| i.to_string()))) as _),
+    ]);
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    ingest.append("base_event", batch.unwrap()).await.unwrap();
+    ingest.commit().await.unwrap();
+    let files = lake.table("base_event").await.unwrap().unwrap().files;
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    let bytes = std::fs::read(folder.path().join(file.path.as_ref())).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
+    let order = reader.metadata().row_group(0).sorting_columns().unwrap()[0].clone();
+    assert!(order.nulls_first && !order.descending);
+    let read = reader.build().unwrap().next().unwrap().unwrap();
+    let messages = read.column_by_name("message").unwrap();
+    let messages: Vec<&str> = arrow::array::AsArray::as_string::<i32>(messages).iter().flatten().collect();
+    assert_eq!(messages, ["1", "4", "5", "2", "3", "0"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What a session refuses, and how it says so.
 
 use crate::events::{lake_in, number, session, small, table};
+use arrow::array::AsArray;
 use futures::TryStreamExt;
 use tarn_lake::{SqlError, SqlOptions};
 
@@ -73,8 +74,39 @@ async fn errors_name_what_is_near() {
         ),
         ("DROP TABLE x", "DROP TABLE is not allowed: this session only reads (SELECT, EXPLAIN, SHOW TABLES, DESCRIBE)"),
         ("SELECT 1; SELECT 2", "one statement at a time"),
+        (
+            "SHOW TABLES WHERE table_name = 'x'",
+            "SHOW TABLES WHERE table_name = 'x' is not understood: SHOW TABLES takes LIKE 'pattern' or ILIKE 'pattern' \
+             and nothing else",
+        ),
     ] {
         assert_eq!(error(&session, sql).await.to_string(), message, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn show_tables_takes_a_pattern() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    small(&lake).await;
+    let session = session(&lake).await;
+    for (filter, expected) in [
+        ("", vec!["api_activity", "authentication"]),
+        ("LIKE 'api%'", vec!["api_activity"]),
+        ("LIKE 'a%'", vec!["api_activity", "authentication"]),
+        ("LIKE 'api_activit_'", vec!["api_activity"]),
+        ("LIKE 'authenticatio'", vec![]),
+        ("LIKE 'AUTH%'", vec![]),
+        ("ILIKE 'AUTH%'", vec!["authentication"]),
+        ("LIKE 'none%'", vec![]),
+    ] {
+        let found = crate::events::batches(&session, &format!("SHOW TABLES {filter}")).await;
+        let names: Vec<&str> = found.iter().flat_map(|b| b.column(0).as_string::<i32>().iter().flatten()).collect();
+        assert_eq!(names, expected, "{filter}");
+    }
+    for more in ["SHOW TABLES FROM tarn", "SHOW FULL TABLES", "SHOW EXTENDED TABLES", "SHOW TABLES IN x LIKE 'a%'"] {
+        let refused = error(&session, more).await;
+        assert!(matches!(refused, SqlError::ShowTables { .. }), "{more}: {refused}");
     }
 }
 
