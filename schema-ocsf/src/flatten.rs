@@ -21,15 +21,18 @@ pub enum FlattenError {
     UnknownClass(i64),
 }
 
+/// An object's values by path.
+pub type Children = Vec<(String, Value)>;
+
 /// A record taken apart. Every path in `leaves` and `objects` resolves in the class, and its values have its type.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flat {
     /// The class.
     pub class: Option<ClassUid>,
     /// Scalars and lists of scalars by path; JSON leaves are their values whole. Timestamps are milliseconds.
-    pub leaves: Vec<(String, Value)>,
+    pub leaves: Children,
     /// Lists of objects: the column, and each object's children by flat name. Lists inside are JSON values.
-    pub objects: Vec<(String, Vec<Vec<(String, Value)>>)>,
+    pub objects: Vec<(String, Vec<Children>)>,
     /// What the class has no attribute for, or not of that type, by path (`resources[2].nope`).
     pub unknown: Vec<(String, Value)>,
 }

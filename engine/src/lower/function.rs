@@ -201,7 +201,7 @@ fn descend<'a>(raw: &'a str, path: &str, strict: bool, found: &mut impl FnMut(&'
         Kind::Object => {
             for (key, value) in Members::of(raw) {
                 let key = json::unescape(key);
-                if key == path {
+                if key == path && !(strict && key.contains('.')) {
                     found(value);
                 } else if let Some(rest) = path.strip_prefix(key.as_ref()).and_then(|r| r.strip_prefix('.'))
                     && !(strict && key.contains('.'))

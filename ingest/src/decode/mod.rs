@@ -26,7 +26,7 @@ impl LineDecoder {
         if audit > 0 && 2 * audit >= lines.len() {
             return Some(Self::Auditd(Box::default()));
         }
-        lines.iter().any(|l| syslog::looks_like(l)).then(|| Self::Syslog(syslog::Decoder))
+        lines.iter().any(|l| syslog::looks_like(l)).then_some(Self::Syslog(syslog::Decoder))
     }
 
     /// Takes a line; records that are complete go to `block`, numbered by `number`.

@@ -89,6 +89,9 @@ pub(crate) struct Shape {
     pub code: Option<ShapeFunction>,
 }
 
+/// Members that a record has, and members that are one of some values.
+type Recognition = (Vec<String>, Vec<(String, Vec<String>)>);
+
 /// A compiled log source.
 #[derive(Debug)]
 pub struct Source {
@@ -107,7 +110,7 @@ pub struct Source {
     /// Whether its records are OCSF already.
     pub native: bool,
     pub(crate) shapes: Vec<Shape>,
-    recognise: Vec<(Vec<String>, Vec<(String, Vec<String>)>)>,
+    recognise: Vec<Recognition>,
     /// Names of the numbered fields.
     pub(crate) fields: Vec<String>,
     by_name: HashMap<String, u16>,

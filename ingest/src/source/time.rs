@@ -60,22 +60,29 @@ fn naive(text: &str) -> Option<NaiveDateTime> {
 /// Seconds, milliseconds, microseconds or nanoseconds, told apart by magnitude; all of them are after 1970 and before 5138.
 fn epoch(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let n: i64 = whole.parse().ok()?;
-    match n.unsigned_abs() {
-        0..100_000_000_000 => {
-            let digits: String =
-                fraction.chars().filter(char::is_ascii_digit).chain("000000".chars()).take(6).collect();
-            n.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
-        }
-        0..100_000_000_000_000 => n.checked_mul(1_000),
-        0..100_000_000_000_000_000 => Some(n),
-        _ => Some(n / 1_000),
+    let n: i64 = whole.parse().ok().filter(|n| *n >= 0)?;
+    if n < 100_000_000_000 {
+        let digits: String = fraction.chars().filter(char::is_ascii_digit).chain("000000".chars()).take(6).collect();
+        n.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
+    } else if n < 100_000_000_000_000 {
+        n.checked_mul(1_000)
+    } else if n < 100_000_000_000_000_000 {
+        Some(n)
+    } else {
+        Some(n / 1_000)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_epoch_is_below_zero() {
+        for text in ["-1.5", "-1773743400"] {
+            assert_eq!(parse(text, TimeFormat::Epoch, Tz::UTC), None);
+        }
+    }
 
     #[test]
     fn times_are_read_in_their_zone() {

@@ -159,7 +159,7 @@ pub async fn read_text(
             let time = START + day.parse::<i64>().unwrap() * DAY;
             let class: u32 = class.parse().unwrap();
             ingest.append(&format!("class_{class}"), batch(class, &[(time, row)])).await?;
-            if records as usize % commit_lines == 0 {
+            if (records as usize).is_multiple_of(commit_lines) {
                 ingest.progress(container, records, progress.fingerprint());
                 ingest.commit().await?;
             }

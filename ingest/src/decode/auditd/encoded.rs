@@ -123,9 +123,8 @@ pub fn socket_address(hex: &str) -> Option<SocketAddress> {
             made.family = "inet6".into();
             made.port = port();
             let octets: Option<[u8; 16]> = bytes.get(8..24).and_then(|b| b.try_into().ok());
-            made.address = octets
-                .map(|o| Ipv6Addr::from(o))
-                .map(|a| a.to_ipv4_mapped().map_or(a.to_string(), |v4| v4.to_string()));
+            made.address =
+                octets.map(Ipv6Addr::from).map(|a| a.to_ipv4_mapped().map_or(a.to_string(), |v4| v4.to_string()));
         }
         16 => made.family = "netlink".into(),
         other => made.family = other.to_string(),

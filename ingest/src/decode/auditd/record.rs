@@ -75,7 +75,7 @@ fn interpreted_time(text: &str) -> Option<String> {
     let parts: Vec<&str> = date.split('/').collect();
     let digits = |p: &&str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit());
     match parts[..] {
-        [month, day, year] if parts.iter().all(|p| digits(&p)) && month.len() <= 2 && day.len() <= 2 => {
+        [month, day, year] if parts.iter().all(digits) && month.len() <= 2 && day.len() <= 2 => {
             let year = if year.len() == 2 { format!("20{year}") } else { year.to_owned() };
             Some(format!("{year}-{month:0>2}-{day:0>2} {clock}"))
         }

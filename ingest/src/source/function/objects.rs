@@ -3,7 +3,7 @@
 use super::Made;
 use crate::json::{Kind, Members, kind, text};
 
-fn objects<'a>(array: &'a str) -> impl Iterator<Item = &'a str> {
+fn objects(array: &str) -> impl Iterator<Item = &str> {
     Members::of(array).map(|(_, v)| v).filter(|v| kind(v) == Kind::Object)
 }
 
