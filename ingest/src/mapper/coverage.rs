@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 pub struct FieldCoverage {
     /// To a typed column.
     pub typed: u64,
-    /// To a JSON column.
+    /// To a JSON column, or of a subtree that the vendor leaves free.
     pub json: u64,
     /// To `unmapped` only, though an inventory names it.
     pub kept: u64,
+    /// Anywhere, of a field that the shipper adds.
+    pub shipper: u64,
     /// To `unmapped`, and no inventory names it.
     pub unknown: u64,
 }
@@ -19,7 +21,7 @@ pub struct FieldCoverage {
 impl FieldCoverage {
     /// All occurrences.
     pub fn total(&self) -> u64 {
-        self.typed + self.json + self.kept + self.unknown
+        self.typed + self.json + self.kept + self.shipper + self.unknown
     }
 }
 

@@ -291,10 +291,15 @@ impl Program {
                 // A time that becomes `time` is typed though no placement names it.
                 let typed = fate & 1 != 0 || source.time.iter().any(|(f, _)| f == field) || source.uid.contains(field);
                 let count = coverage.entry(name.to_owned()).or_default();
-                match (typed, fate & 4 != 0) {
-                    (true, true) => count.json += 1,
-                    (true, false) => count.typed += 1,
-                    (false, _) => count.kept += 1,
+                let is = |list: &[String]| list.iter().any(|n| n == name);
+                if is(&source.shipper) {
+                    count.shipper += 1;
+                } else if fate & 4 != 0 || (!typed && is(&source.free)) {
+                    count.json += 1;
+                } else if typed {
+                    count.typed += 1;
+                } else {
+                    count.kept += 1;
                 }
             }
         }

@@ -122,7 +122,8 @@ pub struct Source {
     pub(crate) time: Vec<(u16, TimeFormat)>,
     pub(crate) uid: Vec<u16>,
     kept: Vec<String>,
-    free: Vec<String>,
+    pub(crate) free: Vec<String>,
+    pub(crate) shipper: Vec<String>,
 }
 
 /// Where a field's values are, in records of one kind.
@@ -286,7 +287,8 @@ impl Source {
             toml::from_str(text).map_err(|e| MappingError::new(file, "", e.to_string().trim()))?;
         let shapes = std::mem::take(&mut definition.shape);
         let mut compiler = Compiler { file, definition: &definition, fields: Vec::new(), by_name: HashMap::new() };
-        for name in definition.inventory.kept.iter().chain(&definition.inventory.free) {
+        let inventory = &definition.inventory;
+        for name in inventory.kept.iter().chain(&inventory.free).chain(&inventory.shipper) {
             compiler.field(name);
         }
         let time = definition.source.time.iter().map(|t| (compiler.field(&t.field), t.format)).collect();
@@ -344,6 +346,7 @@ impl Source {
             uid,
             kept: definition.inventory.kept.clone(),
             free: definition.inventory.free.clone(),
+            shipper: definition.inventory.shipper.clone(),
         })
     }
 
@@ -413,6 +416,7 @@ impl Source {
         if listed(&self.kept)
             || listed(&kind.kept)
             || listed(&self.free)
+            || listed(&self.shipper)
             || listed(&kind.free)
             || kind.places.iter().any(read)
         {

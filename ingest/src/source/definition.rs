@@ -100,6 +100,9 @@ pub struct Inventory {
     pub kept: Vec<String>,
     #[serde(default)]
     pub free: Vec<String>,
+    /// What shippers add to the vendor's event.
+    #[serde(default)]
+    pub shipper: Vec<String>,
 }
 
 /// One value or several.

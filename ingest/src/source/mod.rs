@@ -23,6 +23,7 @@ pub use home::Condition;
 
 use crate::json;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,30 +97,27 @@ impl Sources {
         Self::compile(BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
     }
 
-    /// Those and the ones of a folder (`<folder>/<name>/mapping.toml`), which come first and replace by name.
+    /// Those and the ones of a folder (`<folder>/<name>/mapping.toml`): new ones are tried first, one that has a built-in
+    /// source's name stands in its place.
     ///
-    /// **Errors**: [`MappingError`] naming file and key.
+    /// **Errors**: [`MappingError`] naming file and key; a folder's name that is not its source's.
     pub fn with_folder(folder: &Path) -> Result<Self, MappingError> {
         let unreadable =
             |path: &Path, error: std::io::Error| MappingError::new(&path.display().to_string(), "", &error.to_string());
-        let mut texts = Vec::new();
+        let mut own: BTreeMap<String, String> = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
             let path = entry.map_err(|e| unreadable(folder, e))?.path().join("mapping.toml");
             if path.is_file() {
                 let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, e))?;
                 let name = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-                texts.push((name, text));
+                own.insert(name, text);
             }
         }
-        texts.sort();
-        let own: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
-        texts.extend(
-            BUILTIN
-                .iter()
-                .filter(|(n, _)| !own.iter().any(|o| o == n))
-                .map(|(n, t)| ((*n).to_owned(), (*t).to_owned())),
-        );
-        Self::compile(texts)
+        let builtin: Vec<(String, String)> = BUILTIN
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), own.remove(*name).unwrap_or_else(|| (*text).to_owned())))
+            .collect();
+        Self::compile(own.into_iter().chain(builtin).collect())
     }
 
     /// Sources of mapping texts, tried in this order.
@@ -131,6 +129,10 @@ impl Sources {
         for (name, text) in texts {
             let id = SourceId(u16::try_from(list.len()).unwrap_or(u16::MAX));
             let source = Source::compile(id, logsources, &name, &text)?;
+            if source.name != name {
+                let problem = format!("expected {name:?}, as its folder is called, got {:?}", source.name);
+                return Err(MappingError::new(&name, "source.name", &problem));
+            }
             logsources += source.logsources.len() as u16;
             list.push(source);
         }
@@ -239,3 +241,31 @@ pub(crate) fn unwrap<'a>(source: &Source, shape: u16, record: &'a str) -> Cow<'a
 
 /// Sources shared by lanes.
 pub type SharedSources = Arc<Sources>;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn sources_of_a_folder_come_first_and_replace_by_name() {
+        let folder = std::env::temp_dir().join(format!("tarn-sources-{}", std::process::id()));
+        let source = |name: &str| {
+            format!(
+                "[source]\nname = {name:?}\nversion = 9\nvendor_name = \"v\"\nproduct_name = \"p\"\n\
+                 [default]\nclass = \"base_event\"\n"
+            )
+        };
+        for (name, text) in [("json", source("json")), ("mine", source("mine"))] {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+            std::fs::write(folder.join(name).join("mapping.toml"), text).unwrap();
+        }
+        let sources = Sources::with_folder(&folder).unwrap();
+        let names: Vec<(&str, u32)> = sources.iter().map(|s| (s.name.as_str(), s.version)).collect();
+        assert_eq!((names[0], names[names.len() - 1]), (("mine", 9), ("json", 9)));
+        std::fs::write(folder.join("mine/mapping.toml"), source("other")).unwrap();
+        let error = Sources::with_folder(&folder).unwrap_err().to_string();
+        assert!(error.contains("mine") && error.contains("other"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -15,8 +15,8 @@ use tarn_schema_ocsf::Schema;
 /// Say what logs are, and how much of them lands in typed columns
 ///
 /// A row per source and kind of event: its class, and how many field occurrences went to typed columns, to JSON columns
-/// (the vendor's free-form parts), to `unmapped` though the source's inventory names them (kept), and to `unmapped`
-/// without being named anywhere (unknown: what shippers add, or what the vendor does not document). With --fields, a
+/// (the vendor's free-form parts), to `unmapped` though the source's inventory names them (kept), were added by the
+/// shipper, or went to `unmapped` without being named anywhere (unknown). With --fields, a
 /// row per field.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
@@ -70,9 +70,11 @@ impl Args {
             }
             let known = whole.typed + whole.kept;
             eprintln!(
-                "{name}: {:.2} % of {known} documented field occurrences are typed ({} more in JSON columns, {} unknown)",
+                "{name}: {:.2} % of {known} documented field occurrences are typed ({} more are free-form, {} the \
+                 shipper's, {} unknown)",
                 100.0 * whole.typed as f64 / known.max(1) as f64,
                 whole.json,
+                whole.shipper,
                 whole.unknown,
             );
         }
@@ -87,6 +89,7 @@ fn sum<'a>(list: impl Iterator<Item = &'a FieldCoverage>) -> FieldCoverage {
         typed: a.typed + b.typed,
         json: a.json + b.json,
         kept: a.kept + b.kept,
+        shipper: a.shipper + b.shipper,
         unknown: a.unknown + b.unknown,
     })
 }
@@ -106,6 +109,7 @@ fn row(source: &str, kind: &str, what: Value, c: &FieldCoverage) -> Map<String, 
         ("typed", json!(c.typed)),
         ("json", json!(c.json)),
         ("kept", json!(c.kept)),
+        ("shipper", json!(c.shipper)),
         ("unknown", json!(c.unknown)),
         ("typed_percent", json!((typed * 100.0).round() / 100.0)),
     ];

@@ -49,6 +49,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("aws_resources", objects::aws_resources),
     ("aws_verb", words::aws_verb),
     ("basename", paths::basename),
+    ("cloudtrail_tags", objects::cloudtrail_tags),
     ("call_trace", call_trace::call_trace),
     ("console_status", words::console_status),
     ("dirname", paths::dirname),

@@ -33,6 +33,22 @@ pub fn aws_resources(texts: &[&str]) -> Made {
     if made.is_empty() { Made::Nothing } else { Made::Objects(made) }
 }
 
+/// CloudTrail's fields that OCSF has no attribute for, as tags by name.
+pub fn cloudtrail_tags(texts: &[&str]) -> Made {
+    const TAGS: [&str; 7] = [
+        "readOnly",
+        "managementEvent",
+        "tlsDetails.tlsVersion",
+        "tlsDetails.cipherSuite",
+        "sessionCredentialFromConsole",
+        "sessionIssuer.type",
+        "sessionIssuer.accountId",
+    ];
+    let tag = |(name, value): (&&str, &&str)| vec![("name", (*name).to_owned()), ("value", (*value).to_owned())];
+    let made: Vec<_> = TAGS.iter().zip(texts).filter(|(_, value)| !value.is_empty()).map(tag).collect();
+    if made.is_empty() { Made::Nothing } else { Made::Objects(made) }
+}
+
 /// A Kubernetes object reference: resource, name, namespace, uid.
 pub fn kubernetes_resource(texts: &[&str]) -> Made {
     let [resource, name, namespace, uid] = texts else { return Made::Nothing };
