@@ -1,4 +1,10 @@
 //! Tests of the whole: the crates' edges, and the binary as its users call it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod architecture;
+mod bad_input;
+mod command;
+mod demo;
+mod ingest;
+mod real_logs;
+mod rules;

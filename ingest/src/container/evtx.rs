@@ -33,9 +33,14 @@ impl EvtxReader {
         }
         if !self.header_read {
             self.header_read = true;
-            let header = HEADER_BYTES.min(self.buffer.len());
-            state.offset += header as u64;
-            self.buffer.drain(..header);
+            let header: Vec<u8> = self.buffer.drain(..HEADER_BYTES.min(self.buffer.len())).collect();
+            if header.len() < HEADER_BYTES {
+                let letter =
+                    DeadLetter { number: state.next(), offset: Some(0), bytes: header, reason: Reason::Truncated };
+                block.dead.push(letter);
+                return Ok(true);
+            }
+            state.offset += HEADER_BYTES as u64;
         }
         if self.buffer.is_empty() {
             return Ok(false);

@@ -2,59 +2,29 @@
 //!
 //! `TARN_BLESS=1` writes what the mapping gives now; read the difference before it is committed.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_ingest::container::{Blocks, Limits};
 use tarn_ingest::fields::{FieldReader, FieldRequest};
-use tarn_ingest::mapper::{ContainerState, MapOptions, Mapper};
+use tarn_ingest::golden::{self, Mapped};
 use tarn_ingest::source::Sources;
-use tarn_schema_ocsf::nest;
 use tarn_schema_ocsf::validate::{Severity, validate};
-
-/// 2026-06-01T00:00:00Z, microseconds.
-const INGEST_TIME: i64 = 1_780_272_000_000_000;
-
-pub struct Mapped {
-    pub records: Vec<Map<String, Value>>,
-    pub dead: Vec<String>,
-}
 
 /// A container's bytes through the whole ingest lane.
 pub fn map(bytes: Vec<u8>) -> Mapped {
     let sources = Arc::new(Sources::builtin().unwrap_or_else(|e| panic!("{e}")));
-    let mut mapper = Mapper::new(sources, MapOptions { ingest_time: INGEST_TIME, ..MapOptions::default() });
-    let mut container = ContainerState::default();
-    let mut blocks = Blocks::open(std::io::Cursor::new(bytes), Limits::default()).unwrap();
-    let mut count = 0;
-    while let Some(block) = blocks.next_block().unwrap() {
-        count += block.records.len() + block.dead.len();
-        mapper.push(&block, &mut container, None);
-    }
-    let (batches, dead) = mapper.drain();
-    let mut records = Vec::new();
-    for (_, batch) in &batches {
-        records.extend((0..batch.num_rows()).map(|row| nest::to_json(batch, row)));
-    }
-    records.sort_by_key(|r| (r["time"].as_i64(), r["class_uid"].as_i64()));
-    assert_eq!(records.len() + dead.len(), count, "records in are rows and dead letters");
-    Mapped { records, dead: dead.iter().map(|d| d.reason.to_string()).collect() }
-}
-
-/// What OCSF's rules find wrong in a record.
-fn violations(record: &Map<String, Value>) -> Vec<String> {
-    let found = validate(&Value::Object(record.clone()));
-    let errors = found.iter().filter(|v| matches!(v.severity, Severity::Error));
-    errors
-        .map(|v| format!("class {}, {}: {:?} {:?} {}", record["class_uid"], v.path, v.rule, v.value, v.message))
-        .collect()
+    let mapped = golden::map(&sources, bytes).unwrap();
+    assert_eq!(mapped.records.len() + mapped.dead.len(), mapped.count, "records in are rows and dead letters");
+    mapped
 }
 
 /// Fails where OCSF's rules do.
 pub fn check_valid(name: &str, record: &Map<String, Value>) {
-    let errors = violations(record);
+    let found = validate(&Value::Object(record.clone()));
+    let errors: Vec<String> = found.iter().filter(|v| v.severity == Severity::Error).map(ToString::to_string).collect();
     assert!(errors.is_empty(), "{name}: {errors:#?}\n{}", serde_json::to_string_pretty(record).unwrap());
 }
 
@@ -116,13 +86,11 @@ fn mappings_give_the_expected_records() {
         for input in inputs {
             let name = input.display().to_string();
             let mapped = map(fs::read(&input).unwrap());
+            invalid.extend(mapped.violations().into_iter().map(|(i, why)| format!("{name}, record {}: {why}", i + 1)));
             for record in &mapped.records {
-                invalid.extend(violations(record).into_iter().map(|why| format!("{name}: {why}")));
                 assert!(record.contains_key("raw_data"), "{name}: a record without raw_data");
             }
-            let shown: Vec<Value> =
-                mapped.records.into_iter().map(shown).chain(mapped.dead.iter().map(|d| json!({ "dead": d }))).collect();
-            let text = serde_json::to_string_pretty(&shown).unwrap() + "\n";
+            let text = mapped.text();
             let stem = name.split(".input.").next().unwrap();
             let golden = format!("{stem}.expected.json");
             if bless {
@@ -135,28 +103,4 @@ fn mappings_give_the_expected_records() {
     assert!(invalid.is_empty(), "{invalid:#?}");
     assert!(differing.is_empty(), "{} differ from their .expected.json:\n{}", differing.len(), differing.join("\n"));
     assert!(without.is_empty(), "sources without fixtures: {without:?}");
-}
-
-/// A record without what is the same in all of a run.
-fn shown(mut record: Map<String, Value>) -> Value {
-    record.remove("raw_data");
-    if let Some(Value::Object(metadata)) = record.get_mut("metadata") {
-        for same in ["version", "processed_time", "product_version"] {
-            metadata.remove(same);
-        }
-    }
-    sorted(Value::Object(record))
-}
-
-/// Columns stand in the order in which all mappings name them; a golden record does not depend on that.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.into_iter().map(|(k, v)| (k, sorted(v))).collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(members.into_iter().collect())
-        }
-        Value::Array(items) => items.into_iter().map(sorted).collect(),
-        other => other,
-    }
 }

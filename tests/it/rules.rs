@@ -1,0 +1,90 @@
+//! `tarn rules`, `tarn sources`: what becomes of rules, and that they follow the mapping.
+
+use crate::command::{tarn, tarn_reading, text};
+use std::path::Path;
+
+const RULE: &str = "title: A name\nid: 7a3c1f52-8f0e-4a57-9d86-3f8a9f0c1d11\nlogsource:\n  product: aws\n  service: cloudtrail\n\
+                    detection:\n  selection:\n    eventName: ListUsers\n  condition: selection\nlevel: low\n";
+const EVENT: &str = r#"{"eventVersion":"1.09","eventID":"e-1","eventTime":"2026-03-17T10:00:00Z","eventSource":"iam.amazonaws.com","eventName":"ListUsers","awsRegion":"eu-north-1","sourceIPAddress":"198.51.100.7","userIdentity":{"type":"IAMUser"}}"#;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_pack_passes_its_own_events() {
+    let run = tarn(&["rules", "test", text(&root().join("rules/sigma"))]).ok();
+    assert!(run.stderr.contains(" 0 failed; 0 rules have no events"), "{}", run.stderr);
+    tarn(&["rules", "check", text(&root().join("rules/sigma"))]).ok();
+}
+
+#[test]
+fn builtin_sources_give_their_golden_records() {
+    tarn(&["sources", "test", text(&root().join("ingest/sources"))]).ok();
+}
+
+#[test]
+fn a_rule_that_cannot_fire_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for (n, (name, from, to)) in [
+        ("good.yml", "", ""),
+        ("field.yml", "eventName", "noSuchField"),
+        ("source.yml", "product: aws", "product: toaster"),
+        ("broken.yml", "condition: selection", "condition: selection and nothing"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rule = if from.is_empty() { RULE.to_owned() } else { RULE.replace(from, to) }
+            .replace("0c1d11", &format!("0c1d1{n}"));
+        std::fs::write(folder.path().join(name), rule).unwrap();
+    }
+    let run = tarn(&["rules", "check", "--all", text(folder.path())]);
+    assert_eq!(run.code, 1);
+    let status = |file: &str| {
+        let rows = run.rows();
+        let row = rows.iter().find(|r| r["file"].as_str().unwrap().ends_with(file)).unwrap().clone();
+        (row["status"].as_str().unwrap().to_owned(), row["why"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(status("good.yml").0, "runs");
+    for (file, expected, why) in [
+        ("field.yml", "not evaluable", "noSuchField"),
+        ("source.yml", "not evaluable", "toaster"),
+        ("broken.yml", "does not load", "nothing"),
+    ] {
+        let (found, said) = status(file);
+        assert_eq!(found, expected, "{file}");
+        assert!(said.contains(why), "{file}: {said}");
+    }
+}
+
+#[test]
+fn explain_and_matches_follow_the_mapping() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = folder.path().join("rule.yml");
+    std::fs::write(&rule, RULE).unwrap();
+    let detect = |more: &[&str]| {
+        let arguments = [&["detect", "--rules", text(&rule)], more, &["-"]].concat();
+        tarn_reading(&arguments, EVENT.as_bytes())
+    };
+    assert_eq!(detect(&[]).ok().rows()[0]["rule"]["title"], "A name");
+    let explained = tarn(&["rules", "explain", text(&rule)]).ok().stdout;
+    assert!(explained.contains("eventName  api.operation"), "{explained}");
+
+    // The same source, whose mapping calls the field otherwise.
+    let own = folder.path().join("sources/aws_cloudtrail");
+    std::fs::create_dir_all(&own).unwrap();
+    let mapping = std::fs::read_to_string(root().join("ingest/sources/aws_cloudtrail/mapping.toml")).unwrap();
+    let moved = mapping
+        .replace("eventName = [\"api.operation\", \"metadata.event_code\"]", "eventName = [\"metadata.event_code\"]");
+    assert_ne!(mapping, moved);
+    std::fs::write(own.join("mapping.toml"), &moved).unwrap();
+    let sources = text(own.parent().unwrap()).to_owned();
+    let explained = tarn(&["rules", "explain", "--sources", &sources, text(&rule)]).ok().stdout;
+    assert!(explained.contains("eventName  metadata.event_code"), "{explained}");
+    let gone: String = moved.replace("eventName", "operationName");
+    std::fs::write(own.join("mapping.toml"), gone).unwrap();
+    let run = detect(&["--sources", &sources]);
+    assert_eq!(run.code, 2, "{}", run.stdout);
+    assert!(run.stderr.contains("no rule can run"), "{}", run.stderr);
+}
