@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tarn_ingest::fields::{FieldIx, FieldRequest, KEYWORDS};
+use tarn_ingest::fields::{FieldIx, FieldRequest, FieldUse, KEYWORDS, Needle};
 use tarn_ingest::source::{Binding, Route, Sources};
-use tarn_rules::{Expr, Item, Rule, Ruleset, Test};
+use tarn_rules::{Expr, Item, Part, Pattern, Rule, Ruleset, Test};
 
 /// A rule's number in the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,8 +64,7 @@ pub struct Engine {
 impl Engine {
     /// Binds a rule set; every rule gets a report.
     pub fn new(sources: Arc<Sources>, ruleset: Ruleset) -> (Self, Vec<Report>) {
-        let count = sources.iter().count();
-        let request = FieldRequest { fields: Vec::new(), of_source: vec![BTreeSet::new(); count] };
+        let request = FieldRequest::default();
         let mut engine = Self { sources, rules: Vec::new(), bound: Vec::new(), request, numbers: BTreeMap::new() };
         let reports = ruleset.rules.into_iter().map(|rule| engine.add(rule)).collect();
         (engine, reports)
@@ -154,21 +153,48 @@ impl Engine {
         }
         report.verdict = Verdict::Evaluable { sources: names, warnings: unknown.into_iter().collect() };
         for b in &bound {
-            let source = b.binding.source.0 as usize;
             let (numbers, request) = (&mut self.numbers, &mut self.request);
+            let at = request.uses.iter().position(|u| u.binding == b.binding).unwrap_or_else(|| {
+                let (binding, needles) = (b.binding.clone(), Some(BTreeSet::new()));
+                request.uses.push(FieldUse { binding, fields: BTreeSet::new(), needles });
+                request.uses.len() - 1
+            });
             b.condition.items(&mut |item| {
                 for name in fields_of(item).into_iter().chain(item.field.is_none().then_some(KEYWORDS)) {
                     let number = *numbers.entry(name.to_owned()).or_insert_with(|| {
                         request.fields.push(name.to_owned());
                         (request.fields.len() - 1) as u16
                     });
-                    request.of_source[source].insert(number);
+                    request.uses[at].fields.insert(number);
+                }
+                if item.field.is_none() {
+                    let of_use = &mut request.uses[at];
+                    of_use.needles = match (of_use.needles.take(), needle(&item.test)) {
+                        (Some(mut needles), Some(needle)) => {
+                            needles.insert(needle);
+                            Some(needles)
+                        }
+                        _ => None,
+                    };
                 }
             });
         }
         self.bound.extend(bound);
         self.rules.push(rule);
         report
+    }
+}
+
+/// What is in every value that a test holds for.
+fn needle(test: &Test) -> Option<Needle> {
+    let Test::Text { pattern, .. } = test else { return None };
+    match pattern {
+        Pattern::Any => None,
+        Pattern::Exact(t) | Pattern::Prefix(t) | Pattern::Suffix(t) | Pattern::Contains(t) => Needle::of(t),
+        Pattern::Glob(parts) => {
+            let texts = parts.iter().filter_map(|p| if let Part::Text(t) = p { Some(t.as_str()) } else { None });
+            texts.max_by_key(|t| t.len()).and_then(Needle::of)
+        }
     }
 }
 

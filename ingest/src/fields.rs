@@ -7,8 +7,9 @@
 use crate::container::Block;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Kind, Members};
-use crate::source::{Route, Sink, Source, SourceId, Sources, Trie, parse_time_at, unwrap};
+use crate::source::{Binding, Route, Sink, Source, SourceId, Sources, Trie, parse_time_at, unwrap};
 use ahash::AHashMap;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, packed};
 use chrono_tz::Tz;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -30,8 +31,33 @@ pub struct RouteId(pub u32);
 pub struct FieldRequest {
     /// Fields by number; [`KEYWORDS`] is every value of an event.
     pub fields: Vec<String>,
-    /// For each source, the fields that rules bound to it use.
-    pub of_source: Vec<BTreeSet<u16>>,
+    /// Which events need which fields.
+    pub uses: Vec<FieldUse>,
+}
+
+/// Fields that rules of one log source use.
+#[derive(Clone, Debug)]
+pub struct FieldUse {
+    /// The events.
+    pub binding: Binding,
+    /// The fields' numbers.
+    pub fields: BTreeSet<u16>,
+    /// Of which one is in every event that a keyword item of these rules holds for; none when that cannot be said.
+    pub needles: Option<BTreeSet<Needle>>,
+}
+
+/// Lower-case ASCII that JSON writes as it is: it is in a value without case only if it is in the event's JSON, or the
+/// JSON has an escape by number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needle(Box<str>);
+
+impl Needle {
+    /// The longest such part of a text; none when no character of it is written as it is.
+    pub fn of(text: &str) -> Option<Self> {
+        let plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\' | '/');
+        let part = text.split(|c| !plain(c)).max_by_key(|p| p.len()).filter(|p| !p.is_empty())?;
+        Some(Self(part.to_ascii_lowercase().into()))
+    }
 }
 
 /// The name of the field that is every value of an event, for keyword items.
@@ -162,6 +188,23 @@ impl FieldBatch {
         &self.cells[start..self.ends[row] as usize]
     }
 
+    /// Adds a cell to the row that starts at `start`; a field that comes again (an element of an array) joins the one
+    /// before to a list.
+    fn add(&mut self, start: usize, ix: FieldIx, dictionary: &mut Dictionary, raw: &str) {
+        match self.cells[start..].iter_mut().find(|c| c.field == ix) {
+            None => self.cells.push(Cell { field: ix, code: dictionary.code(raw) }),
+            Some(cell) => {
+                let mut values = match dictionary.value(cell.code) {
+                    FieldValue::List(values) => values.to_vec(),
+                    value => vec![value.clone()],
+                };
+                values.push(FieldValue::of(raw));
+                dictionary.bytes += raw.len() + 64 * values.len();
+                cell.code = dictionary.add(FieldValue::List(values.into()));
+            }
+        }
+    }
+
     fn clear(&mut self) {
         self.routes.clear();
         self.records.clear();
@@ -180,7 +223,69 @@ struct Lane {
     /// Finds what identifies an event, only when that is asked for.
     identity: Vec<Trie>,
     routes: AHashMap<Box<str>, RouteId>,
-    keywords: bool,
+}
+
+/// What rules want of a route's events.
+struct RoutePlan {
+    /// The request's field of each of the lane's fields.
+    wanted: Vec<Option<FieldIx>>,
+    /// Stand-ins: (vendor field of the lane, requested field).
+    aliases: Vec<(u16, FieldIx)>,
+    /// Every value, for keyword rules.
+    keywords: Option<Keywords>,
+}
+
+/// When an event's values are worth collecting.
+struct Keywords {
+    field: FieldIx,
+    /// Finds one of the needles in lower-cased JSON; none when every event is.
+    search: Option<Search>,
+}
+
+/// Whether any of some texts is in another.
+enum Search {
+    /// By vectors, for a few texts.
+    Packed(packed::Searcher),
+    Automaton(AhoCorasick),
+}
+
+impl Search {
+    fn new(texts: BTreeSet<&str>) -> Option<Self> {
+        if let Some(packed) = packed::Searcher::new(&texts) {
+            return Some(Self::Packed(packed));
+        }
+        AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(texts).ok().map(Self::Automaton)
+    }
+
+    fn finds(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Packed(searcher) => searcher.find(text).is_some(),
+            Self::Automaton(automaton) => automaton.is_match(text),
+        }
+    }
+}
+
+impl Keywords {
+    fn new(field: FieldIx, uses: &[&FieldUse]) -> Self {
+        let of_keywords = uses.iter().filter(|u| u.fields.contains(&field.0));
+        let needles: Option<Vec<&BTreeSet<Needle>>> = of_keywords.map(|u| u.needles.as_ref()).collect();
+        let search = needles.and_then(|sets| {
+            let all: BTreeSet<&str> = sets.into_iter().flatten().map(|n| &*n.0).collect();
+            Search::new(all)
+        });
+        Self { field, search }
+    }
+
+    fn worth(&self, event: &str, lower: &mut Vec<u8>) -> bool {
+        let Some(search) = &self.search else { return true };
+        lower.clear();
+        lower.extend_from_slice(event.as_bytes());
+        lower.make_ascii_lowercase();
+        // The Kelvin sign is the one character beyond ASCII whose lower case is within.
+        search.finds(lower)
+            || memchr::memmem::find(lower, b"\\u").is_some()
+            || (!lower.is_ascii() && memchr::memmem::find(lower, "\u{212a}".as_bytes()).is_some())
+    }
 }
 
 /// Reads blocks into cells. One a thread.
@@ -192,10 +297,11 @@ pub struct FieldReader {
     dictionaries: Vec<Dictionary>,
     keywords: Option<FieldIx>,
     routes: Vec<Route>,
-    /// Stand-ins of each route: (vendor field of the lane, requested field).
-    aliases: Vec<Vec<(u16, FieldIx)>>,
+    plans: Vec<RoutePlan>,
     batch: FieldBatch,
     request: FieldRequest,
+    /// Scratch: an event in lower case.
+    lower: Vec<u8>,
 }
 
 struct Found<'a, 'b>(&'b mut Vec<(u16, &'a str)>);
@@ -216,7 +322,8 @@ impl FieldReader {
         let mut lanes = Vec::new();
         let mut all_names = Vec::new();
         for source in sources.iter() {
-            let asked = request.of_source.get(source.id.0 as usize).cloned().unwrap_or_default();
+            let uses = request.uses.iter().filter(|u| u.binding.source == source.id);
+            let asked: BTreeSet<u16> = uses.flat_map(|u| u.fields.iter().copied()).collect();
             let mut names: Vec<String> = Vec::new();
             let mut wanted = Vec::new();
             let mut number = |name: &str, ix: Option<FieldIx>, wanted: &mut Vec<Option<FieldIx>>| {
@@ -240,14 +347,12 @@ impl FieldReader {
                 number(vendor, None, &mut wanted);
             }
             let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
-            let keywords = keywords.is_some_and(|k| asked.contains(&k.0));
             lanes.push(Lane {
                 tries: source.tries(&fields),
                 wanted,
                 discriminators,
                 identity: source.tries(&identifying(source)),
                 routes: AHashMap::new(),
-                keywords,
             });
             all_names.push(names);
         }
@@ -262,9 +367,10 @@ impl FieldReader {
             dictionaries,
             keywords,
             routes: Vec::new(),
-            aliases: Vec::new(),
+            plans: Vec::new(),
             batch: FieldBatch::default(),
             request,
+            lower: Vec::new(),
         }
     }
 
@@ -345,47 +451,26 @@ impl FieldReader {
         self.batch.routes.push(route);
         self.batch.records.push(record as u32);
         let start = self.batch.cells.len();
+        let plan = &self.plans[route.0 as usize];
+        let (batch, dictionaries) = (&mut self.batch, &mut self.dictionaries);
         for (field, raw) in found {
-            if let Some(ix) = self.lanes[lane].wanted[*field as usize] {
-                self.cell(start, ix, raw);
+            if let Some(ix) = plan.wanted[*field as usize] {
+                batch.add(start, ix, &mut dictionaries[ix.0 as usize], raw);
             }
         }
-        let aliases = std::mem::take(&mut self.aliases[route.0 as usize]);
-        for (vendor, ix) in &aliases {
-            let there = self.batch.cells[start..].iter().any(|c| c.field == *ix);
+        for (vendor, ix) in &plan.aliases {
+            let there = batch.cells[start..].iter().any(|c| c.field == *ix);
             if let Some((_, raw)) = found.iter().find(|(f, _)| f == vendor).filter(|_| !there) {
-                self.cell(start, *ix, raw);
+                batch.add(start, *ix, &mut dictionaries[ix.0 as usize], raw);
             }
         }
-        self.aliases[route.0 as usize] = aliases;
-        if let Some(ix) = self.keywords.filter(|_| self.lanes[lane].keywords) {
+        if let Some(keywords) = plan.keywords.as_ref().filter(|k| k.worth(event, &mut self.lower)) {
             let mut values = Vec::new();
             leaves(event, &mut values);
-            let code = self.dictionaries[ix.0 as usize].add(FieldValue::List(values.into()));
-            self.batch.cells.push(Cell { field: ix, code });
+            let code = dictionaries[keywords.field.0 as usize].add(FieldValue::List(values.into()));
+            batch.cells.push(Cell { field: keywords.field, code });
         }
         self.batch.ends.push(self.batch.cells.len() as u32);
-    }
-
-    /// Adds a cell; a field that comes again (an element of an array) joins the one before to a list.
-    fn cell(&mut self, start: usize, ix: FieldIx, raw: &str) {
-        let dictionary = &mut self.dictionaries[ix.0 as usize];
-        let before = self.batch.cells[start..].iter_mut().find(|c| c.field == ix);
-        match before {
-            None => {
-                let code = dictionary.code(raw);
-                self.batch.cells.push(Cell { field: ix, code });
-            }
-            Some(cell) => {
-                let mut values = match dictionary.value(cell.code) {
-                    FieldValue::List(values) => values.to_vec(),
-                    value => vec![value.clone()],
-                };
-                values.push(FieldValue::of(raw));
-                dictionary.bytes += raw.len() + 64 * values.len();
-                cell.code = dictionary.add(FieldValue::List(values.into()));
-            }
-        }
     }
 
     fn route_of(&mut self, lane: usize, found: &[(u16, &str)], key: &mut String) -> RouteId {
@@ -421,18 +506,23 @@ impl FieldReader {
 
     fn add_route(&mut self, lane: usize, route: Route) -> RouteId {
         let source = self.sources.source(route.source);
+        let uses: Vec<&FieldUse> = self.request.uses.iter().filter(|u| u.binding.covers(&route)).collect();
+        let asked: BTreeSet<u16> = uses.iter().flat_map(|u| u.fields.iter().copied()).collect();
         let mut aliases = Vec::new();
         for entry in source.logsources.iter().filter(|l| route.logsources.contains(&l.id)) {
             for (sigma, vendor) in &entry.alias {
-                let asked = self.request.fields.iter().position(|f| f == sigma).map(|i| FieldIx(i as u16));
+                let ix = asked.iter().find(|ix| self.request.fields[**ix as usize] == *sigma);
                 let vendor = self.names[lane].iter().position(|n| n == vendor);
-                if let (Some(ix), Some(vendor)) = (asked, vendor) {
-                    aliases.push((vendor as u16, ix));
+                if let (Some(ix), Some(vendor)) = (ix, vendor) {
+                    aliases.push((vendor as u16, FieldIx(*ix)));
                 }
             }
         }
+        let asks = |ix: &FieldIx| asked.contains(&ix.0);
+        let wanted = self.lanes[lane].wanted.iter().map(|ix| ix.filter(asks)).collect();
+        let keywords = self.keywords.filter(asks).map(|ix| Keywords::new(ix, &uses));
+        self.plans.push(RoutePlan { wanted, aliases, keywords });
         self.routes.push(route);
-        self.aliases.push(aliases);
         RouteId((self.routes.len() - 1) as u32)
     }
 }

@@ -5,9 +5,10 @@
 //! sides are folded ([`fold`]). Regular expressions bring their own rules of case.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A condition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Expr {
     /// All hold; true when empty.
     And(Vec<Expr>),
@@ -20,7 +21,7 @@ pub enum Expr {
 }
 
 /// A test of one field, or of any value of the event.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Item {
     /// The field; none for a keyword, which is searched in every value.
     pub field: Option<String>,
@@ -54,8 +55,26 @@ pub enum Test {
     Field(FieldTest, String),
 }
 
+// Numbers of rules are never NaN, so equal is equal.
+impl Eq for Test {}
+
+impl Hash for Test {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Null | Self::Exists => {}
+            Self::Text { pattern, cased } => (pattern, cased).hash(state),
+            Self::Regex(pattern) => pattern.hash(state),
+            Self::Cidr(net) => net.hash(state),
+            Self::Number(compare, n) => (compare, n.to_bits()).hash(state),
+            Self::Time(part, compare, n) => (part, compare, n.to_bits()).hash(state),
+            Self::Field(how, other) => (how, other).hash(state),
+        }
+    }
+}
+
 /// Comparisons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Compare {
     Equal,
@@ -79,7 +98,7 @@ impl Compare {
 }
 
 /// Parts of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum TimePart {
     Minute,
@@ -91,7 +110,7 @@ pub enum TimePart {
 }
 
 /// How a field's text relates to another field's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum FieldTest {
     Equals,
@@ -270,7 +289,9 @@ fn join(list: Vec<Expr>, and: bool) -> Expr {
     }
     if out.len() > 1 {
         let mut seen = std::collections::HashSet::new();
-        out.retain(|e| seen.insert(format!("{e:?}")));
+        let first: Vec<bool> = out.iter().map(|e| seen.insert(e)).collect();
+        let mut first = first.into_iter();
+        out.retain(|_| first.next().unwrap_or(true));
     }
     match out.len() {
         1 => out.remove(0),

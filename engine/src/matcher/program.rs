@@ -78,7 +78,7 @@ impl Program {
 
 struct Compiler<'a> {
     engine: &'a Engine,
-    numbers: AHashMap<(u16, String), AtomIx>,
+    numbers: AHashMap<(u16, Test), AtomIx>,
     tests: Vec<Vec<(AtomIx, Test)>>,
     atoms: usize,
 }
@@ -99,7 +99,7 @@ impl Compiler<'_> {
                         None => Node::Or(Box::new([])),
                     };
                 }
-                let key = (field.0, format!("{:?}", item.test));
+                let key = (field.0, item.test.clone());
                 let next = self.atoms as AtomIx;
                 let atom = *self.numbers.entry(key).or_insert(next);
                 if atom == next {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_ingest::container::{Blocks, Limits};
-use tarn_ingest::fields::{FieldIx, FieldReader, FieldRequest, FieldValue};
+use tarn_ingest::fields::{FieldIx, FieldReader, FieldRequest, FieldUse, FieldValue};
+use tarn_ingest::source::Binding;
 use tarn_ingest::source::Sources;
 
 /// Each event's log sources (those of `asked` that cover it) and its fields.
@@ -16,7 +17,14 @@ fn read(
     let all: BTreeSet<u16> = (0..fields.len() as u16).collect();
     let request = FieldRequest {
         fields: fields.iter().map(|f| (*f).to_owned()).collect(),
-        of_source: sources.iter().map(|_| all.clone()).collect(),
+        uses: sources
+            .iter()
+            .map(|s| FieldUse {
+                binding: Binding { source: s.id, category: None, service: None },
+                fields: all.clone(),
+                needles: None,
+            })
+            .collect(),
     };
     let bindings: Vec<_> =
         asked.iter().map(|(category, service)| sources.bind(Some("linux"), *category, *service)).collect();
