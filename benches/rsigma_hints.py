@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Adds the fields that `rsigma engine eval --logsource-routing` routes by to flat Windows events.
+"""Adds the fields that `rsigma engine eval --logsource-routing` routes by to Windows events.
 
-Reads NDJSON (plain or .gz), writes NDJSON: every event gains `product`, and `service` and `category` where the
-Sigma taxonomy has one for its channel and id. The tables are the taxonomy's (Sigma log sources appendix), written
+Reads JSON documents (one a line or pretty-printed, plain or .gz; events of EVTX dumps are made flat), writes NDJSON:
+every event gains `product`, and `service` and `category` where the Sigma taxonomy has one for its channel and id. The tables are the taxonomy's (Sigma log sources appendix), written
 here on their own so that they check Tarn's mapping instead of repeating it.
 
     benches/rsigma_hints.py events.ndjson.gz > hinted.ndjson
@@ -40,7 +40,42 @@ SERVICES = {
 }
 
 
+def flat(event):
+    """An EVTX dump's `Event` as rsigma wants it: Sigma's names at the top."""
+    if not isinstance(event.get("Event"), dict):
+        return event
+    system, out = event["Event"].get("System", {}), {}
+    for part in ("EventData", "UserData"):
+        data = event["Event"].get(part) or {}
+        # UserData holds one element, and the fields in it.
+        if part == "UserData" and isinstance(data, dict):
+            data = next((v for k, v in data.items() if isinstance(v, dict) and not k.startswith("#")), {})
+        if isinstance(data, dict):
+            out.update({k: v for k, v in data.items() if not k.startswith("#")})
+    for name in ("Channel", "Computer", "Level", "Task", "Opcode", "Keywords", "EventRecordID", "Version"):
+        if name in system:
+            out.setdefault(name, system[name])
+    identifier = system.get("EventID")
+    out["EventID"] = identifier.get("#text") if isinstance(identifier, dict) else identifier
+    provider = system.get("Provider", {}).get("#attributes", {})
+    out["Provider_Name"] = provider.get("Name")
+    return out
+
+
+def documents(text):
+    """The JSON documents of a text, however they are set apart."""
+    decoder, at = json.JSONDecoder(), 0
+    while True:
+        while at < len(text) and text[at].isspace():
+            at += 1
+        if at >= len(text):
+            return
+        document, at = decoder.raw_decode(text, at)
+        yield document
+
+
 def hints(event):
+    event = flat(event)
     channel = str(event.get("Channel", "")).lower()
     service = SERVICES.get(channel)
     identifier = event.get("EventID")
@@ -67,11 +102,11 @@ def hints(event):
 
 def main():
     path = sys.argv[1]
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.endswith(".gz") else open(path, encoding="utf-8")
-    with opened as lines:
-        for line in lines:
-            if line.strip():
-                print(json.dumps(hints(json.loads(line)), ensure_ascii=False, separators=(",", ":")))
+    opened = gzip.open if path.endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8") as lines:
+        for document in documents(lines.read()):
+            for event in document if isinstance(document, list) else [document]:
+                print(json.dumps(hints(event), ensure_ascii=False, separators=(",", ":")))
 
 
 if __name__ == "__main__":

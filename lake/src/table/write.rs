@@ -7,6 +7,7 @@ use crate::table::{EVENT_DAY, OUTLIER_DAY};
 use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{DataType, Date32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -56,6 +57,14 @@ pub(crate) struct Encoded {
     pub(crate) rows: u64,
     /// JSON of the add action.
     pub(crate) stats: String,
+}
+
+/// In a short file a column of fewer bytes is not compressed: setting up its compressor takes longer than all else that
+/// is done with it, and saves next to nothing.
+const COMPRESSED_BYTES_MIN: usize = 8 << 10;
+
+fn is_large(column: &arrow::array::ArrayRef) -> bool {
+    column.to_data().get_slice_memory_size().is_ok_and(|bytes| bytes >= COMPRESSED_BYTES_MIN)
 }
 
 /// Where a row is: its day and time, null before all others, then batch and row, which keep the order of arrival among
@@ -148,12 +157,26 @@ fn encode_file(
     layout: &Layout,
 ) -> Result<Encoded, LakeError> {
     let parquet = LakeError::parquet(table);
-    let properties = properties(schema, layout).map_err(&parquet)?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(&parquet)?;
-    let mut gathered = Gathered::new(schema);
-    for chunk in rows.chunks(CHUNK_ROWS) {
+    let gather = |chunk: &[Place]| {
         let indices: Vec<(usize, usize)> = chunk.iter().map(|p| (p.2 as usize, p.3 as usize)).collect();
-        let sorted = interleave_record_batch(batches, &indices).map_err(LakeError::arrow(table))?;
+        interleave_record_batch(batches, &indices).map_err(LakeError::arrow(table))
+    };
+    // A short file leaves out what is null in all its rows: each column has a compressor, which costs more than the rows.
+    let (schema, mut whole) = match rows.len() <= CHUNK_ROWS {
+        true => {
+            let held = held(&gather(rows)?, layout.time_column).map_err(LakeError::arrow(table))?;
+            (held.schema(), Some(held))
+        }
+        false => (Arc::clone(schema), None),
+    };
+    let properties = properties(&schema, layout, whole.as_ref()).map_err(&parquet)?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties)).map_err(&parquet)?;
+    let mut gathered = Gathered::new(&schema);
+    for chunk in rows.chunks(CHUNK_ROWS) {
+        let sorted = match whole.take() {
+            Some(whole) => whole,
+            None => gather(chunk)?,
+        };
         gathered.add(sorted.columns(), sorted.num_rows());
         writer.write(&sorted).map_err(&parquet)?;
     }
@@ -163,9 +186,22 @@ fn encode_file(
     Ok(Encoded { day, bytes, rows: rows.len() as u64, stats: gathered.to_json() })
 }
 
-fn properties(schema: &Schema, layout: &Layout) -> Result<WriterProperties, parquet::errors::ParquetError> {
+/// The columns with a value, and the time.
+fn held(batch: &RecordBatch, time_column: &str) -> Result<RecordBatch, ArrowError> {
+    let schema = batch.schema();
+    let fields = schema.fields().iter().enumerate();
+    let held = fields.filter(|(i, f)| batch.column(*i).null_count() < batch.num_rows() || f.name() == time_column);
+    batch.project(&held.map(|(i, _)| i).collect::<Vec<_>>())
+}
+
+fn properties(
+    schema: &Schema,
+    layout: &Layout,
+    whole: Option<&RecordBatch>,
+) -> Result<WriterProperties, parquet::errors::ParquetError> {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_compression(if whole.is_some() { Compression::UNCOMPRESSED } else { zstd })
         .set_created_by(concat!("tarn ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -175,6 +211,9 @@ fn properties(schema: &Schema, layout: &Layout) -> Result<WriterProperties, parq
         let column = ColumnPath::new(vec![field.name().clone()]);
         if is_bulk(field) {
             properties = properties.set_column_dictionary_enabled(column.clone(), false);
+        }
+        if whole.and_then(|rows| rows.column_by_name(field.name())).is_some_and(is_large) {
+            properties = properties.set_column_compression(column.clone(), zstd);
         }
         if has_statistics(field.name()) {
             properties = properties.set_column_statistics_enabled(column, EnabledStatistics::Page);
