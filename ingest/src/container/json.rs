@@ -233,8 +233,14 @@ impl JsonReader {
 /// An envelope whose array is not its first member, or that CloudWatch filled with texts: its records instead of itself.
 fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
     let mut members = Members::of(record);
+    // A Kubernetes list, such as audit's EventList, says so before its items.
+    let mut list = false;
     // Envelopes are shallow; only an object with one of the keys and an array of objects there is one.
-    let Some((_, array)) = members.find(|(key, value)| ENVELOPES.contains(key) && kind(value) == Kind::Array) else {
+    let envelope = |(key, value): &(&str, &str)| {
+        list |= *key == "kind" && text(value).ends_with("List");
+        (ENVELOPES.contains(key) || (list && *key == "items")) && kind(value) == Kind::Array
+    };
+    let Some((_, array)) = members.find(envelope) else {
         return message(record, state, block);
     };
     if Members::of(array).any(|(_, item)| kind(item) != Kind::Object) || Members::of(array).next().is_none() {

@@ -1,0 +1,94 @@
+//! Containers: how records are set apart, and what happens to bytes that are none.
+
+use std::io::{Cursor, Write};
+use tarn_ingest::container::{Blocks, Limits};
+
+/// Records and reasons of dead letters, by number; read in small blocks and in large ones, which must not differ.
+fn read(bytes: &[u8], limits: Limits) -> (Vec<String>, Vec<(u64, String)>) {
+    let mut results = Vec::new();
+    for block_bytes in [1, 64, 1 << 20] {
+        let mut blocks = Blocks::open(Cursor::new(bytes.to_vec()), Limits { block_bytes, ..limits }).unwrap();
+        let (mut records, mut dead, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some(block) = blocks.next_block().unwrap() {
+            for record in &block.records {
+                numbers.push(record.number);
+                records.push(block.json(record).to_owned());
+            }
+            numbers.extend(block.dead.iter().map(|d| d.number));
+            dead.extend(block.dead.into_iter().map(|d| (d.number, d.reason.to_string())));
+        }
+        numbers.sort_unstable();
+        assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "numbers without gaps: {numbers:?}");
+        results.push((records, dead));
+    }
+    assert!(results.windows(2).all(|w| w[0] == w[1]), "{results:?}");
+    results.remove(0)
+}
+
+fn check(bytes: &[u8], records: &[&str], dead: &[(u64, &str)]) {
+    let (found, letters) = read(bytes, Limits::default());
+    assert_eq!(found, records, "{}", String::from_utf8_lossy(bytes));
+    let short: Vec<(u64, &str)> = letters.iter().map(|(n, reason)| (*n, reason.as_str())).collect();
+    assert_eq!(short.len(), dead.len(), "{short:?}");
+    for ((n, reason), (expected, part)) in short.iter().zip(dead) {
+        assert!(n == expected && reason.contains(part), "{short:?}");
+    }
+}
+
+const A: &str = r#"{"a":1}"#;
+const B: &str = r#"{"b":"x"}"#;
+
+#[test]
+fn json_however_it_is_set_apart() {
+    for text in [
+        "{\"a\":1}\n{\"b\":\"x\"}\n",
+        "{\"a\":1}\n{\"b\":\"x\"}",
+        "{\"a\":1}{\"b\":\"x\"}",
+        "\u{feff}{\"a\":1}\r\n\r\n{\"b\":\"x\"}\r\n",
+        "[{\"a\":1},\n{\"b\":\"x\"}]",
+        "[{\"a\":1}]\n[{\"b\":\"x\"}]\n",
+        "{\"Records\":[{\"a\":1},{\"b\":\"x\"}]}",
+        "{\"records\": [{\"a\":1}, {\"b\":\"x\"}], \"n\": 2}",
+        "{\"n\":2,\"Records\":[{\"a\":1},{\"b\":\"x\"}]}",
+        "{\"kind\":\"EventList\",\"metadata\":{},\"items\":[{\"a\":1},{\"b\":\"x\"}]}",
+    ] {
+        check(text.as_bytes(), &[A, B], &[]);
+    }
+    check(b"", &[], &[]);
+    check(b" \n\n", &[], &[]);
+    check(b"[]", &[], &[]);
+    // `items` of something else is its own.
+    check(br#"{"kind":"Pod","items":[{"a":1}]}"#, &[r#"{"kind":"Pod","items":[{"a":1}]}"#], &[]);
+}
+
+#[test]
+fn what_is_no_record_is_a_dead_letter_and_the_rest_goes_on() {
+    check(b"{\"a\":1}\n{\"b\": oops}\n{\"b\":\"x\"}\n", &[A, B], &[(2, "broken JSON")]);
+    check(b"{\"a\":1}\n42\n{\"b\":\"x\"}\n", &[A, B], &[(2, "no object")]);
+    check(b"{\"a\":1}\n{\"b\":\"\xff\"}\n{\"b\":\"x\"}\n", &[A, B], &[(2, "UTF-8")]);
+    check(b"{\"a\":1}\n{\"b\":", &[A], &[(2, "ends inside a record")]);
+}
+
+#[test]
+fn a_record_over_the_limit_keeps_its_beginning() {
+    let limits = Limits { record_bytes_max: 100, dead_letter_bytes_max: 10, ..Limits::default() };
+    let long = format!("{A}\n{{\"long\":\"{}\"}}\n{B}\n", "x".repeat(500));
+    let (records, dead) = read(long.as_bytes(), limits);
+    assert_eq!(records, [A, B]);
+    assert!(dead.len() == 1 && dead[0].0 == 2 && dead[0].1.contains("the limit is 100"), "{dead:?}");
+}
+
+#[test]
+fn compressed_streams_of_several_members() {
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let two = [gzip("{\"a\":1}\n"), gzip("{\"b\":\"x\"}\n")].concat();
+    check(&two, &[A, B], &[]);
+    check(&zstd::encode_all(&two[..], 1).unwrap(), &[A, B], &[]);
+    let (records, dead) = read(&two[..two.len() - 12], Limits::default());
+    assert_eq!(records[0], A);
+    assert!(dead.last().unwrap().1.contains("decompress"), "{dead:?}");
+}
