@@ -1,6 +1,6 @@
 //! `tarn demo`: an ordinary day with an intrusion in it, through the whole path.
 
-use super::block_on;
+use super::{Usage, block_on};
 use crate::output::{Format, RowPrinter};
 use crate::stream::{Alert, Stream, Totals};
 use crate::{progress, report};
@@ -100,6 +100,9 @@ impl Args {
     async fn stream(&self, engine: Arc<Engine>, folder: &Path) -> anyhow::Result<()> {
         let location = folder.to_str().context("the folder's name is not UTF-8")?;
         let lake = Lake::open_or_create(location, &StoreOptions::default()).await?;
+        if !lake.table_names().await?.is_empty() {
+            return Err(Usage(format!("{location} has tables already: give the demo a folder of its own")).into());
+        }
         let mut ingest = lake.ingest(IngestOptions::default()).await?;
         let started = Instant::now();
         let bar = progress::events(u64::from(self.events));

@@ -53,7 +53,7 @@ impl Both {
         let streamed = self.streamed(blocks);
         let looked_at = |rule: u32| {
             std::env::var_os("TARN_ALL_RULES").is_some()
-                || rule % SHARE == 0
+                || rule.is_multiple_of(SHARE)
                 || streamed.iter().any(|(fired, _)| *fired == rule)
         };
         let stored = self.stored(blocks, &looked_at);
