@@ -9,15 +9,15 @@ use crate::report::DeadLetters;
 use anyhow::Context;
 use chrono::Utc;
 use indicatif::ProgressBar;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::sync::Arc;
+use tarn_ingest::DeadLetter;
 use tarn_ingest::container::{Block, Blocks, Limits};
-use tarn_ingest::mapper::{ContainerState, MapOptions, Mapper};
+use tarn_ingest::mapper::{MapOptions, Mapper};
 use tarn_ingest::source::{SourceId, Sources};
-use tarn_ingest::{DeadLetter, Reason};
-use tarn_lake::ingest::identity::{HEAD_BYTES, HashingReader, Progress};
+use tarn_lake::ingest::identity::{Digest, HEAD_BYTES, HashingReader, Progress, Reached};
 use tarn_lake::{Container, Decision, Ingest, dead_letter};
 use tarn_schema_ocsf::Schema;
 
@@ -56,11 +56,44 @@ struct Open {
     blocks: Blocks,
     /// How far it was read; a Parquet file is hashed when it has been read.
     progress: Result<Progress, File>,
-    /// Records that the lake has.
-    skip: u64,
-    /// Number of the last record that was appended.
-    last: u64,
-    state: ContainerState,
+    /// What the lake had of it.
+    before: Reached,
+    /// What it will have.
+    reached: Reached,
+}
+
+impl Open {
+    /// Takes what the lake has out of a block, and counts the rest as reached.
+    fn leave_out(&mut self, block: &mut Block) {
+        let read: Vec<(u64, &[u8])> = block
+            .records
+            .iter()
+            .map(|r| (r.number, block.original(r).as_bytes()))
+            .chain(block.dead.iter().map(|d| (d.number, d.bytes.as_slice())))
+            .collect();
+        let mut known = BTreeSet::new();
+        for (number, bytes) in read {
+            self.reached.records = self.reached.records.max(number);
+            if block.unsettled.contains(&number) {
+                self.reached.unsettled.insert(number, Some(Digest::of(bytes)));
+            } else {
+                self.reached.unsettled.remove(&number);
+            }
+            if self.before.has(number, bytes) {
+                known.insert(number);
+            }
+        }
+        block.records.retain(|r| !known.contains(&r.number));
+        block.dead.retain(|d| !known.contains(&d.number));
+    }
+
+    /// What the lake has once all that was given out is committed.
+    fn half_read(&self) -> Reached {
+        let mut reached = self.reached.clone();
+        let waiting = self.blocks.waiting().into_iter().filter(|n| *n <= reached.records);
+        reached.unsettled.extend(waiting.collect::<Vec<_>>().into_iter().map(|n| (n, None)));
+        reached
+    }
 }
 
 impl Loader {
@@ -85,14 +118,9 @@ impl Loader {
             return Ok(());
         };
         self.summary.ingested += 1;
-        let mut cut = false;
         let result = loop {
             match tokio::task::block_in_place(|| open.blocks.next_block()) {
-                Ok(Some(block)) => {
-                    cut = matches!(block.dead.last(), Some(DeadLetter { number, reason: Reason::Truncated, .. })
-                        if block.records.last().is_none_or(|r| r.number < *number));
-                    self.push(&mut open, block).await?;
-                }
+                Ok(Some(block)) => self.push(&mut open, block).await?,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
@@ -103,9 +131,9 @@ impl Loader {
             Err(file) => hash(file)?,
         };
         match result {
-            Ok(()) => self.ingest.finish(&open.container, open.last - u64::from(cut), prefix),
+            Ok(()) => self.ingest.finish(&open.container, open.reached, prefix),
             Err(error) => {
-                self.ingest.progress(&open.container, open.last, prefix);
+                self.ingest.progress(&open.container, open.half_read(), prefix);
                 return Err(error.into());
             }
         }
@@ -118,19 +146,19 @@ impl Loader {
     fn open(&mut self, input: &Input, bar: &ProgressBar) -> anyhow::Result<Option<Open>> {
         let name = input.name();
         let limits = Limits::default();
-        let (container, skip, blocks, progress) = match input {
+        let (container, before, blocks, progress) = match input {
             Input::File(path) => {
                 let mut file = File::open(path)?;
-                let (container, skip) = match self.ingest.begin(&name, &mut file)? {
+                let (container, before) = match self.ingest.begin(&name, &mut file)? {
                     Decision::Skip => return Ok(None),
-                    Decision::Resume { container, records } => (container, records),
-                    Decision::Fresh(container) => (container, 0),
+                    Decision::Resume { container, reached } => (container, reached),
+                    Decision::Fresh(container) => (container, Reached::default()),
                 };
                 match input.parquet()? {
-                    Some(parquet) => (container, skip, Blocks::open_file(parquet, limits)?, Err(file)),
+                    Some(parquet) => (container, before, Blocks::open_file(parquet, limits)?, Err(file)),
                     None => {
                         let (reader, progress) = HashingReader::new(Counted::new(file, bar.clone()));
-                        (container, skip, Blocks::open(reader, limits)?, Ok(progress))
+                        (container, before, Blocks::open(reader, limits)?, Ok(progress))
                     }
                 }
             }
@@ -140,25 +168,22 @@ impl Loader {
                 let container = self.ingest.begin_stream(&name, &head);
                 let rest = std::io::Cursor::new(head).chain(std::io::stdin());
                 let (reader, progress) = HashingReader::new(Counted::new(rest, bar.clone()));
-                (container, 0, Blocks::open(reader, limits)?, Ok(progress))
+                (container, Reached::default(), Blocks::open(reader, limits)?, Ok(progress))
             }
         };
-        let state = ContainerState::default();
-        Ok(Some(Open { name, container, blocks, progress, skip, last: skip, state }))
+        let reached = before.clone();
+        Ok(Some(Open { name, container, blocks, progress, before, reached }))
     }
 
     async fn push(&mut self, open: &mut Open, mut block: Block) -> anyhow::Result<()> {
-        block.records.retain(|r| r.number > open.skip);
-        block.dead.retain(|d| d.number > open.skip);
-        let numbers = block.records.iter().map(|r| r.number).chain(block.dead.iter().map(|d| d.number));
-        open.last = numbers.fold(open.last, u64::max);
+        open.leave_out(&mut block);
         self.summary.records += (block.records.len() + block.dead.len()) as u64;
         self.dead_letters(&open.name, std::mem::take(&mut block.dead)).await?;
-        tokio::task::block_in_place(|| self.mapper.push(&block, &mut open.state, self.source));
+        tokio::task::block_in_place(|| self.mapper.push(&block, self.source));
         if self.mapper.pending_bytes() > PENDING_BYTES_MAX {
             self.hand_over().await?;
             if let (true, Ok(progress)) = (self.ingest.is_full(), &open.progress) {
-                self.ingest.progress(&open.container, open.last, progress.fingerprint());
+                self.ingest.progress(&open.container, open.half_read(), progress.fingerprint());
                 self.commit().await?;
             }
         }

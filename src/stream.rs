@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tarn_engine::finding::{Evidence, Findings};
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::container::{Block, Blocks, Limits};
-use tarn_ingest::mapper::{ContainerState, MapOptions, Mapper};
+use tarn_ingest::mapper::{MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 use tarn_lake::Ingest;
 use tarn_schema_ocsf::{ClassUid, Schema};
@@ -166,17 +166,16 @@ impl Stream {
 /// Maps blocks and sends their rows on.
 struct MapLane {
     mapper: Mapper,
-    state: ContainerState,
     rows: Batches,
 }
 
 impl MapLane {
     fn new(sources: Arc<Sources>, options: MapOptions, rows: Batches) -> Self {
-        Self { mapper: Mapper::new(sources, options), state: ContainerState::default(), rows }
+        Self { mapper: Mapper::new(sources, options), rows }
     }
 
     fn push(&mut self, block: &Block) -> anyhow::Result<()> {
-        self.mapper.push(block, &mut self.state, None);
+        self.mapper.push(block, None);
         if self.mapper.pending_bytes() > BATCH_BYTES { self.send() } else { Ok(()) }
     }
 

@@ -7,7 +7,7 @@
 use crate::container::Block;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Kind, Members};
-use crate::source::{Binding, Route, Sink, Source, SourceId, Sources, Trie, parse_time_at, unwrap};
+use crate::source::{Binding, Route, Sink, Source, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
 use ahash::AHashMap;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, packed};
 use chrono_tz::Tz;
@@ -218,11 +218,12 @@ struct Lane {
     tries: Vec<Trie>,
     /// The request's field of each of the lane's fields; none for those that only tell the route.
     wanted: Vec<Option<FieldIx>>,
-    /// The lane's fields that tell the route.
-    discriminators: Vec<u16>,
+    /// The source's number of each of the lane's fields that tell the route.
+    discriminates: Vec<Option<u16>>,
     /// Finds what identifies an event, only when that is asked for.
     identity: Vec<Trie>,
-    routes: AHashMap<Box<str>, RouteId>,
+    /// Routes by the values that tell them.
+    routes: AHashMap<Box<[u8]>, RouteId>,
 }
 
 /// What rules want of a route's events.
@@ -341,16 +342,20 @@ impl FieldReader {
                     number(name, Some(FieldIx(*ix)), &mut wanted);
                 }
             }
-            let discriminators =
-                source.discriminators.iter().map(|f| number(&source.fields[*f as usize], None, &mut wanted)).collect();
+            let telling: Vec<(u16, u16)> = source
+                .discriminators
+                .iter()
+                .map(|f| (number(&source.fields[*f as usize], None, &mut wanted), *f))
+                .collect();
             for (_, vendor) in source.logsources.iter().flat_map(|l| &l.alias) {
                 number(vendor, None, &mut wanted);
             }
             let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
+            let told = |field| telling.iter().find(|(here, _)| *here == field).map(|(_, own)| *own);
             lanes.push(Lane {
                 tries: source.tries(&fields),
                 wanted,
-                discriminators,
+                discriminates: (0..names.len() as u16).map(told).collect(),
                 identity: source.tries(&identifying(source)),
                 routes: AHashMap::new(),
             });
@@ -419,14 +424,12 @@ impl FieldReader {
         self.dictionaries.iter_mut().for_each(Dictionary::renew);
         let mut members = Vec::new();
         let mut found = Vec::new();
-        let mut key = String::new();
-        let mut hint = None;
+        let mut key = Vec::new();
         for (i, record) in block.records.iter().enumerate() {
             let text = block.json(record);
             members.clear();
             members.extend(Members::of(text));
-            let (id, shape) = self.sources.recognise(&members, hint, source);
-            hint = Some((id, shape));
+            let (id, shape) = self.sources.recognise(&members, source);
             let known = self.sources.source(id);
             let wrapped = known.shapes.get(shape as usize).is_some_and(|s| s.unwrap.is_some() || s.code.is_some());
             let lane = id.0 as usize;
@@ -446,7 +449,7 @@ impl FieldReader {
         }
     }
 
-    fn row(&mut self, record: usize, lane: usize, found: &[(u16, &str)], event: &str, key: &mut String) {
+    fn row(&mut self, record: usize, lane: usize, found: &[(u16, &str)], event: &str, key: &mut Vec<u8>) {
         let route = self.route_of(lane, found, key);
         self.batch.routes.push(route);
         self.batch.records.push(record as u32);
@@ -473,33 +476,26 @@ impl FieldReader {
         self.batch.ends.push(self.batch.cells.len() as u32);
     }
 
-    fn route_of(&mut self, lane: usize, found: &[(u16, &str)], key: &mut String) -> RouteId {
+    fn route_of(&mut self, lane: usize, found: &[(u16, &str)], key: &mut Vec<u8>) -> RouteId {
+        let here = &self.lanes[lane];
+        let telling = || found.iter().filter_map(|(f, raw)| Some((here.discriminates[*f as usize]?, *raw)));
         key.clear();
-        for field in &self.lanes[lane].discriminators {
-            if let Some((_, raw)) = found.iter().find(|(f, _)| f == field) {
-                key.push_str(raw);
-            }
-            key.push('\u{1f}');
+        for (field, raw) in telling() {
+            key.extend(field.to_le_bytes());
+            key.extend(raw.as_bytes());
+            key.push(0);
         }
-        if let Some(route) = self.lanes[lane].routes.get(key.as_str()) {
+        if let Some(route) = here.routes.get(key.as_slice()) {
             return *route;
         }
-        let source = self.sources.source(SourceId(lane as u16));
-        let values: Vec<(u16, String)> = source
-            .discriminators
-            .iter()
-            .zip(&self.lanes[lane].discriminators)
-            .filter_map(|(own, here)| {
-                found.iter().find(|(f, _)| f == here).map(|(_, raw)| (*own, json::text(raw).to_lowercase()))
-            })
-            .collect();
-        let route = route(source, |field| values.iter().find(|(f, _)| *f == field).map(|(_, v)| v.as_str()));
+        let route = self.sources.source(SourceId(lane as u16)).route(&Values::new(telling()));
         let id = match self.routes.iter().position(|r| *r == route) {
             Some(at) => RouteId(at as u32),
             None => self.add_route(lane, route),
         };
-        if self.lanes[lane].routes.len() < ROUTE_CACHE_MAX {
-            self.lanes[lane].routes.insert(key.as_str().into(), id);
+        let routes = &mut self.lanes[lane].routes;
+        if routes.len() < ROUTE_CACHE_MAX {
+            routes.insert(key.as_slice().into(), id);
         }
         id
     }
@@ -531,13 +527,6 @@ impl FieldReader {
 fn identifying(source: &Source) -> Vec<(&str, u16)> {
     let fields = source.uid.iter().chain(source.time.iter().map(|(f, _)| f));
     fields.map(|f| (source.fields[*f as usize].as_str(), *f)).collect()
-}
-
-/// The route of an event by its discriminators' lower-cased values.
-pub(crate) fn route<'a>(source: &Source, value: impl Fn(u16) -> Option<&'a str> + Copy) -> Route {
-    let kind = source.kinds.iter().position(|k| k.when.holds(value)).unwrap_or(source.kinds.len() - 1);
-    let logsources = source.logsources.iter().filter(|l| l.when.holds(value)).map(|l| l.id).collect();
-    Route { source: source.id, kind: kind as u16, logsources }
 }
 
 /// Every value of an event that is no object, array or null.

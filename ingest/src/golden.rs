@@ -4,7 +4,7 @@
 //! of the mapping: `raw_data`, `metadata.version` and `metadata.processed_time`.
 
 use crate::container::{Blocks, ContainerError, Limits};
-use crate::mapper::{ContainerState, MapOptions, Mapper};
+use crate::mapper::{MapOptions, Mapper};
 use crate::source::Sources;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -30,12 +30,11 @@ pub struct Mapped {
 /// **Errors**: the bytes are no container.
 pub fn map(sources: &Arc<Sources>, bytes: Vec<u8>) -> Result<Mapped, ContainerError> {
     let mut mapper = Mapper::new(sources.clone(), MapOptions { ingest_time: INGEST_TIME, ..MapOptions::default() });
-    let mut container = ContainerState::default();
     let mut blocks = Blocks::open(std::io::Cursor::new(bytes), Limits::default())?;
     let mut count = 0;
     while let Some(block) = blocks.next_block()? {
         count += block.records.len() + block.dead.len();
-        mapper.push(&block, &mut container, None);
+        mapper.push(&block, None);
     }
     let (batches, dead) = mapper.drain();
     let rows = batches.iter().flat_map(|(_, batch)| (0..batch.num_rows()).map(|row| nest::to_json(batch, row)));

@@ -1,6 +1,6 @@
 //! `tarn ingest`, `sql` and `ocsf`: once and whole.
 
-use crate::command::{tarn, tarn_reading, text};
+use crate::command::{tarn, tarn_reading, text as text_of, text};
 use std::io::Write;
 use std::path::Path;
 
@@ -31,6 +31,55 @@ fn again_adds_nothing_and_a_grown_file_adds_what_is_new() {
     assert_eq!(count(&lake, "api_activity"), 150);
     let distinct = "(SELECT DISTINCT metadata.uid FROM api_activity)";
     assert_eq!(count(&lake, distinct), 150);
+}
+
+/// What a file's end cut off is read again when the file has grown; what it did not cut off is not.
+#[test]
+fn a_cut_line_comes_again_once_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lake, log) = (folder.path().join("lake"), folder.path().join("log"));
+    let logon = "Mar 17 10:30:00 web1 sshd[100]: Accepted password for anna from 198.51.100.7 port 40000 ssh2\n";
+    let mut seen = 0;
+    let mut grown = |text: &str, rows: usize| {
+        std::fs::OpenOptions::new().append(true).create(true).open(&log).unwrap().write_all(text.as_bytes()).unwrap();
+        let run = tarn(&["ingest", "--lake", text_of(&lake), text_of(&log)]).ok();
+        seen += rows;
+        assert_eq!(run.rows().iter().map(|r| r["rows"].as_u64().unwrap()).sum::<u64>(), rows as u64, "{text}");
+        assert_eq!(count(&lake, "(SELECT DISTINCT metadata.uid FROM authentication)"), seen as i64);
+    };
+    grown(logon, 1);
+    grown(logon.trim_end(), 1);
+    grown("\n", 0);
+    grown(&logon[..logon.len() - 10], 1);
+    grown(&logon[logon.len() - 10..], 1);
+    grown("", 0);
+}
+
+/// An audit event that was waiting for more of its lines is there once, and whole when they came.
+#[test]
+fn an_event_whose_lines_come_later_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lake, log) = (folder.path().join("lake"), folder.path().join("audit.log"));
+    let event = |n: u32| {
+        format!(
+            "type=SYSCALL msg=audit(1773743400.{n:03}:{n}): arch=c000003e syscall=59 success=yes pid={n} uid=0 \
+             exe=\"/usr/bin/id\"\ntype=PATH msg=audit(1773743400.{n:03}:{n}): item=0 name=\"/usr/bin/id\"\n\
+             type=EOE msg=audit(1773743400.{n:03}:{n}):\n"
+        )
+    };
+    let first = event(1) + event(2).lines().next().unwrap() + "\nno audit line\n" + event(3).lines().next().unwrap();
+    std::fs::write(&log, &first).unwrap();
+    let ingest = || -> u64 {
+        let run = tarn(&["ingest", "--lake", text_of(&lake), text_of(&log)]).ok();
+        run.rows().iter().map(|r| r["rows"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(ingest(), 4);
+    assert_eq!(ingest(), 0);
+    // The third event is whole now; the second stays as it was, and so does the dead letter.
+    let rest: String = event(3).lines().skip(1).map(|l| format!("\n{l}")).collect();
+    std::fs::write(&log, first + &rest + "\n" + &event(4)).unwrap();
+    assert_eq!(ingest(), 2);
+    assert_eq!(ingest(), 0);
 }
 
 #[test]

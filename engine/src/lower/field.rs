@@ -14,7 +14,7 @@ use datafusion::scalar::ScalarValue;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use tarn_ingest::source::{Condition, FieldHome, Source};
-use tarn_rules::{Pattern, Test, expr::fold, reference};
+use tarn_rules::{Part, Pattern, Test, expr::fold, reference};
 use tarn_schema_ocsf::column::Nesting;
 use tarn_schema_ocsf::{ClassUid, LeafType, Schema};
 
@@ -240,8 +240,7 @@ impl<'a> Table<'a> {
                 decided(self.discriminates(condition.field, &tests.iter().collect::<Vec<_>>()), false)
             };
             let holds = match condition.values {
-                None => decided(self.discriminates(condition.field, &[&Test::Exists]), false)
-                    .and(!texts(vec![Pattern::Exact(String::new())])),
+                None => texts(vec![Pattern::Glob(vec![Part::One, Part::Many])]),
                 Some(values) => {
                     let (prefixes, exact): (Vec<&String>, Vec<&String>) = values.iter().partition(|v| v.ends_with('*'));
                     let mut parts = Vec::new();

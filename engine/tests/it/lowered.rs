@@ -13,7 +13,7 @@ use tarn_engine::lower::predicates;
 use tarn_engine::{Engine, Matcher, RuleIx};
 use tarn_ingest::container::{Block, Blocks, Limits};
 use tarn_ingest::fields::FieldReader;
-use tarn_ingest::mapper::{ContainerState, MapOptions, Mapper};
+use tarn_ingest::mapper::{MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 use tarn_rules::{LoadOptions, Ruleset, events};
 use tarn_schema_ocsf::ClassUid;
@@ -84,8 +84,7 @@ impl Both {
 
     fn stored(&self, blocks: &[Block], looked_at: &dyn Fn(u32) -> bool) -> Fired {
         let mut mapper = Mapper::new(self.engine.sources().clone(), MapOptions::default());
-        let mut container = ContainerState::default();
-        blocks.iter().for_each(|block| mapper.push(block, &mut container, None));
+        blocks.iter().for_each(|block| mapper.push(block, None));
         let mut fired = Fired::new();
         for (class, batch) in mapper.drain().0 {
             let uids = batch.column_by_name("metadata.uid").unwrap().as_string::<i32>().clone();

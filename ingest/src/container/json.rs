@@ -49,16 +49,17 @@ impl JsonReader {
                 continue;
             }
             match end_of_value(&self.buffer, self.at) {
-                // A number at the end of the buffer may go on.
-                Ok(end)
-                    if end == self.buffer.len()
-                        && !self.ended
-                        && !matches!(self.buffer[end - 1], b'}' | b']' | b'"') =>
-                {
-                    self.fill(input, limits.block_bytes)?;
-                }
                 Ok(end) => {
+                    // A number at the end of the buffer may go on.
+                    let may_go_on = end == self.buffer.len() && !matches!(self.buffer[end - 1], b'}' | b']' | b'"');
+                    if may_go_on && !self.ended {
+                        self.fill(input, limits.block_bytes)?;
+                        continue;
+                    }
                     self.record(end, state, limits, block);
+                    if may_go_on {
+                        block.unsettled.extend(block.dead.last().map(|d| d.number));
+                    }
                     if block.size() >= limits.block_bytes {
                         return Ok(true);
                     }
@@ -191,9 +192,13 @@ impl JsonReader {
     }
 
     fn broken(&mut self, reason: Reason, state: &mut State, block: &mut Block) {
-        let end = self.resume().unwrap_or(self.buffer.len());
+        let number = state.next();
+        let end = self.resume().unwrap_or_else(|| {
+            block.unsettled.push(number);
+            self.buffer.len()
+        });
         let bytes = self.buffer[self.at..end].trim_ascii_end().to_vec();
-        block.dead.push(DeadLetter { number: state.next(), offset: Some(state.offset), bytes, reason });
+        block.dead.push(DeadLetter { number, offset: Some(state.offset), bytes, reason });
         state.offset += (end - self.at) as u64;
         self.at = end;
     }

@@ -51,13 +51,22 @@ impl LineReader {
             self.ended = input.read_onto(&mut self.buffer, limits.block_bytes)? == 0;
             return Ok(true);
         }
+        // A line without an end may have one later, and an event that waits more lines.
+        let (records, dead) = (block.records.len(), block.dead.len());
         let rest = 0..self.buffer.len();
         self.line(rest, state, limits, block);
         self.buffer.clear();
         if let Some(decoder) = &mut self.decoder {
             decoder.finish(block);
         }
+        block.unsettled.extend(block.records[records..].iter().map(|r| r.number));
+        block.unsettled.extend(block.dead[dead..].iter().map(|d| d.number));
         Ok(false)
+    }
+
+    /// Numbers of events that wait for more lines.
+    pub fn waiting(&self) -> Vec<u64> {
+        self.decoder.as_ref().map_or_else(Vec::new, LineDecoder::waiting)
     }
 
     fn line(&mut self, range: std::ops::Range<usize>, state: &mut State, limits: &Limits, block: &mut Block) {

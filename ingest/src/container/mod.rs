@@ -58,6 +58,8 @@ pub struct Block {
     pub records: Vec<RecordSpan>,
     /// What was no record.
     pub dead: Vec<DeadLetter>,
+    /// Numbers of records and dead letters that the container's end cut off, or may have: if it grows, they may go on.
+    pub unsettled: Vec<u64>,
 }
 
 impl Block {
@@ -218,6 +220,7 @@ impl Blocks {
             if !more {
                 if let Some(why) = self.input.broken.take() {
                     let number = self.state.next();
+                    block.unsettled.push(number);
                     block.dead.push(DeadLetter {
                         number,
                         offset: Some(self.state.offset),
@@ -237,6 +240,14 @@ impl Blocks {
             block.origin = *self.state.origin.get_or_insert_with(|| identity::origin(block.original(first)));
         }
         Ok(if block.is_empty() { None } else { Some(block) })
+    }
+
+    /// Numbers of records that wait for more of the input while later ones were given out.
+    pub fn waiting(&self) -> Vec<u64> {
+        match &self.format {
+            Some(Format::Lines(reader)) => reader.waiting(),
+            _ => Vec::new(),
+        }
     }
 
     fn sniff(&mut self) -> Result<Format, ContainerError> {

@@ -39,6 +39,14 @@ impl LineDecoder {
         }
     }
 
+    /// Numbers of records that wait for more lines.
+    pub fn waiting(&self) -> Vec<u64> {
+        match self {
+            Self::Auditd(decoder) => decoder.waiting(),
+            Self::Syslog(_) => Vec::new(),
+        }
+    }
+
     /// Ends the log: records that were waiting for more lines go to `block`.
     pub fn finish(&mut self, block: &mut Block) {
         match self {

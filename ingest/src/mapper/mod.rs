@@ -15,7 +15,7 @@ use crate::container::{Block, RecordSpan};
 use crate::dead_letter::DeadLetter;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Members};
-use crate::source::{Sink, SourceId, Sources, Trie, parse_time_at, unwrap};
+use crate::source::{Sink, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
 use ahash::AHashMap;
 use arrow::array::RecordBatch;
 use chrono_tz::Tz;
@@ -44,11 +44,8 @@ impl Default for MapOptions {
     }
 }
 
-/// What is known of the container that blocks come from; one for each container.
-#[derive(Clone, Debug, Default)]
-pub struct ContainerState {
-    hint: Option<(SourceId, u16)>,
-}
+/// Kinds beyond this are looked up each time: what tells them comes from outside.
+const KIND_CACHE_MAX: usize = 200_000;
 
 /// Columns that every table has and the mapper fills.
 const COMMON: &[&str] = &[
@@ -126,7 +123,10 @@ impl Table {
 struct Lane {
     tries: Vec<Trie>,
     programs: Vec<Program>,
-    kinds: AHashMap<Box<str>, u16>,
+    /// Whether a field tells the kind.
+    discriminates: Vec<bool>,
+    /// Kinds by the values that tell them.
+    kinds: AHashMap<Box<[u8]>, u16>,
 }
 
 /// Maps blocks to batches. **Bounds**: rows stay in builders until [`Mapper::drain`].
@@ -144,7 +144,7 @@ pub struct Mapper {
 #[derive(Default)]
 struct Scratch {
     unmapped: String,
-    key: String,
+    key: Vec<u8>,
 }
 
 /// What a walk found in a record.
@@ -198,6 +198,7 @@ impl Mapper {
             Lane {
                 tries: source.tries(&fields),
                 programs: source.kinds.iter().map(program).collect(),
+                discriminates: (0..source.fields.len() as u16).map(|f| source.discriminators.contains(&f)).collect(),
                 kinds: AHashMap::new(),
             }
         };
@@ -216,14 +217,13 @@ impl Mapper {
     }
 
     /// Maps a block's records; its dead letters are passed on.
-    pub fn push(&mut self, block: &Block, container: &mut ContainerState, only: Option<SourceId>) {
+    pub fn push(&mut self, block: &Block, only: Option<SourceId>) {
         let mut members = Vec::new();
         for span in &block.records {
             let text = block.json(span);
             members.clear();
             members.extend(Members::of(text));
-            let (id, shape) = self.sources.recognise(&members, container.hint, only);
-            container.hint = Some((id, shape));
+            let (id, shape) = self.sources.recognise(&members, only);
             let sources = self.sources.clone();
             let source = sources.source(id);
             // A class that OCSF 1.8.0 does not have is this source's default kind, whole.
@@ -313,27 +313,23 @@ impl Mapper {
     }
 
     fn kind(&mut self, source: &crate::source::Source, found: &Found<'_>) -> usize {
+        let lane = &mut self.lanes[source.id.0 as usize];
+        let telling = || found.fields.iter().filter(|(f, _, _)| lane.discriminates[*f as usize]);
         let key = &mut self.scratch.key;
         key.clear();
-        for field in &source.discriminators {
-            key.push_str(found.get(*field).unwrap_or(""));
-            key.push('\u{1f}');
+        for (field, raw, _) in telling() {
+            key.extend(field.to_le_bytes());
+            key.extend(raw.as_bytes());
+            key.push(0);
         }
-        let lane = &mut self.lanes[source.id.0 as usize];
-        if let Some(kind) = lane.kinds.get(key.as_str()) {
+        if let Some(kind) = lane.kinds.get(key.as_slice()) {
             return *kind as usize;
         }
-        let values: Vec<(u16, String)> = source
-            .discriminators
-            .iter()
-            .filter_map(|f| Some((*f, json::text(found.get(*f)?).to_lowercase())))
-            .collect();
-        let value = |field| values.iter().find(|(f, _)| *f == field).map(|(_, v)| v.as_str());
-        let kind = source.kinds.iter().position(|k| k.when.holds(value)).unwrap_or(source.kinds.len() - 1);
-        if lane.kinds.len() < 200_000 {
-            lane.kinds.insert(key.as_str().into(), kind as u16);
+        let kind = source.kind_of(&Values::new(telling().map(|(field, raw, _)| (*field, *raw))));
+        if lane.kinds.len() < KIND_CACHE_MAX {
+            lane.kinds.insert(key.as_slice().into(), kind);
         }
-        kind
+        kind as usize
     }
 
     /// Bytes of text that wait in the builders.

@@ -6,7 +6,7 @@ use super::trie::Trie;
 use super::when::When;
 use super::{LogsourceId, SourceId};
 use crate::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use tarn_schema_ocsf::column::Nesting;
 use tarn_schema_ocsf::{ClassUid, Schema};
 use thiserror::Error;
@@ -142,6 +142,10 @@ struct Compiler<'a> {
     definition: &'a Definition,
     fields: Vec<String>,
     by_name: HashMap<String, u16>,
+    /// Paths of shared entries that no kind's class has had so far, and what is wrong with them.
+    homeless: BTreeMap<String, MappingError>,
+    /// Paths of shared entries that some kind's class has.
+    housed: HashSet<String>,
 }
 
 impl Compiler<'_> {
@@ -172,6 +176,30 @@ impl Compiler<'_> {
         Schema::v1_8().leaf(class, path).map(|_| ()).map_err(|e| self.error(key, e.to_string()))
     }
 
+    /// Whether a kind has the path. An entry shared by all kinds is left out where the class lacks it, but some class
+    /// has to have it.
+    fn has(&mut self, class: ClassUid, key: &str, path: &str, shared: bool) -> Result<bool, MappingError> {
+        match self.path(class, key, path) {
+            Ok(()) if shared => drop(self.housed.insert(path.to_owned())),
+            Ok(()) => {}
+            Err(error) if shared => {
+                self.homeless.entry(path.to_owned()).or_insert(error);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// `x[]` takes the objects that a function makes; every other path takes one value of it.
+    fn fits(&self, key: &str, path: &str, convert: &Convert) -> Result<(), MappingError> {
+        match convert {
+            Convert::Function(_) => Ok(()),
+            _ if path.ends_with("[]") => Err(self.error(key, format!("{path}: expected fn, which makes its objects"))),
+            _ => Ok(()),
+        }
+    }
+
     fn convert(&self, key: &str, name: Option<&str>, lookup: Option<&str>) -> Result<Convert, MappingError> {
         match (name, lookup) {
             (Some(name), None) => function::named(name)
@@ -192,19 +220,19 @@ impl Compiler<'_> {
         }
     }
 
-    /// `strict` is false for placements shared by all kinds: a class that lacks the path goes without it.
     fn place(
         &mut self,
         class: ClassUid,
         key: &str,
         field: &str,
         target: &Target,
-        strict: bool,
+        shared: bool,
     ) -> Result<Option<Place>, MappingError> {
-        if let Err(error) = self.path(class, key, &target.to) {
-            return if strict { Err(error) } else { Ok(None) };
-        }
         let convert = self.convert(key, target.function.as_deref(), target.lookup.as_deref())?;
+        self.fits(key, &target.to, &convert)?;
+        if !self.has(class, key, &target.to, shared)? {
+            return Ok(None);
+        }
         Ok(Some(Place { from: vec![self.field(field)], first: true, to: target.to.clone(), convert, places: true }))
     }
 
@@ -213,17 +241,27 @@ impl Compiler<'_> {
         class: ClassUid,
         key: &str,
         derive: &Derive,
-        strict: bool,
+        shared: bool,
     ) -> Result<Option<Place>, MappingError> {
-        if let Err(error) = self.path(class, key, &derive.to) {
-            return if strict { Err(error) } else { Ok(None) };
-        }
         let first = !derive.first.is_empty();
         if first != derive.from.is_empty() {
             return Err(self.error(key, "expected either first or from"));
         }
-        let convert = self.convert(key, derive.function.as_deref(), derive.lookup.as_deref())?;
         let names = if first { &derive.first } else { &derive.from };
+        let convert = self.convert(key, derive.function.as_deref(), derive.lookup.as_deref())?;
+        self.fits(key, &derive.to, &convert)?;
+        if names.len() > 1 && !matches!((&convert, first), (Convert::Function(_), false)) {
+            // One of the fields is taken, and the others would be lost.
+            if derive.places {
+                return Err(self.error(key, "places = true takes one field, or a fn of all that from names"));
+            }
+            if !first {
+                return Err(self.error(key, "expected fn, which makes one value of several fields, or first"));
+            }
+        }
+        if !self.has(class, key, &derive.to, shared)? {
+            return Ok(None);
+        }
         let from = names.iter().map(|n| self.field(n)).collect();
         Ok(Some(Place { from, first, to: derive.to.clone(), convert, places: derive.places }))
     }
@@ -237,32 +275,32 @@ impl Compiler<'_> {
             .ok_or_else(|| self.error(&key("class"), format!("there is no class {:?}", kind.class)))?
             .uid;
         let mut constants: BTreeMap<String, String> = BTreeMap::new();
-        for (strict, list) in [(false, &definition.constants), (true, &kind.constants)] {
+        for (shared, list) in [(true, &definition.constants), (false, &kind.constants)] {
             for (path, value) in list {
-                match self.path(class, &key("constants"), path) {
-                    Ok(()) => drop(constants.insert(path.clone(), value.text())),
-                    Err(error) if strict => return Err(error),
-                    Err(_) => {}
+                let key = if shared { "constants".to_owned() } else { key("constants") };
+                self.fits(&key, path, &Convert::Plain)?;
+                if self.has(class, &key, path, shared)? {
+                    constants.insert(path.clone(), value.text());
                 }
             }
         }
         let mut places = Vec::new();
         for (field, targets) in &kind.fields {
             for target in targets.list() {
-                places.extend(self.place(class, &key(field), field, &target, true)?);
+                places.extend(self.place(class, &key(field), field, &target, false)?);
             }
         }
         for derive in &kind.derive {
-            places.extend(self.derive(class, &key("derive"), derive, true)?);
+            places.extend(self.derive(class, &key("derive"), derive, false)?);
         }
         // The kind's own placement of a field replaces the shared one.
         for (field, targets) in definition.fields.iter().filter(|(f, _)| !kind.fields.contains_key(*f)) {
             for target in targets.list() {
-                places.extend(self.place(class, &format!("fields.{field}"), field, &target, false)?);
+                places.extend(self.place(class, &format!("fields.{field}"), field, &target, true)?);
             }
         }
         for derive in &definition.derive {
-            places.extend(self.derive(class, "derive", derive, false)?);
+            places.extend(self.derive(class, "derive", derive, true)?);
         }
         for name in kind.kept.iter().chain(&kind.free) {
             self.field(name);
@@ -286,7 +324,14 @@ impl Source {
         let mut definition: Definition =
             toml::from_str(text).map_err(|e| MappingError::new(file, "", e.to_string().trim()))?;
         let shapes = std::mem::take(&mut definition.shape);
-        let mut compiler = Compiler { file, definition: &definition, fields: Vec::new(), by_name: HashMap::new() };
+        let mut compiler = Compiler {
+            file,
+            definition: &definition,
+            fields: Vec::new(),
+            by_name: HashMap::new(),
+            homeless: BTreeMap::new(),
+            housed: HashSet::new(),
+        };
         let inventory = &definition.inventory;
         for name in inventory.kept.iter().chain(&inventory.free).chain(&inventory.shipper) {
             compiler.field(name);
@@ -295,6 +340,10 @@ impl Source {
         let uid = definition.source.uid.iter().map(|f| compiler.field(f)).collect();
         let mut kinds = definition.kind.iter().map(|k| compiler.kind(k)).collect::<Result<Vec<_>, _>>()?;
         kinds.push(compiler.kind(&definition.default)?);
+        compiler.homeless.retain(|path, _| !compiler.housed.contains(path));
+        if let Some((_, error)) = compiler.homeless.pop_first() {
+            return Err(error);
+        }
         let mut logsources = Vec::new();
         for (i, entry) in definition.logsource.iter().enumerate() {
             let when = When::new(&entry.when, |n| compiler.field(n));
@@ -363,11 +412,6 @@ impl Source {
         self.recognise
             .iter()
             .any(|(has, equals)| test(members, has, equals.iter().map(|(k, v)| (k.as_str(), v.clone()))))
-    }
-
-    /// Whether a record is of this source, and of this shape rather than one before it.
-    pub(crate) fn is_shape(&self, shape: u16, members: &[(&str, &str)]) -> bool {
-        self.recognises(members) && self.shape_of(members) == Some(shape)
     }
 
     pub(crate) fn shape_of(&self, members: &[(&str, &str)]) -> Option<u16> {

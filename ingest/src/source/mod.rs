@@ -16,7 +16,7 @@ pub(crate) use definition::TimeFormat;
 pub(crate) use function::Made;
 pub(crate) use time::{parse as parse_time, parse_at as parse_time_at};
 pub(crate) use trie::{Sink, Trie};
-pub(crate) use when::When;
+pub(crate) use when::{Values, When};
 
 pub use compile::{FieldHome, Kind, Logsource, MappingError, Source};
 pub use home::Condition;
@@ -124,7 +124,7 @@ impl Sources {
     ///
     /// **Errors**: [`MappingError`].
     pub fn compile(texts: Vec<(String, String)>) -> Result<Self, MappingError> {
-        let mut list = Vec::new();
+        let mut list: Vec<Source> = Vec::new();
         let mut logsources = 0;
         for (name, text) in texts {
             let id = SourceId(u16::try_from(list.len()).unwrap_or(u16::MAX));
@@ -132,6 +132,9 @@ impl Sources {
             if source.name != name {
                 let problem = format!("expected {name:?}, as its folder is called, got {:?}", source.name);
                 return Err(MappingError::new(&name, "source.name", &problem));
+            }
+            if list.iter().any(|s| s.name == name) {
+                return Err(MappingError::new(&name, "source.name", "another source has this name"));
             }
             logsources += source.logsources.len() as u16;
             list.push(source);
@@ -197,22 +200,11 @@ impl Sources {
         bindings
     }
 
-    /// The source and shape of a record. `hint` is what the record before it was; `only` restricts to one source.
-    pub(crate) fn recognise(
-        &self,
-        members: &[(&str, &str)],
-        hint: Option<(SourceId, u16)>,
-        only: Option<SourceId>,
-    ) -> (SourceId, u16) {
+    /// The source and shape of a record: the first source that takes it, or `only` that one.
+    pub(crate) fn recognise(&self, members: &[(&str, &str)], only: Option<SourceId>) -> (SourceId, u16) {
         if let Some(id) = only {
             let source = self.source(id);
             return (id, source.shape_of(members).unwrap_or(0));
-        }
-        if let Some((id, shape)) = hint
-            && (id.0 as usize) + 1 < self.list.len()
-            && self.source(id).is_shape(shape, members)
-        {
-            return (id, shape);
         }
         let last = SourceId((self.list.len() - 1) as u16);
         let found = self.list.iter().filter(|s| s.recognises(members)).find_map(|s| Some((s.id, s.shape_of(members)?)));

@@ -1,6 +1,9 @@
 //! Conditions on a record's own fields: which kind it is, which log sources it belongs to.
+//!
+//! A null is absent, and of a list any element counts. SQL says the same in `tarn_engine`'s `lower`.
 
-use super::definition;
+use super::{Route, Source, definition};
+use crate::json::{self, Kind, Members};
 
 /// One field's condition.
 #[derive(Clone, Debug)]
@@ -38,19 +41,16 @@ impl When {
         self.items.iter().map(|i| i.field)
     }
 
-    /// Whether it holds; `value` gives a field's lower-cased text.
-    pub fn holds<'a>(&self, value: impl Fn(u16) -> Option<&'a str>) -> bool {
+    /// Whether it holds.
+    pub fn holds(&self, values: &Values) -> bool {
         self.items.iter().all(|item| {
-            let there = value(item.field);
-            let holds = match &item.values {
-                None => there.is_some_and(|v| !v.is_empty()),
-                Some(values) => there.is_some_and(|v| {
-                    values.iter().any(|w| match w.strip_suffix('*') {
-                        Some(prefix) => v.starts_with(prefix),
-                        None => v == w,
-                    })
+            let holds = values.of_field(item.field).any(|v| match &item.values {
+                None => !v.is_empty(),
+                Some(wanted) => wanted.iter().any(|w| match w.strip_suffix('*') {
+                    Some(prefix) => v.starts_with(prefix),
+                    None => v == w,
                 }),
-            };
+            });
             holds != item.negated
         })
     }
@@ -72,5 +72,43 @@ impl When {
                 }
             })
         })
+    }
+}
+
+/// What conditions see of a record.
+#[derive(Debug)]
+pub struct Values(Vec<(u16, String)>);
+
+impl Values {
+    /// Of the fields' JSON texts; a field may come more than once.
+    pub fn new<'a>(fields: impl Iterator<Item = (u16, &'a str)>) -> Self {
+        let mut values = Vec::new();
+        fields.for_each(|(field, raw)| collect(field, raw, &mut values));
+        Self(values)
+    }
+
+    fn of_field(&self, field: u16) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(f, _)| *f == field).map(|(_, v)| v.as_str())
+    }
+}
+
+fn collect(field: u16, raw: &str, into: &mut Vec<(u16, String)>) {
+    match json::kind(raw) {
+        Kind::Null => {}
+        Kind::Array => Members::of(raw).for_each(|(_, element)| collect(field, element, into)),
+        _ => into.push((field, json::text(raw).to_lowercase())),
+    }
+}
+
+impl Source {
+    /// The first kind whose conditions hold, else the default.
+    pub(crate) fn kind_of(&self, values: &Values) -> u16 {
+        self.kinds.iter().position(|k| k.when.holds(values)).unwrap_or(self.kinds.len() - 1) as u16
+    }
+
+    /// The kind and the log source entries of an event.
+    pub(crate) fn route(&self, values: &Values) -> Route {
+        let logsources = self.logsources.iter().filter(|l| l.when.holds(values)).map(|l| l.id).collect();
+        Route { source: self.id, kind: self.kind_of(values), logsources }
     }
 }

@@ -1,5 +1,6 @@
 //! Containers: how records are set apart, and what happens to bytes that are none.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Write};
 use tarn_ingest::container::{Blocks, Limits};
 
@@ -91,4 +92,40 @@ fn compressed_streams_of_several_members() {
     let (records, dead) = read(&two[..two.len() - 12], Limits::default());
     assert_eq!(records[0], A);
     assert!(dead.last().unwrap().1.contains("decompress"), "{dead:?}");
+}
+
+/// What a container gave, by number, and which of it may go on.
+fn numbered(bytes: &[u8]) -> (BTreeMap<u64, Vec<u8>>, BTreeSet<u64>) {
+    let mut blocks =
+        Blocks::open(Cursor::new(bytes.to_vec()), Limits { block_bytes: 64, ..Limits::default() }).unwrap();
+    let (mut all, mut unsettled) = (BTreeMap::new(), BTreeSet::new());
+    while let Some(block) = blocks.next_block().unwrap() {
+        all.extend(block.records.iter().map(|r| (r.number, block.original(r).as_bytes().to_vec())));
+        all.extend(block.dead.iter().map(|d| (d.number, d.bytes.clone())));
+        unsettled.extend(&block.unsettled);
+    }
+    (all, unsettled)
+}
+
+#[test]
+fn what_is_settled_stays_when_a_container_grows() {
+    let audit = |kind: &str, n: u32| format!("type={kind} msg=audit(1773743400.{n:03}:{n}): pid={n} res=1\n");
+    let audits =
+        [("SYSCALL", 1), ("SYSCALL", 2), ("PATH", 1), ("EOE", 1), ("USER_LOGIN", 3), ("PATH", 2), ("SYSCALL", 4)];
+    let (before, after) = audits.split_at(3);
+    let lines = |events: &[(&str, u32)]| events.iter().map(|(kind, n)| audit(kind, *n)).collect::<String>();
+    let audits = lines(before) + "stray\n" + &lines(after);
+    let syslog = "Mar 17 10:30:00 web1 cron[1]: one\nMar 17 10:30:01 web1 cron[1]: two\nstray\n\nMar 17 10:30:02 web1 cron[1]: x";
+    let json = "{\"a\":1}\n{\"a\":oops}\n{\"b\":[1,2]}\n\n{\"c\":\"x\"}\n 45\n{}";
+    for whole in [audits.as_bytes(), syslog.as_bytes(), json.as_bytes()] {
+        let (grown, _) = numbered(whole);
+        // Below a first line there is no telling what the log is.
+        let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+        for cut in first..whole.len() {
+            let (read, unsettled) = numbered(&whole[..cut]);
+            for (number, bytes) in read.iter().filter(|(n, _)| !unsettled.contains(n)) {
+                assert_eq!(Some(bytes), grown.get(number), "{}", String::from_utf8_lossy(&whole[..cut]));
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +78,24 @@ pub struct Fingerprint {
     /// Of the first [`HEAD_BYTES`]; `None` while it is shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Digest>,
+}
+
+/// Which records of a container are in the lake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Number of the last one, from 1.
+    pub records: u64,
+    /// Those before it that are not in the lake (none), and those that may have gone on since they were read, as they
+    /// were then: a line that the container's end cut off.
+    pub unsettled: BTreeMap<u64, Option<Digest>>,
+}
+
+impl Reached {
+    /// Whether the record with this number and these bytes is in the lake.
+    pub fn has(&self, number: u64, bytes: &[u8]) -> bool {
+        let same = |was: &Option<Digest>| was.is_some_and(|digest| digest == Digest::of(bytes));
+        number <= self.records && self.unsettled.get(&number).is_none_or(same)
+    }
 }
 
 /// Hashes a container's bytes as they are read.

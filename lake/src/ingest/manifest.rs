@@ -33,8 +33,10 @@ pub(crate) struct Known {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stream: bool,
     pub(crate) prefix: Fingerprint,
-    /// Records that need not be read again.
+    /// As in [`crate::ingest::identity::Reached`].
     pub(crate) records: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unsettled: BTreeMap<u64, Option<Digest>>,
     /// Whether these are all records of the prefix.
     pub(crate) complete: bool,
 }

@@ -24,7 +24,7 @@ use crate::table::{EVENT_DAY, TableSnapshot};
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
-use identity::{Digest, Fingerprint, HEAD_BYTES, Hasher};
+use identity::{Digest, Fingerprint, HEAD_BYTES, Hasher, Reached};
 use manifest::{Index, Known, Manifest};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -68,12 +68,12 @@ pub struct Container {
 pub enum Decision {
     /// All of its content is in the lake.
     Skip,
-    /// Its first records are in the lake: read it from the start, and leave out that many records.
+    /// Its first records are in the lake: read it from the start, and leave them out.
     Resume {
         /// The container.
         container: Container,
-        /// Records to leave out.
-        records: u64,
+        /// What to leave out.
+        reached: Reached,
     },
     /// Nothing of it is in the lake.
     Fresh(Container),
@@ -171,7 +171,7 @@ impl Ingest {
         } else {
             self.fresh(name, &head)
         };
-        Ok(Decision::Resume { container, records: known.records })
+        Ok(Decision::Resume { container, reached: Reached { records: known.records, unsettled: known.unsettled } })
     }
 
     /// A container that cannot be read twice, such as standard input: `head` are its first bytes, at most 64 KiB.
@@ -291,21 +291,21 @@ impl Ingest {
         self.rows.values().sum::<u64>() >= self.options.commit_rows || files >= self.options.commit_files
     }
 
-    /// Says that the container's first `records` records are appended, and that they lie within `prefix`. What is
-    /// committed next includes it. Call it before each commit for every container that is half read.
-    pub fn progress(&mut self, container: &Container, records: u64, prefix: Fingerprint) {
-        self.record(container, records, prefix, false);
+    /// Says which of the container's records are appended, and that they lie within `prefix`. What is committed next
+    /// includes it. Call it before each commit for every container that is half read.
+    pub fn progress(&mut self, container: &Container, reached: Reached, prefix: Fingerprint) {
+        self.record(container, reached, prefix, false);
     }
 
-    /// Says that all of the container is appended. `records` counts those that need not be read again when it has
-    /// grown: leave out a last one that was cut off.
-    pub fn finish(&mut self, container: &Container, records: u64, prefix: Fingerprint) {
-        self.record(container, records, prefix, true);
+    /// Says that all of the container is appended.
+    pub fn finish(&mut self, container: &Container, reached: Reached, prefix: Fingerprint) {
+        self.record(container, reached, prefix, true);
     }
 
-    fn record(&mut self, container: &Container, records: u64, prefix: Fingerprint, complete: bool) {
+    fn record(&mut self, container: &Container, reached: Reached, prefix: Fingerprint, complete: bool) {
         let (id, name, stream) = (container.id, container.name.clone(), container.stream);
-        let known = Known { id, name, stream, prefix, records, complete };
+        let known =
+            Known { id, name, stream, prefix, records: reached.records, unsettled: reached.unsettled, complete };
         if complete {
             self.finished.insert(known.clone());
             self.begun.remove(&container.id);

@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use std::io::Cursor;
 use std::sync::Arc;
 use tarn_lake::ingest::identity::HashingReader;
+use tarn_lake::ingest::identity::Reached;
 use tarn_lake::{Container, Decision, Ingest, IngestOptions, Lake, LakeError, SqlOptions, SqlSession, StoreOptions};
 use tarn_schema_ocsf::record::Value;
 use tarn_schema_ocsf::{BatchBuilder, ClassUid, TableSchema};
@@ -129,20 +130,20 @@ pub async fn ingest_text(
     text: &str,
     commit_lines: usize,
 ) -> Result<Option<Container>, LakeError> {
-    let (container, skip) = match ingest.begin(name, &mut Cursor::new(text))? {
+    let (container, reached) = match ingest.begin(name, &mut Cursor::new(text))? {
         Decision::Skip => return Ok(None),
-        Decision::Fresh(container) => (container, 0),
-        Decision::Resume { container, records } => (container, records),
+        Decision::Fresh(container) => (container, Reached::default()),
+        Decision::Resume { container, reached } => (container, reached),
     };
-    read_text(ingest, &container, skip, text, commit_lines).await?;
+    read_text(ingest, &container, &reached, text, commit_lines).await?;
     Ok(Some(container))
 }
 
-/// What follows `begin`: appends the lines after the first `skip`, and finishes.
+/// What follows `begin`: appends the lines that are not there yet, and finishes.
 pub async fn read_text(
     ingest: &mut Ingest,
     container: &Container,
-    skip: u64,
+    reached: &Reached,
     text: &str,
     commit_lines: usize,
 ) -> Result<(), LakeError> {
@@ -152,7 +153,7 @@ pub async fn read_text(
         let mut read = vec![0; line.len()];
         std::io::Read::read_exact(&mut reader, &mut read).unwrap();
         records += 1;
-        if records > skip {
+        if !reached.has(records, line.as_bytes()) {
             let mut words = line.trim().splitn(3, ' ');
             let (class, day, value) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
             let row = vec![("metadata.uid", Value::Text(value)), ("message", Value::Text(value))];
@@ -160,11 +161,11 @@ pub async fn read_text(
             let class: u32 = class.parse().unwrap();
             ingest.append(&format!("class_{class}"), batch(class, &[(time, row)])).await?;
             if (records as usize).is_multiple_of(commit_lines) {
-                ingest.progress(container, records, progress.fingerprint());
+                ingest.progress(container, Reached { records, ..Reached::default() }, progress.fingerprint());
                 ingest.commit().await?;
             }
         }
     }
-    ingest.finish(container, records, progress.fingerprint());
+    ingest.finish(container, Reached { records, ..Reached::default() }, progress.fingerprint());
     Ok(())
 }

@@ -6,7 +6,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::io::Cursor;
 use std::sync::Arc;
 use tarn_lake::dead_letter::{self, DeadLetter};
-use tarn_lake::ingest::identity::HEAD_BYTES;
+use tarn_lake::ingest::identity::{HEAD_BYTES, Reached};
 use tarn_lake::{Decision, IngestOptions, LakeError, StoreOptions};
 use tarn_schema_ocsf::record::Value;
 
@@ -50,7 +50,7 @@ async fn a_file_that_grows_past_its_head_while_it_is_read_is_known() {
     assert!(begun.len() < HEAD_BYTES && read.len() > HEAD_BYTES);
     let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
     let Decision::Fresh(container) = ingest.begin("f", &mut Cursor::new(&begun)).unwrap() else { unreachable!() };
-    read_text(&mut ingest, &container, 0, &read, 10_000).await.unwrap();
+    read_text(&mut ingest, &container, &Reached::default(), &read, 10_000).await.unwrap();
     ingest.commit().await.unwrap();
     let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
     assert_eq!(ingest.begin("f", &mut Cursor::new(&read)).unwrap(), Decision::Skip);

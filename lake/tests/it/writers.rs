@@ -7,6 +7,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
+use tarn_lake::ingest::identity::Reached;
 use tarn_lake::{IngestOptions, Lake, LakeError};
 use tarn_schema_ocsf::record::Value;
 
@@ -120,7 +121,7 @@ async fn streams_of_two_processes_are_both_in() {
     let text = lines(1001, 0, 5, "x");
     for ingest in &mut ingests {
         let container = ingest.begin_stream("-", text.as_bytes());
-        read_text(ingest, &container, 0, &text, 100).await.unwrap();
+        read_text(ingest, &container, &Reached::default(), &text, 100).await.unwrap();
     }
     for ingest in &mut ingests {
         ingest.commit().await.unwrap();

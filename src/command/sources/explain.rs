@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tarn_ingest::container::{Blocks, Limits};
-use tarn_ingest::mapper::{ContainerState, FieldCoverage, MapOptions, Mapper};
+use tarn_ingest::mapper::{FieldCoverage, MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 use tarn_schema_ocsf::Schema;
 
@@ -49,10 +49,9 @@ impl Args {
         let mut events = 0;
         for input in &inputs {
             let mut blocks = Blocks::open(input.open(&bar)?, Limits::default())?;
-            let mut container = ContainerState::default();
             while let Some(block) = blocks.next_block()? {
                 events += block.records.len();
-                mapper.push(&block, &mut container, source);
+                mapper.push(&block, source);
                 mapper.drain();
             }
         }

@@ -138,6 +138,11 @@ impl Decoder {
         }
     }
 
+    /// Numbers of the events that wait.
+    pub fn waiting(&self) -> Vec<u64> {
+        self.waiting.iter().map(|w| w.number).collect()
+    }
+
     /// Ends the log: what waits comes out as it is.
     pub fn finish(&mut self, block: &mut Block) {
         while !self.waiting.is_empty() {

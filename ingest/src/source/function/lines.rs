@@ -5,7 +5,7 @@ use crate::json::{Members, text};
 
 /// The elements of a JSON array, a line each; another value as it is.
 pub fn lines(texts: &[&str]) -> Made {
-    let Some(value) = texts.first() else { return Made::Nothing };
+    let Some(value) = texts.first().filter(|t| !t.is_empty()) else { return Made::Nothing };
     if !value.starts_with('[') {
         return Made::Text((*value).to_owned());
     }

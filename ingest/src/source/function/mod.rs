@@ -96,3 +96,18 @@ pub fn named(name: &str) -> Option<Function> {
 pub fn shape_named(name: &str) -> Option<ShapeFunction> {
     SHAPES.iter().find(|(n, _)| *n == name).map(|(_, f)| *f)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_fields_make_nothing() {
+        // An API call without an error code succeeded.
+        let says_so = ["status_of_error", "console_status"];
+        for (name, function) in FUNCTIONS.iter().filter(|(name, _)| !says_so.contains(name)) {
+            let made = function(&["", "", "", ""]);
+            assert!(matches!(&made, Made::Nothing), "{name}: {made:?}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::Made;
 
 /// The last part of a path that is not empty; a path without one is its own name.
 pub fn path_name(texts: &[&str]) -> Made {
-    let path = texts.first().copied().unwrap_or("");
+    let Some(path) = texts.first().copied().filter(|p| !p.is_empty()) else { return Made::Nothing };
     let name = path.rsplit(['\\', '/']).find(|part| !part.is_empty());
     Made::Text(name.unwrap_or(path).to_owned())
 }
@@ -15,10 +15,9 @@ mod tests {
 
     #[test]
     fn every_path_has_a_name() {
-        for (path, name) in
-            [(r"C:\Windows\cmd.exe", "cmd.exe"), (r"\Device\Disk\", "Disk"), ("-", "-"), ("", ""), (r"\", r"\")]
-        {
+        for (path, name) in [(r"C:\Windows\cmd.exe", "cmd.exe"), (r"\Device\Disk\", "Disk"), ("-", "-"), (r"\", r"\")] {
             assert_eq!(path_name(&[path]), Made::Text(name.into()), "{path}");
         }
+        assert_eq!(path_name(&[""]), Made::Nothing);
     }
 }

@@ -8,7 +8,7 @@ fn inside<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 
 /// OCSF's `type_id` of a registry value. Strings say nothing of their kind, so they stay 0 Unknown.
 pub fn registry_type(texts: &[&str]) -> Made {
-    let Some(text) = texts.first() else { return Made::Nothing };
+    let Some(text) = texts.first().filter(|t| !t.is_empty()) else { return Made::Nothing };
     let id = if inside(text, "DWORD").is_some() {
         "2"
     } else if inside(text, "QWORD").is_some() {
