@@ -252,7 +252,10 @@ impl Blocks {
 
     fn sniff(&mut self) -> Result<Format, ContainerError> {
         let mut start = Vec::new();
-        self.input.read_onto(&mut start, 64 << 10)?;
+        while self.input.read_onto(&mut start, 64 << 10)? > 0 && start.trim_ascii().is_empty() {
+            self.state.offset += start.len() as u64;
+            start.clear();
+        }
         if start.starts_with(b"ElfFile\0") {
             return Ok(Format::Evtx(evtx::EvtxReader::new(start)));
         }

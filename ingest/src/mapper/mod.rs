@@ -167,6 +167,13 @@ impl<'a> Sink<'a> for Found<'a> {
 }
 
 impl<'a> Found<'a> {
+    /// Fields that came more than once, by a repeated key or under two names: a column takes one of the values.
+    fn repeated(&self) -> Vec<u16> {
+        let mut whole = self.fields.iter().filter(|(_, _, covered)| !covered).map(|(f, _, _)| *f).collect::<Vec<_>>();
+        whole.sort_unstable();
+        whole.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+    }
+
     fn get(&self, field: u16) -> Option<&'a str> {
         self.fields.iter().find(|(f, _, _)| *f == field).map(|(_, raw, _)| *raw)
     }

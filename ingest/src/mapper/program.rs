@@ -262,6 +262,7 @@ impl Program {
     ) {
         // Bits of each found field: written somewhere, written verbatim, written to a JSON column.
         let mut fate = vec![0_u8; found.fields.len()];
+        let repeated = found.repeated();
         for op in &self.ops {
             let written = op.run(found, builder);
             if let (true, Some((exact, json))) = (op.places, written) {
@@ -284,7 +285,7 @@ impl Program {
         }
         for ((field, raw, covered), fate) in found.fields.iter().zip(&fate) {
             let name = source.fields[*field as usize].as_str();
-            if fate & 2 == 0 && !covered {
+            if (fate & 2 == 0 || repeated.contains(field)) && !covered {
                 kept.push((name, raw));
             }
             if let (false, Some(coverage)) = (covered, coverage.as_deref_mut()) {

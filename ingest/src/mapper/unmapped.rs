@@ -9,6 +9,8 @@ pub const FALLBACKS: &str = "tarn_fallbacks";
 
 enum Node<'a> {
     Raw(&'a str),
+    /// A name that came more than once, as a list.
+    Repeated(Vec<&'a str>),
     Object(BTreeMap<&'a str, Node<'a>>),
 }
 
@@ -45,7 +47,7 @@ const NESTING_MAX: usize = 16;
 
 fn insert<'a>(into: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, raw: &'a str, left: usize) {
     let nested = path.split_once('.').filter(|(head, rest)| {
-        left > 0 && !head.is_empty() && !rest.is_empty() && !matches!(into.get(head), Some(Node::Raw(_)))
+        left > 0 && !head.is_empty() && !rest.is_empty() && matches!(into.get(head), None | Some(Node::Object(_)))
     });
     match nested {
         Some((head, rest)) => {
@@ -53,8 +55,15 @@ fn insert<'a>(into: &mut BTreeMap<&'a str, Node<'a>>, path: &'a str, raw: &'a st
                 insert(inner, rest, raw, left - 1);
             }
         }
-        // A repeated key keeps its first value, as readers of the original do for most parsers.
-        None => drop(into.entry(path).or_insert(Node::Raw(raw))),
+        None => match into.get_mut(path) {
+            None => drop(into.insert(path, Node::Raw(raw))),
+            Some(Node::Repeated(values)) => values.push(raw),
+            Some(node) => {
+                if let Node::Raw(first) = node {
+                    *node = Node::Repeated(vec![first, raw]);
+                }
+            }
+        },
     }
 }
 
@@ -98,6 +107,13 @@ fn write_members(out: &mut String, members: &BTreeMap<&str, Node<'_>>) {
         out.push(':');
         match node {
             Node::Raw(raw) => out.push_str(&sound(raw)),
+            Node::Repeated(values) => {
+                for (i, raw) in values.iter().enumerate() {
+                    out.push(if i == 0 { '[' } else { ',' });
+                    out.push_str(&sound(raw));
+                }
+                out.push(']');
+            }
             Node::Object(inner) => {
                 out.push('{');
                 write_members(out, inner);
@@ -116,6 +132,13 @@ mod tests {
         let mut out = String::new();
         write(&mut out, &[("a.b", "1"), ("a.c", "\"x\""), ("d", "null"), ("d.e", "2"), ("", "3")], &["time"]);
         assert_eq!(out, r#"{"":3,"a":{"b":1,"c":"x"},"d":null,"d.e":2,"tarn_fallbacks":["time"]}"#);
+    }
+
+    #[test]
+    fn a_name_that_comes_again_is_a_list() {
+        let mut out = String::new();
+        write(&mut out, &[("a.b", "1"), ("c", "null"), ("a.b", "[2]"), ("a.b", "\"x\"")], &[]);
+        assert_eq!(out, r#"{"a":{"b":[1,[2],"x"]},"c":null}"#);
     }
 
     #[test]
