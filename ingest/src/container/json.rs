@@ -23,12 +23,14 @@ pub struct JsonReader {
     in_array: bool,
     /// Behind an envelope's array: the rest of the envelope is not a record.
     in_envelope: bool,
+    /// The buffer begins inside a line of which it lacks more than white space.
+    inside_line: bool,
 }
 
 impl JsonReader {
     /// A reader whose first bytes were read already.
     pub fn new(start: Vec<u8>) -> Self {
-        Self { buffer: start, at: 0, ended: false, in_array: false, in_envelope: false }
+        Self { buffer: start, at: 0, ended: false, in_array: false, in_envelope: false, inside_line: false }
     }
 
     /// Reads the records that fit into about a block; false at the end.
@@ -44,6 +46,10 @@ impl JsonReader {
             self.between();
             if self.at >= self.buffer.len() {
                 return Ok(!self.ended);
+            }
+            if self.in_envelope && !self.in_array {
+                self.leave(input, limits)?;
+                continue;
             }
             if !self.in_array && self.enter() {
                 continue;
@@ -92,8 +98,13 @@ impl JsonReader {
         if self.ended {
             return Ok(());
         }
-        self.buffer.drain(..self.at);
-        self.at = 0;
+        // The indentation tells where a next record would begin, should this one be broken.
+        let indent = self.indent().len();
+        if self.at > 0 {
+            self.inside_line = indent == 0 && self.buffer[self.at - 1] != b'\n';
+        }
+        self.buffer.drain(..self.at - indent);
+        self.at = indent;
         if input.read_onto(&mut self.buffer, want)? == 0 {
             self.ended = true;
         }
@@ -110,16 +121,31 @@ impl JsonReader {
                     self.in_array = false;
                     self.at += 1;
                 }
-                _ if self.in_envelope && !self.in_array => {
-                    // `, "x": 1}`: the envelope's other members hold no record.
-                    let rest = &self.buffer[self.at..];
-                    let end = rest.iter().position(|b| *b == b'}' || *b == b'\n').map_or(rest.len(), |i| i + 1);
-                    self.at += end;
-                    self.in_envelope = false;
-                }
                 _ => return,
             }
         }
+    }
+
+    /// Reads past an envelope's other members, `, "x": 1}`, which hold no record.
+    fn leave(&mut self, input: &mut Input, limits: &Limits) -> Result<(), ContainerError> {
+        match self.buffer[self.at] {
+            b',' | b':' => self.at += 1,
+            b'}' => {
+                self.at += 1;
+                self.in_envelope = false;
+            }
+            _ => match end_of_value(&self.buffer, self.at) {
+                Ok(end) if end < self.buffer.len() || self.ended => self.at = end,
+                Ok(_) | Err(Stop::Incomplete)
+                    if !self.ended && self.buffer.len() - self.at <= limits.record_bytes_max =>
+                {
+                    let want = limits.block_bytes.max(self.buffer.len() - self.at);
+                    self.fill(input, want)?;
+                }
+                _ => self.in_envelope = false,
+            },
+        }
+        Ok(())
     }
 
     /// Steps into an array, or into an envelope whose first member is one.
@@ -180,11 +206,20 @@ impl JsonReader {
         }
     }
 
+    /// The white space before the record on its line; none where anything else, or more than is usual, stands there.
+    fn indent(&self) -> &[u8] {
+        const INDENT_MAX: usize = 256;
+        let line = match memchr::memrchr(b'\n', &self.buffer[..self.at]) {
+            Some(end) => &self.buffer[end + 1..self.at],
+            None if self.inside_line => &[],
+            None => &self.buffer[..self.at],
+        };
+        if line.len() <= INDENT_MAX && line.iter().all(u8::is_ascii_whitespace) { line } else { &[] }
+    }
+
     /// Where the next record begins after a broken one: a line with the same indentation and first byte.
     fn resume(&self) -> Option<usize> {
-        let line_start = memchr::memrchr(b'\n', &self.buffer[..self.at]).map_or(0, |i| i + 1);
-        let indent = &self.buffer[line_start..self.at];
-        let indent: &[u8] = if indent.iter().all(u8::is_ascii_whitespace) { indent } else { b"" };
+        let indent = self.indent();
         memchr::memchr_iter(b'\n', &self.buffer[self.at..])
             .map(|i| self.at + i + 1)
             .find(|line| self.buffer[*line..].strip_prefix(indent).is_some_and(|rest| rest.starts_with(b"{")))

@@ -50,6 +50,7 @@ fn json_however_it_is_set_apart() {
         "[{\"a\":1}]\n[{\"b\":\"x\"}]\n",
         "{\"Records\":[{\"a\":1},{\"b\":\"x\"}]}",
         "{\"records\": [{\"a\":1}, {\"b\":\"x\"}], \"n\": 2}",
+        "{\"Records\":[{\"a\":1},{\"b\":\"x\"}],\"n\":\"} {\",\"m\":{\"a\":[1]}}\n",
         "{\"n\":2,\"Records\":[{\"a\":1},{\"b\":\"x\"}]}",
         "{\"kind\":\"EventList\",\"metadata\":{},\"items\":[{\"a\":1},{\"b\":\"x\"}]}",
     ] {
@@ -68,6 +69,15 @@ fn what_is_no_record_is_a_dead_letter_and_the_rest_goes_on() {
     check(b"{\"a\":1}\n42\n{\"b\":\"x\"}\n", &[A, B], &[(2, "no object")]);
     check(b"{\"a\":1}\n{\"b\":\"\xff\"}\n{\"b\":\"x\"}\n", &[A, B], &[(2, "UTF-8")]);
     check(b"{\"a\":1}\n{\"b\":", &[A], &[(2, "ends inside a record")]);
+    // Far beyond the first block, a line with the same indentation is where it goes on.
+    let many = "  {\"a\":1},\n".repeat(10_000);
+    let (records, dead) = read(format!("[\n{many}  {{\"b\": oops}},\n  {B}\n]").as_bytes(), Limits::default());
+    assert_eq!((records.len(), records.last().map(String::as_str), dead.len()), (10_001, Some(B), 1));
+}
+
+#[test]
+fn white_space_before_the_first_record_is_none() {
+    check(format!("{}{A}\n{B}", "\n".repeat(200_000)).as_bytes(), &[A, B], &[]);
 }
 
 #[test]
