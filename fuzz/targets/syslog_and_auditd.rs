@@ -8,6 +8,8 @@ use tarn_ingest::container::Limits;
 
 /// The container reads this many bytes before it knows the format.
 const FIRST_READ: usize = 64 << 10;
+/// Reading so much in small blocks takes long: one input in so many is.
+const LONG_EVERY: usize = 16;
 /// The decoder is chosen by as many lines.
 const LINES_LOOKED_AT: usize = 8;
 const SYSLOG: &str = "Mar 17 10:30:00 web1 cron[1]: x\n";
@@ -21,10 +23,12 @@ fuzz_target!(|data: &[u8]| {
     }
     for line in [SYSLOG, AUDITD] {
         let short = after(line, line.repeat(LINES_LOOKED_AT), data, Limits::default());
-        let room = FIRST_READ - cut(data);
-        let padding = line.repeat(room / line.len()) + &"\n".repeat(room % line.len());
-        let long = after(line, padding, data, Limits { block_bytes: 16, ..Limits::default() });
-        assert_eq!(short, long, "another block size gives other records");
+        if cut(data).is_multiple_of(LONG_EVERY) {
+            let room = FIRST_READ - cut(data);
+            let padding = line.repeat(room / line.len()) + &"\n".repeat(room % line.len());
+            let long = after(line, padding, data, Limits { block_bytes: 16, ..Limits::default() });
+            assert_eq!(short, long, "another block size gives other records");
+        }
         if line == SYSLOG && std::str::from_utf8(data).is_ok() {
             let lines =
                 data.split(|b| *b == b'\n').filter(|l| !l.strip_suffix(b"\r").unwrap_or(l).trim_ascii().is_empty());

@@ -33,6 +33,39 @@ fn again_adds_nothing_and_a_grown_file_adds_what_is_new() {
     assert_eq!(count(&lake, distinct), 150);
 }
 
+/// Killed at any time, the next run has each record once.
+#[test]
+fn kill_minus_nine_loses_and_repeats_nothing() {
+    const EVENTS: usize = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (lake, logs) = (folder.path().join("lake"), folder.path().join("logs"));
+    std::fs::create_dir(&logs).unwrap();
+    for file in 0..4 {
+        let range = file * EVENTS / 4..(file + 1) * EVENTS / 4;
+        let text: String = range.map(|n| event(n, if n % 7 == 0 { "ConsoleLogin" } else { "ListUsers" })).collect();
+        std::fs::write(logs.join(format!("{file}.ndjson")), text).unwrap();
+    }
+    let arguments = ["ingest", "--lake", text_of(&lake), text_of(&logs)];
+    let mut killed = 0;
+    for wait in (0..12).map(|n| std::time::Duration::from_millis(60 * n)) {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tarn"))
+            .args(arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(wait);
+        child.kill().unwrap();
+        killed += usize::from(child.wait().unwrap().code().is_none());
+    }
+    assert!(killed > 0);
+    tarn(&arguments).ok();
+    assert!(tarn(&arguments).ok().rows().is_empty());
+    let rows = |of: &str| count(&lake, &format!("({of} FROM api_activity UNION ALL {of} FROM authentication)"));
+    assert_eq!(rows("SELECT metadata.uid"), EVENTS as i64);
+    assert_eq!(rows("SELECT DISTINCT metadata.uid"), EVENTS as i64);
+}
+
 /// What a file's end cut off is read again when the file has grown; what it did not cut off is not.
 #[test]
 fn a_cut_line_comes_again_once_it_is_whole() {
