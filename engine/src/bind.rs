@@ -120,6 +120,9 @@ impl Engine {
         };
         let ix = RuleIx(self.rules.len() as u32);
         let (mut names, mut unknown, mut bound) = (Vec::new(), BTreeSet::new(), Vec::new());
+        if let Some(constant) = bindings.first().and_then(|_| constant(&rule.condition)) {
+            report.verdict = Verdict::NotEvaluable(format!("the condition is {constant} true"));
+        }
         for binding in bindings {
             let source = self.sources.source(binding.source);
             let entries: Vec<_> = binding.entries().collect();
@@ -205,6 +208,15 @@ pub(crate) fn fields_of(item: &Item) -> Vec<&str> {
         _ => None,
     };
     item.field.as_deref().into_iter().chain(other).collect()
+}
+
+/// "always" or "never", where a condition is that whatever the event.
+fn constant(condition: &Expr) -> Option<&'static str> {
+    match fold(condition, &BTreeSet::new()) {
+        Folded::True => Some("always"),
+        Folded::False => Some("never"),
+        Folded::Expr(_) => None,
+    }
 }
 
 /// A condition with unknown fields taken as absent.

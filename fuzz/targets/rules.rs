@@ -21,13 +21,24 @@ fuzz_target!(|text: &str| {
         let printed = print::detection(&rule.condition);
         let again = loaded(&format!("title: t\nlogsource: {{product: x}}\n{printed}"));
         assert!(again.errors.is_empty(), "{:?}\n{printed}", again.errors);
-        assert_eq!(again.rules[0].condition, rule.condition, "{printed}");
+        if !has_empty(&rule.condition) {
+            assert_eq!(again.rules[0].condition, rule.condition, "{printed}");
+        }
         evaluate(&rule.condition);
     }
 });
 
 fn loaded(text: &str) -> Ruleset {
     parse(Path::new("fuzz.yml"), text, &LoadOptions::default())
+}
+
+/// Sigma cannot say always or never: such a condition is printed as one that is.
+fn has_empty(condition: &Expr) -> bool {
+    match condition {
+        Expr::And(list) | Expr::Or(list) => list.is_empty() || list.iter().any(has_empty),
+        Expr::Not(inner) => has_empty(inner),
+        Expr::Item(_) => false,
+    }
 }
 
 /// A condition, and its negation, on an event that has every field.

@@ -31,6 +31,7 @@ fn a_rule_that_cannot_fire_is_named_with_the_reason() {
         ("field.yml", "eventName", "noSuchField"),
         ("source.yml", "product: aws", "product: toaster"),
         ("broken.yml", "condition: selection", "condition: selection and nothing"),
+        ("never.yml", "condition: selection", "condition: not 0 of selection*"),
     ]
     .into_iter()
     .enumerate()
@@ -51,6 +52,7 @@ fn a_rule_that_cannot_fire_is_named_with_the_reason() {
         ("field.yml", "not evaluable", "noSuchField"),
         ("source.yml", "not evaluable", "toaster"),
         ("broken.yml", "does not load", "nothing"),
+        ("never.yml", "not evaluable", "never true"),
     ] {
         let (found, said) = status(file);
         assert_eq!(found, expected, "{file}");
