@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_engine::{Engine, Hit, Matcher, RuleIx};
 use tarn_ingest::DeadLetter;
-use tarn_ingest::container::{Block, Blocks, Limits, RecordSpan};
+use tarn_ingest::container::{Block, RecordSpan};
 use tarn_ingest::fields::{FieldReader, Identity};
 use tarn_ingest::source::SourceId;
 
@@ -219,7 +219,7 @@ fn read(
     let mut unreadable = Vec::new();
     for input in inputs {
         let name: Arc<str> = input.name().into();
-        let mut blocks = match input.blocks(bar, Limits::default()) {
+        let mut blocks = match input.blocks(bar) {
             Ok(blocks) => blocks,
             Err(error) => {
                 unreadable.push(Unreadable { input: name, error });
@@ -238,16 +238,4 @@ fn read(
         }
     }
     Ok(unreadable)
-}
-
-impl Input {
-    /// The input's blocks.
-    ///
-    /// **Errors**: it cannot be opened, or not read as what it says it is.
-    fn blocks(&self, bar: &ProgressBar, limits: Limits) -> anyhow::Result<Blocks> {
-        Ok(match self.parquet()? {
-            Some(file) => Blocks::open_file(file, limits)?,
-            None => Blocks::open(self.open(bar)?, limits)?,
-        })
-    }
 }

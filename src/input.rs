@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use tarn_ingest::container::{Blocks, Limits};
 
 /// One container of records: a file or standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +65,18 @@ impl Input {
         }
     }
 
+    /// Its blocks, counted on `bar`.
+    ///
+    /// **Errors**: it cannot be opened, or not read as what it says it is.
+    pub fn blocks(&self, bar: &ProgressBar) -> anyhow::Result<Blocks> {
+        Ok(match self.parquet()? {
+            Some(file) => Blocks::open_file(file, Limits::default())?,
+            None => Blocks::open(self.open(bar)?, Limits::default())?,
+        })
+    }
+
     /// Opens it for reading, counted on `bar`.
-    pub fn open(&self, bar: &ProgressBar) -> std::io::Result<Box<dyn Read + Send>> {
+    fn open(&self, bar: &ProgressBar) -> std::io::Result<Box<dyn Read + Send>> {
         let inner: Box<dyn Read + Send> = match self {
             Self::File(path) => Box::new(File::open(path)?),
             Self::Stdin => Box::new(std::io::stdin()),

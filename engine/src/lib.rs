@@ -8,6 +8,7 @@ pub mod finding;
 pub mod lower;
 mod matcher;
 pub mod testing;
+pub mod trace;
 
 pub use bind::{Engine, Report, RuleIx, Verdict};
 pub use matcher::{Hit, Matcher};

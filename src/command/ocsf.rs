@@ -9,7 +9,6 @@ use futures::StreamExt;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tarn_ingest::container::{Blocks, Limits};
 use tarn_lake::table::{EVENT_DAY, TableSnapshot};
 use tarn_lake::{SqlError, SqlOptions, dead_letter};
 use tarn_schema_ocsf::validate::{Severity, validate};
@@ -127,7 +126,7 @@ impl Validate {
         let (mut rows, mut records, mut invalid) = (Vec::new(), 0_u64, 0_u64);
         for input in &inputs {
             let name = input.name();
-            let mut blocks = Blocks::open(input.open(&bar)?, Limits::default())?;
+            let mut blocks = input.blocks(&bar)?;
             while let Some(block) = blocks.next_block()? {
                 for letter in &block.dead {
                     records += 1;

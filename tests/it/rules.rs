@@ -90,3 +90,24 @@ fn explain_and_matches_follow_the_mapping() {
     assert_eq!(run.code, 2, "{}", run.stdout);
     assert!(run.stderr.contains("no rule can run"), "{}", run.stderr);
 }
+
+#[test]
+fn an_event_is_explained_part_by_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rule, log) = (folder.path().join("rule.yml"), folder.path().join("log.ndjson"));
+    std::fs::write(
+        &rule,
+        RULE.replace("condition: selection", "condition: selection and not 1 of other*")
+            .replace("detection:", "detection:\n  other:\n    userAgent|contains: curl\n"),
+    )
+    .unwrap();
+    std::fs::write(&log, format!("{EVENT}\n{}\n{{\"a\":1}}\n", EVENT.replace("ListUsers", "GetUser"))).unwrap();
+    let explain = |n: u32| tarn(&["rules", "explain", text(&rule), "--event", &format!("{}:{n}", text(&log))]);
+    let fired = explain(1).ok().stdout;
+    assert!(fired.contains("\nfires\n") && fired.contains("[userAgent: absent]"), "{fired}");
+    let not = explain(2).ok().stdout;
+    assert!(not.contains("\ndoes not fire\n") && not.contains("[eventName: \"GetUser\"]"), "{not}");
+    assert!(explain(3).ok().stdout.contains("source json"));
+    let run = explain(4);
+    assert!(run.code == 2 && run.stderr.contains("no record 4"), "{}", run.stderr);
+}

@@ -8,11 +8,13 @@
 mod program;
 mod values;
 
-use crate::bind::{Engine, RuleIx};
+use crate::bind::{Engine, RuleIx, fields_of};
+use crate::trace::{Part, Step, Trace};
 use program::{Node, Program};
 use std::sync::Arc;
-use tarn_ingest::fields::{Cell, FieldIx, FieldReader, FieldValue, RouteId};
-use tarn_rules::FieldTest;
+use tarn_ingest::fields::{Cell, FieldIx, FieldReader, FieldValue, KEYWORDS, RouteId};
+use tarn_ingest::source::Logsource;
+use tarn_rules::{Expr, FieldTest};
 use values::{AtomIx, FieldTests};
 
 /// A rule that fired on a row.
@@ -115,10 +117,63 @@ impl Matcher {
         }
     }
 
-    fn row(&mut self, row: usize, route: RouteId, cells: &[Cell], reader: &FieldReader) {
+    /// Why a rule did or did not fire on a row of the batch that was evaluated last: an answer for each source that it
+    /// is bound to and the event is of; none where the rule is not bound to the event's source.
+    pub fn trace(&mut self, reader: &FieldReader, row: usize, rule: RuleIx) -> Vec<Trace> {
+        let cells = reader.batch().cells(row);
+        self.mark(cells);
+        let route = reader.route(reader.batch().routes[row]);
+        let source = self.engine.sources.source(route.source);
+        let logsources = source.logsources.iter().filter(|l| route.logsources.contains(&l.id));
+        let describe = |l: &Logsource| {
+            let product = l.product.as_deref().or(source.products.first().map(String::as_str));
+            let parts = [("product", product), ("category", l.category.as_deref()), ("service", l.service.as_deref())];
+            let named = parts.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?)));
+            named.collect::<Vec<_>>().join(" ")
+        };
+        let logsources: Vec<String> = logsources.map(describe).collect();
+        let mut traces = Vec::new();
+        for condition in &self.program.conditions {
+            let bound = &self.engine.bound[condition.bound as usize];
+            if bound.rule == rule && bound.binding.source == route.source {
+                let applies = self.engine.covers(bound, route);
+                traces.push(Trace {
+                    source: source.name.clone(),
+                    kind: source.kinds[route.kind as usize].name.clone(),
+                    logsources: logsources.clone(),
+                    condition: applies.then(|| self.step(&bound.condition, &condition.node, cells, reader)),
+                });
+            }
+        }
+        traces
+    }
+
+    /// A condition and its node have one form.
+    fn step(&self, condition: &Expr, node: &Node, cells: &[Cell], reader: &FieldReader) -> Step {
+        let steps = |list: &[Expr], nodes: &[Node]| {
+            list.iter().zip(nodes).map(|(e, n)| self.step(e, n, cells, reader)).collect::<Vec<_>>()
+        };
+        let part = match (condition, node) {
+            (Expr::And(list), Node::And(nodes)) => Part::And(steps(list, nodes)),
+            (Expr::Or(list), Node::Or(nodes)) => Part::Or(steps(list, nodes)),
+            (Expr::Not(inner), Node::Not(node)) => Part::Not(Box::new(self.step(inner, node, cells, reader))),
+            (Expr::Item(item), _) => {
+                let names = fields_of(item).into_iter().chain(item.field.is_none().then_some(KEYWORDS));
+                let value = |name: &str| {
+                    let field = self.engine.field(name)?;
+                    let cell = cells.iter().find(|c| c.field == field)?;
+                    Some(reader.dictionary(field).value(cell.code).clone())
+                };
+                Part::Item(item.clone(), names.map(|name| (name.to_owned(), value(name))).collect())
+            }
+            _ => Part::Or(Vec::new()),
+        };
+        Step { holds: holds(node, &self.stamps, self.stamp, cells, reader), part }
+    }
+
+    /// Stamps the atoms of a row.
+    fn mark(&mut self, cells: &[Cell]) {
         self.stamp += 1;
-        let stamp = self.stamp;
-        let first = self.hits.len();
         for cell in cells {
             let known = &self.fields[cell.field.0 as usize];
             if !known.tested {
@@ -127,9 +182,15 @@ impl Matcher {
             let end = known.ends[cell.code as usize] as usize;
             let start = if cell.code == 0 { 0 } else { known.ends[cell.code as usize - 1] as usize };
             for atom in &known.atoms[start..end] {
-                self.stamps[*atom as usize] = stamp;
+                self.stamps[*atom as usize] = self.stamp;
             }
         }
+    }
+
+    fn row(&mut self, row: usize, route: RouteId, cells: &[Cell], reader: &FieldReader) {
+        self.mark(cells);
+        let stamp = self.stamp;
+        let first = self.hits.len();
         let applies = &self.routes[route.0 as usize];
         for cell in cells {
             let known = &self.fields[cell.field.0 as usize];

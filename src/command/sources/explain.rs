@@ -7,7 +7,6 @@ use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tarn_ingest::container::{Blocks, Limits};
 use tarn_ingest::mapper::{FieldCoverage, MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 use tarn_schema_ocsf::Schema;
@@ -48,7 +47,7 @@ impl Args {
         let bar = progress::bytes(input::size(&inputs));
         let mut events = 0;
         for input in &inputs {
-            let mut blocks = Blocks::open(input.open(&bar)?, Limits::default())?;
+            let mut blocks = input.blocks(&bar)?;
             while let Some(block) = blocks.next_block()? {
                 events += block.records.len();
                 mapper.push(&block, source);
