@@ -111,9 +111,9 @@ impl Engine {
             logsource.service.as_deref(),
         );
         let mut report = Report {
-            id: rule.id.clone(),
-            title: rule.title.clone(),
-            file: rule.file.clone(),
+            id: rule.about.id.clone(),
+            title: rule.about.title.clone(),
+            file: rule.about.file.clone(),
             verdict: Verdict::NotEvaluable(format!("no source has the log source {logsource}")),
             field_uses: 0,
             unknown_uses: 0,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 use tarn_ingest::fields::Identity;
-use tarn_rules::{Level, Rule};
+use tarn_rules::{About, Level};
 
 /// What a finding says of the event that it stands on.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +36,8 @@ pub fn severity(level: Level) -> (i32, &'static str) {
 }
 
 /// The finding's uid: the same version of a rule on the same event is the same finding.
-pub fn uid(rule: &Rule, event_uid: &str) -> String {
-    let parts = [rule.id.as_str(), "\0", rule.digest.as_str(), "\0", event_uid];
+pub fn uid(about: &About, event_uid: &str) -> String {
+    let parts = [about.id.as_str(), "\0", about.digest.as_str(), "\0", event_uid];
     let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part)).finalize();
     digest[..16].iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -57,7 +57,7 @@ pub struct Findings {
 impl Findings {
     /// For every rule of the engine.
     pub fn new(engine: &Engine) -> Self {
-        let templates = (0..engine.len()).map(|i| Template::new(engine.rule(RuleIx(i as u32)))).collect();
+        let templates = (0..engine.len()).map(|i| Template::new(&engine.rule(RuleIx(i as u32)).about)).collect();
         Self { templates }
     }
 
@@ -90,7 +90,7 @@ impl Findings {
 
     fn members(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         let template = &self.templates[rule.0 as usize];
-        let uid = uid(engine.rule(rule), &evidence.identity.uid);
+        let uid = uid(&engine.rule(rule).about, &evidence.identity.uid);
         let time = evidence.time_ms;
         write!(
             out,
@@ -115,31 +115,31 @@ fn one_line(json: &str, out: &mut impl Write) -> io::Result<()> {
 }
 
 impl Template {
-    fn new(rule: &Rule) -> Self {
-        let (severity_id, severity) = severity(rule.level);
+    fn new(about: &About) -> Self {
+        let (severity_id, severity) = severity(about.level);
         let class = json!({
             "class_uid": 2004, "class_name": "Detection Finding", "category_uid": 2, "category_name": "Findings",
             "activity_id": 1, "activity_name": "Create", "type_uid": 200_401,
             "type_name": "Detection Finding: Create", "severity_id": severity_id, "severity": severity,
-            "status_id": 1, "status": "New", "message": rule.title,
+            "status_id": 1, "status": "New", "message": about.title,
         });
         let mut info = json!({
-            "title": rule.title,
-            "analytic": {"uid": rule.id, "name": rule.title, "type_id": 1, "type": "Rule", "version": rule.digest},
+            "title": about.title,
+            "analytic": {"uid": about.id, "name": about.title, "type_id": 1, "type": "Rule", "version": about.digest},
         });
-        if let Some(description) = &rule.description {
+        if let Some(description) = &about.description {
             info["desc"] = description.trim().into();
         }
-        if let Some(reference) = rule.references.first() {
+        if let Some(reference) = about.references.first() {
             info["src_url"] = reference.as_str().into();
         }
-        let attacks = attacks(rule);
+        let attacks = attacks(about);
         if !attacks.is_empty() {
             info["attacks"] = attacks.into();
         }
         let rule = json!({
-            "id": rule.id, "title": rule.title, "level": rule.level.to_string(), "tags": rule.tags,
-            "file": rule.file.display().to_string(),
+            "id": about.id, "title": about.title, "level": about.level.to_string(), "tags": about.tags,
+            "file": about.file.display().to_string(),
         });
         Self { class: inside(&class), info: inside(&info), rule: rule.to_string() }
     }
@@ -152,9 +152,9 @@ fn inside(object: &Value) -> String {
 }
 
 /// A rule's techniques; its tactics alone where it names none.
-fn attacks(rule: &Rule) -> Vec<Value> {
-    let tactics: Vec<Value> = rule.attack.tactics.iter().map(|(id, name)| json!({"uid": id, "name": name})).collect();
-    if rule.attack.techniques.is_empty() {
+fn attacks(about: &About) -> Vec<Value> {
+    let tactics: Vec<Value> = about.attack.tactics.iter().map(|(id, name)| json!({"uid": id, "name": name})).collect();
+    if about.attack.techniques.is_empty() {
         return tactics.into_iter().map(|tactic| json!({ "tactic": tactic })).collect();
     }
     let attack = |technique: &String| {
@@ -172,5 +172,5 @@ fn attacks(rule: &Rule) -> Vec<Value> {
         }
         Value::Object(out)
     };
-    rule.attack.techniques.iter().map(attack).collect()
+    about.attack.techniques.iter().map(attack).collect()
 }

@@ -3,7 +3,9 @@
 //! [`load()`] reads files and folders; [`Rule::condition`] is what the engine evaluates, [`reference`] says slowly and
 //! obviously what it means, [`print`] writes it back as Sigma, [`attack`] reads tags, [`events`] a rule's own test events.
 
+mod about;
 pub mod attack;
+pub mod correlation;
 pub mod events;
 pub mod expr;
 mod load;
@@ -13,7 +15,9 @@ mod parse;
 pub mod print;
 pub mod reference;
 
+pub use about::{About, Level};
+pub use correlation::Correlation;
 pub use expr::{Compare, Expr, FieldTest, Item, Part, Pattern, Test, TimePart};
-pub use load::{Correlation, Filter, Level, LoadError, LoadOptions, Logsource, Rule, Ruleset, load, parse};
+pub use load::{Filter, LoadError, LoadOptions, Logsource, Rule, Ruleset, load, parse};
 pub use lower::Placeholders;
 pub use pack::pack;

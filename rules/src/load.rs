@@ -4,39 +4,17 @@
 //! **Filters** apply to rules by id, name or title, or to any, whose log source is within the filter's; their
 //! condition has to hold as well (pySigma), so a filter that takes events away says `not selection`.
 
-use crate::attack::{self, AttackTags};
+use crate::about::{About, about};
+use crate::correlation::{self, Correlation, Referred};
 use crate::expr::Expr;
 use crate::lower::{Placeholders, lower};
 use crate::parse::yaml::Yaml;
 use crate::parse::{Document, Kind, Targets, documents};
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-
-/// A rule's level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
-pub enum Level {
-    Informational,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Informational => "informational",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        })
-    }
-}
 
 /// Where a rule's events come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,63 +42,12 @@ impl fmt::Display for Logsource {
 /// A detection rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Its id; rules without one get a digest of their text.
-    pub id: String,
-    /// Its name, by which others may refer to it.
-    pub name: Option<String>,
-    /// Title.
-    pub title: String,
-    /// Level; medium where the rule names none.
-    pub level: Level,
-    /// Status, as written.
-    pub status: Option<String>,
-    /// Description.
-    pub description: Option<String>,
-    /// Author.
-    pub author: Option<String>,
-    /// Day of creation, as written.
-    pub date: Option<String>,
-    /// Day of the last change, as written.
-    pub modified: Option<String>,
-    /// Licence.
-    pub license: Option<String>,
-    /// References.
-    pub references: Vec<String>,
-    /// Known false positives.
-    pub false_positives: Vec<String>,
-    /// Fields its author wants to see with a match.
-    pub fields: Vec<String>,
-    /// Tags, as written.
-    pub tags: Vec<String>,
-    /// ATT&CK techniques and tactics among the tags.
-    pub attack: AttackTags,
+    /// What it says of itself.
+    pub about: About,
     /// Log source.
     pub logsource: Logsource,
     /// What has to hold.
     pub condition: Expr,
-    /// What is odd about it and keeps nothing from working.
-    pub warnings: Vec<String>,
-    /// The file that holds it.
-    pub file: PathBuf,
-    /// The line of that file at which its document begins.
-    pub line: usize,
-    /// Digest of that file's text: the rule's version.
-    pub digest: String,
-}
-
-/// A correlation rule: data, nothing evaluates it yet.
-#[derive(Clone, Debug)]
-pub struct Correlation {
-    /// The file that holds it.
-    pub file: PathBuf,
-    /// Its id, where it has one.
-    pub id: Option<String>,
-    /// Its name, where it has one.
-    pub name: Option<String>,
-    /// Title.
-    pub title: String,
-    /// The whole document.
-    pub content: serde_json::Value,
 }
 
 /// A filter and where it went.
@@ -157,7 +84,7 @@ pub struct LoadError {
 pub struct Ruleset {
     /// Detection rules, by file name.
     pub rules: Vec<Rule>,
-    /// Correlation rules, which are not evaluated yet.
+    /// Correlation rules; those whose references lead nowhere are errors instead.
     pub correlations: Vec<Correlation>,
     /// Filters.
     pub filters: Vec<Filter>,
@@ -174,7 +101,6 @@ pub struct LoadOptions {
 
 const FILE_BYTES_MAX: u64 = 64 << 20;
 const FILES_MAX: usize = 200_000;
-const TITLE_CHARS_MAX: usize = 256;
 
 /// Loads every rule under `paths`; a file that is named twice is read once.
 ///
@@ -272,27 +198,34 @@ impl<'a> Loader<'a> {
 
     fn document(&mut self, file: &Path, digest: &str, Document { number, chunk, content, kind }: Document<'_>) {
         let title = content.text("title").unwrap_or_default();
+        let begins = chunk.lines_before + 1;
+        let failed = |title: String, key: &str, reason: String| LoadError {
+            file: file.to_owned(),
+            document: Some(number),
+            line: Some(chunk.line_of(key).unwrap_or(begins)),
+            title: Some(title),
+            reason,
+        };
+        let own = || if number == 1 { digest.to_owned() } else { format!("{digest}-{number}") };
+        let place = |mut about: About| {
+            about.id = content.text("id").unwrap_or_else(own);
+            (about.file, about.line, about.digest) = (file.to_owned(), begins, digest.to_owned());
+            about
+        };
         let (detections, targets) = match kind {
             Kind::Rule(detections) => (detections, None),
             Kind::Filter(targets, detections) => (detections, Some(targets)),
             Kind::Correlation => {
-                return self.set.correlations.push(Correlation {
-                    file: file.to_owned(),
-                    id: content.text("id"),
-                    name: content.text("name"),
-                    title,
-                    content: content.json(),
-                });
+                match correlation::read(place(about(&content, title.clone())), &content) {
+                    Ok(correlation) => self.set.correlations.push(correlation),
+                    Err(mistake) => self.set.errors.push(failed(title, &mistake.key, mistake.reason)),
+                }
+                return;
             }
         };
-        let begins = chunk.lines_before + 1;
         let (condition, warnings) = match lower(&detections, &self.options.placeholders) {
             Ok(lowered) => lowered,
-            Err(e) => {
-                let line = chunk.line_of(e.key()).unwrap_or(begins);
-                let (document, line, title, reason) = (Some(number), Some(line), Some(title), e.to_string());
-                return self.set.errors.push(LoadError { file: file.to_owned(), document, line, title, reason });
-            }
+            Err(e) => return self.set.errors.push(failed(title, e.key(), e.to_string())),
         };
         if let Some(targets) = targets {
             let unknown = match &targets {
@@ -302,13 +235,9 @@ impl<'a> Loader<'a> {
             let filter = Filter { file: file.to_owned(), title, applied_to: Vec::new(), unknown };
             return self.filters.push(PendingFilter { filter, logsource: logsource(&content), targets, condition });
         }
-        let mut rule = describe(&content, title);
-        let own = || if number == 1 { digest.to_owned() } else { format!("{digest}-{number}") };
-        rule.id = content.text("id").unwrap_or_else(own);
-        (rule.file, rule.line, rule.digest) = (file.to_owned(), begins, digest.to_owned());
-        rule.condition = condition;
-        rule.warnings.extend(warnings);
-        self.set.rules.push(rule);
+        let mut about = place(about(&content, title));
+        about.warnings.extend(warnings);
+        self.set.rules.push(Rule { about, logsource: logsource(&content), condition });
     }
 
     /// Puts filters to their rules.
@@ -321,21 +250,83 @@ impl<'a> Loader<'a> {
                 if contains(&pending.logsource, &rule.logsource)
                     && meant(&pending.targets, rule, &mut pending.filter.unknown)
                 {
-                    pending.filter.applied_to.push(rule.id.clone());
+                    pending.filter.applied_to.push(rule.about.id.clone());
                     all.push(pending.condition.clone());
                 }
             }
             rule.condition = Expr::And(all).simplify();
             if matches!(&rule.condition, Expr::And(list) | Expr::Or(list) if list.is_empty()) {
-                rule.warnings.push("its condition does not depend on the event".into());
+                rule.about.warnings.push("its condition does not depend on the event".into());
             }
-            if !ids.insert(rule.id.clone()) {
-                rule.warnings.push(format!("another rule has the id {}, too", rule.id));
+            if !ids.insert(rule.about.id.clone()) {
+                rule.about.warnings.push(format!("another rule has the id {}, too", rule.about.id));
             }
         }
+        resolve(&mut set);
         set.filters = filters.into_iter().map(|pending| pending.filter).collect();
         set
     }
+}
+
+/// Leads the references of correlations to their rules, and takes those out whose do not lead anywhere, or in a circle.
+fn resolve(set: &mut Ruleset) {
+    loop {
+        let mut names: HashMap<&str, Vec<Referred>> = HashMap::new();
+        let rules = set.rules.iter().map(|r| &r.about).enumerate().map(|(i, a)| (a, Referred::Rule(i)));
+        let of_correlations = set.correlations.iter().map(|c| &c.about).enumerate();
+        for (about, to) in rules.chain(of_correlations.map(|(i, a)| (a, Referred::Correlation(i)))) {
+            for name in [Some(about.id.as_str()), about.name.as_deref()].into_iter().flatten() {
+                let known = names.entry(name).or_default();
+                if !known.contains(&to) {
+                    known.push(to);
+                }
+            }
+        }
+        let lead = |name: &str| match names.get(name).map(Vec::as_slice) {
+            Some([to]) => Ok(*to),
+            Some(_) => Err(format!("several rules are called {name:?}")),
+            None => Err(format!("no loaded rule has the id or name {name:?}")),
+        };
+        let found: Vec<Result<Vec<Referred>, String>> =
+            set.correlations.iter().map(|c| c.rules.iter().map(|r| lead(&r.name)).collect()).collect();
+        // What refers to one that is taken out leads nowhere in the next turn.
+        let mut bad: Vec<usize> = (0..found.len()).filter(|i| found[*i].is_err()).collect();
+        if bad.is_empty() {
+            bad = circular(&found);
+        }
+        if bad.is_empty() {
+            for (correlation, found) in set.correlations.iter_mut().zip(found) {
+                for (reference, to) in correlation.rules.iter_mut().zip(found.unwrap_or_default()) {
+                    reference.to = to;
+                }
+            }
+            return;
+        }
+        for bad in bad.into_iter().rev() {
+            let reason = found[bad].clone().err().unwrap_or_else(|| "the correlation refers to itself".into());
+            let about = set.correlations.remove(bad).about;
+            let (line, title) = (Some(about.line), Some(about.title));
+            set.errors.push(LoadError { file: about.file, document: None, line, title, reason });
+        }
+    }
+}
+
+/// Correlations that refer to themselves, over others or directly.
+fn circular(found: &[Result<Vec<Referred>, String>]) -> Vec<usize> {
+    let below = |i: usize| {
+        let list = found[i].as_deref().unwrap_or_default();
+        list.iter().filter_map(|to| if let Referred::Correlation(c) = to { Some(*c) } else { None })
+    };
+    let reaches_itself = |start: &usize| {
+        let (mut seen, mut next) = (HashSet::new(), below(*start).collect::<Vec<_>>());
+        while let Some(at) = next.pop() {
+            if seen.insert(at) {
+                next.extend(below(at));
+            }
+        }
+        seen.contains(start)
+    };
+    (0..found.len()).filter(reaches_itself).collect()
 }
 
 /// A filter's log source holds every one that says the same and possibly more.
@@ -348,7 +339,8 @@ fn contains(filter: &Logsource, rule: &Logsource) -> bool {
 
 fn meant(targets: &Targets, rule: &Rule, unknown: &mut Vec<String>) -> bool {
     let Targets::Named(names) = targets else { return true };
-    let is = |name: &String| *name == rule.id || Some(name) == rule.name.as_ref() || *name == rule.title;
+    let is =
+        |name: &String| *name == rule.about.id || Some(name) == rule.about.name.as_ref() || *name == rule.about.title;
     unknown.retain(|name| !is(name));
     names.iter().any(is)
 }
@@ -356,59 +348,4 @@ fn meant(targets: &Targets, rule: &Rule, unknown: &mut Vec<String>) -> bool {
 fn logsource(content: &Yaml) -> Logsource {
     let text = |key| content.get("logsource").and_then(|l| l.text(key)).filter(|t| !t.is_empty());
     Logsource { product: text("product"), category: text("category"), service: text("service") }
-}
-
-/// Everything about a rule but its condition and its place.
-fn describe(content: &Yaml, title: String) -> Rule {
-    let mut warnings = Vec::new();
-    let level = match content.text("level").as_deref() {
-        Some("informational") => Level::Informational,
-        Some("low") => Level::Low,
-        Some("medium") | None => Level::Medium,
-        Some("high") => Level::High,
-        Some("critical") => Level::Critical,
-        Some(other) => {
-            warnings.push(format!("Sigma has no level {other:?}; medium is assumed"));
-            Level::Medium
-        }
-    };
-    let status = content.text("status");
-    if let Some(status) =
-        status.as_deref().filter(|s| !["stable", "test", "experimental", "deprecated", "unsupported"].contains(s))
-    {
-        warnings.push(format!("Sigma has no status {status:?}"));
-    }
-    if let Some(taxonomy) = content.text("taxonomy").filter(|t| t != "sigma") {
-        warnings.push(format!("its names are of the taxonomy {taxonomy:?}, and are taken as Sigma's"));
-    }
-    if content.get("detection").and_then(|d| d.get("timeframe")).is_some() {
-        warnings.push("`timeframe` has no meaning without an aggregation, which Sigma 2 gave up".into());
-    }
-    if title.chars().count() > TITLE_CHARS_MAX {
-        warnings.push(format!("the title is longer than {TITLE_CHARS_MAX} characters"));
-    }
-    let tags = content.texts("tags");
-    Rule {
-        id: String::new(),
-        name: content.text("name"),
-        title,
-        level,
-        status,
-        description: content.text("description"),
-        author: content.text("author"),
-        date: content.text("date"),
-        modified: content.text("modified"),
-        license: content.text("license"),
-        references: content.texts("references"),
-        false_positives: content.texts("falsepositives"),
-        fields: content.texts("fields"),
-        attack: attack::tags(&tags),
-        tags,
-        logsource: logsource(content),
-        condition: Expr::FALSE,
-        warnings,
-        file: PathBuf::new(),
-        line: 0,
-        digest: String::new(),
-    }
 }

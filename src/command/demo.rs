@@ -152,16 +152,20 @@ impl Args {
 fn announce(engine: &Engine, alert: &Alert) {
     let rule = engine.rule(alert.rule);
     let time = alert.event_time.and_then(DateTime::from_timestamp_micros).unwrap_or_default();
-    let level = rule.level.to_string();
-    let (on, off) = match (std::io::stdout().is_terminal(), rule.level >= tarn_rules::Level::High) {
+    let level = rule.about.level.to_string();
+    let (on, off) = match (std::io::stdout().is_terminal(), rule.about.level >= tarn_rules::Level::High) {
         (true, true) => ("\x1b[31m", "\x1b[0m"),
         (true, false) => ("\x1b[33m", "\x1b[0m"),
         (false, _) => ("", ""),
     };
-    let techniques = rule.attack.techniques.join(" ");
+    let techniques = rule.about.attack.techniques.join(" ");
     // A closed pipe ends the demo at its next write.
-    let _ =
-        writeln!(std::io::stdout(), "{}  {on}{level:8}{off}  {}  {techniques}", time.format("%H:%M:%S"), rule.title);
+    let _ = writeln!(
+        std::io::stdout(),
+        "{}  {on}{level:8}{off}  {}  {techniques}",
+        time.format("%H:%M:%S"),
+        rule.about.title
+    );
 }
 
 /// The day's events as a stream of lines, made while they are read.

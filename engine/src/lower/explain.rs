@@ -22,7 +22,7 @@ pub fn explain(sources: &Arc<Sources>, rule: &Rule) -> String {
 }
 
 fn write(out: &mut String, sources: &Arc<Sources>, shown: &Rule) -> std::fmt::Result {
-    writeln!(out, "rule {} ({}, {})", shown.title, shown.id, shown.level)?;
+    writeln!(out, "rule {} ({}, {})", shown.about.title, shown.about.id, shown.about.level)?;
     writeln!(out, "log source {}", shown.logsource)?;
     writeln!(out, "condition {}", shown.condition)?;
     let (engine, reports) = Engine::new(sources.clone(), Ruleset { rules: vec![shown.clone()], ..Ruleset::default() });

@@ -45,7 +45,7 @@ impl Both {
     }
 
     fn title(&self, rule: u32) -> &str {
-        &self.engine.rule(RuleIx(rule)).title
+        &self.engine.rule(RuleIx(rule)).about.title
     }
 
     /// Fires nothing on one side only; gives how many fire.
@@ -124,7 +124,7 @@ fn blocks(bytes: Vec<u8>) -> Vec<Block> {
 fn our_rules_on_their_own_events() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/sigma");
     let set = tarn_rules::load(&[folder], &LoadOptions::default());
-    let tests: Vec<_> = set.rules.iter().flat_map(|r| events::of_rule(&r.file).unwrap().unwrap()).collect();
+    let tests: Vec<_> = set.rules.iter().flat_map(|r| events::of_rule(&r.about.file).unwrap().unwrap()).collect();
     let text: String = tests.iter().map(|t| t.event.to_string() + "\n").collect();
     let rules = set.rules.len();
     // Events of one rule may share an id.

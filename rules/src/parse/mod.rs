@@ -28,7 +28,7 @@ pub struct Document<'a> {
 pub enum Kind {
     /// A detection rule.
     Rule(Detections),
-    /// A correlation rule, kept as data.
+    /// A correlation rule.
     Correlation,
     /// A filter for other rules.
     Filter(Targets, Detections),

@@ -142,6 +142,7 @@ impl Yaml {
     }
 
     /// The same value as JSON.
+    #[cfg(test)]
     pub fn json(&self) -> serde_json::Value {
         use serde_json::Value;
         match self {

@@ -22,15 +22,15 @@ fn the_corpus_loads() {
     let mut odd = std::collections::BTreeMap::<&str, usize>::new();
     set.rules
         .iter()
-        .flat_map(|r| &r.warnings)
+        .flat_map(|r| &r.about.warnings)
         .for_each(|w| *odd.entry(w.split(['"', ':']).next().unwrap_or_default()).or_default() += 1);
     println!("{} rules; warnings: {odd:?}", set.rules.len());
     // What is printed reads as the same condition.
     for rule in &set.rules {
         let text = format!("title: t\nlogsource: {{product: x}}\n{}", tarn_rules::print::detection(&rule.condition));
-        let again = tarn_rules::parse(&rule.file, &text, &options);
+        let again = tarn_rules::parse(&rule.about.file, &text, &options);
         let same = again.rules.first().is_some_and(|r| r.condition == rule.condition);
-        assert!(same, "{}: {:?}", rule.file.display(), again.errors);
+        assert!(same, "{}: {:?}", rule.about.file.display(), again.errors);
     }
     // What is left asks for values that only a site knows.
     assert!(set.errors.iter().all(|e| e.reason.contains("placeholder")), "{:?}", set.errors);

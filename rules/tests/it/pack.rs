@@ -52,8 +52,8 @@ fn event(json: &serde_json::Value) -> Event {
 #[test]
 fn every_rule_fires_on_what_it_is_for_and_on_nothing_like_it() {
     for rule in rules() {
-        let tests = events::of_rule(&rule.file).unwrap().unwrap_or_default();
-        let name = rule.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let tests = events::of_rule(&rule.about.file).unwrap().unwrap_or_default();
+        let name = rule.about.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for test in &tests {
             assert_eq!(
                 holds(&rule.condition, &event(&test.event)),
@@ -72,16 +72,18 @@ fn every_rule_fires_on_what_it_is_for_and_on_nothing_like_it() {
 fn every_rule_is_described() {
     let rules = rules();
     assert!(rules.len() >= 14, "{} rules", rules.len());
-    let ids: std::collections::HashSet<&str> = rules.iter().map(|r| r.id.as_str()).collect();
+    let ids: std::collections::HashSet<&str> = rules.iter().map(|r| r.about.id.as_str()).collect();
     assert_eq!(ids.len(), rules.len());
     for rule in &rules {
-        let told = !rule.references.is_empty() && !rule.false_positives.is_empty() && rule.description.is_some();
+        let told = !rule.about.references.is_empty()
+            && !rule.about.false_positives.is_empty()
+            && rule.about.description.is_some();
         assert!(
-            told && !rule.attack.techniques.is_empty() && !rule.attack.tactics.is_empty(),
+            told && !rule.about.attack.techniques.is_empty() && !rule.about.attack.tactics.is_empty(),
             "{}",
-            rule.file.display()
+            rule.about.file.display()
         );
-        assert!(rule.warnings.is_empty(), "{}: {:?}", rule.file.display(), rule.warnings);
+        assert!(rule.about.warnings.is_empty(), "{}: {:?}", rule.about.file.display(), rule.about.warnings);
     }
 }
 

@@ -273,7 +273,7 @@ fn collections_and_filters() {
     let event = |user: &str| {
         Event::from([("A".to_owned(), Value::Text("1".into())), ("U".to_owned(), Value::Text(user.into()))])
     };
-    let one = set.rules.iter().find(|r| r.title == "one").unwrap();
+    let one = set.rules.iter().find(|r| r.about.title == "one").unwrap();
     assert!(holds(&one.condition, &event("you")) && !holds(&one.condition, &event("me")));
 }
 
@@ -282,7 +282,7 @@ fn repeat_and_reset() {
     let yaml = "action: global\ntitle: t\nlogsource: {product: x}\n---\nid: a\ndetection:\n    s:\n        A: 1\n    condition: s\n---\naction: repeat\nid: b\ndetection:\n    s:\n        A: 2\n---\naction: reset\n---\nid: c\ntitle: c\ndetection:\n    s: {A: 3}\n    condition: s\n";
     let set = parse(Path::new("c.yml"), yaml, &LoadOptions::default());
     assert_eq!(
-        set.rules.iter().map(|r| (r.id.as_str(), r.condition.to_string())).collect::<Vec<_>>(),
+        set.rules.iter().map(|r| (r.about.id.as_str(), r.condition.to_string())).collect::<Vec<_>>(),
         [("a", "A = \"1\"".to_owned()), ("b", "A = \"2\"".to_owned())]
     );
     assert!(set.errors.len() == 1 && set.errors[0].reason.contains("logsource"), "{:?}", set.errors);
@@ -313,14 +313,14 @@ fn filters_go_by_log_source_and_say_what_they_missed() {
 }
 
 #[test]
-fn correlations_are_kept_and_attack_tags_are_read() {
-    let yaml = "title: many\nname: many\ncorrelation:\n    type: event_count\n    rules: [a]\n    group-by: [user]\n    timespan: 5m\n    condition: {gte: 10}\n---\ntitle: a\ntags: [attack.t1059.001, attack.execution, attack.command-and-control, attack.g0016, cve.2021-1]\nlogsource: {product: x}\nlevel: urgent\ndetection:\n    s: {A: 1}\n    condition: s\n";
+fn correlations_are_read_and_attack_tags() {
+    let yaml = "title: many\nname: many\ncorrelation:\n    type: event_count\n    rules: [a]\n    group-by: [user]\n    timespan: 5m\n    condition: {gte: 10}\n---\ntitle: a\nname: a\ntags: [attack.t1059.001, attack.execution, attack.command-and-control, attack.g0016, cve.2021-1]\nlogsource: {product: x}\nlevel: urgent\ndetection:\n    s: {A: 1}\n    condition: s\n";
     let set = parse(Path::new("c.yml"), yaml, &LoadOptions::default());
-    assert_eq!(set.correlations[0].content["correlation"]["condition"]["gte"], 10);
+    assert_eq!(set.correlations[0].timespan_us, 300_000_000);
     let rule = &set.rules[0];
-    assert_eq!(rule.attack.techniques, ["T1059.001"]);
-    assert_eq!(rule.attack.tactics, [("TA0002", "Execution"), ("TA0011", "Command and Control")]);
-    assert!(rule.line == 10 && rule.warnings.iter().any(|w| w.contains("urgent")), "{rule:?}");
+    assert_eq!(rule.about.attack.techniques, ["T1059.001"]);
+    assert_eq!(rule.about.attack.tactics, [("TA0002", "Execution"), ("TA0011", "Command and Control")]);
+    assert!(rule.about.line == 10 && rule.about.warnings.iter().any(|w| w.contains("urgent")), "{rule:?}");
 }
 
 proptest::proptest! {

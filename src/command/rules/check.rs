@@ -42,17 +42,17 @@ impl Args {
         let set = load_rules(&self.paths, &self.placeholders)?;
         let mut rows: Vec<Row> = set.errors.iter().map(not_loaded).collect();
         rows.extend(set.correlations.iter().map(|c| {
-            let id = c.id.clone().unwrap_or_default();
-            row("not evaluable", &id, &c.title, &c.file, "correlations are not evaluated yet")
+            let id = c.about.id.clone();
+            row("not evaluable", &id, &c.about.title, &c.about.file, "correlations are not evaluated yet")
         }));
         let (errors, correlations) = (set.errors.len(), set.correlations.len());
         let products: Vec<String> = set.rules.iter().map(|r| product(&r.logsource)).collect();
-        let warned: Vec<Vec<String>> = set.rules.iter().map(|r| r.warnings.clone()).collect();
+        let warned: Vec<Vec<String>> = set.rules.iter().map(|r| r.about.warnings.clone()).collect();
         for filter in set.filters.iter().filter(|f| !f.unknown.is_empty()) {
             let why = format!("the filter names rules that are not there: {}", filter.unknown.join(", "));
             rows.push(row("warning", "", &filter.title, &filter.file, &why));
         }
-        let ids: Vec<(String, usize)> = set.rules.iter().map(|r| (r.id.clone(), r.line)).collect();
+        let ids: Vec<(String, usize)> = set.rules.iter().map(|r| (r.about.id.clone(), r.about.line)).collect();
         let set = Ruleset { rules: set.rules, ..Ruleset::default() };
         let (_, reports) = Engine::new(self.sources.load()?, set);
         let mut uses: BTreeMap<&str, Uses> = BTreeMap::new();

@@ -71,7 +71,7 @@ impl Args {
     fn trace(&self, sources: Arc<Sources>, set: Ruleset, block: &Block, out: &mut impl Write) -> anyhow::Result<()> {
         let source = self.source.resolve(&sources)?;
         for rule in &set.rules {
-            writeln!(out, "rule {} ({}, {})", rule.title, rule.id, rule.level)?;
+            writeln!(out, "rule {} ({}, {})", rule.about.title, rule.about.id, rule.about.level)?;
             // Alone, so that a rule that cannot run here says so.
             let alone = Ruleset { rules: vec![rule.clone()], ..Ruleset::default() };
             let (engine, reports) = Engine::new(sources.clone(), alone);

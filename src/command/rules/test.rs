@@ -40,7 +40,7 @@ impl Args {
         let sources = self.sources.load()?;
         let (mut rows, mut passed, mut failed, mut without) = (Vec::new(), 0, 0, 0);
         for rule in &set.rules {
-            let tests = match events::of_rule(&rule.file) {
+            let tests = match events::of_rule(&rule.about.file) {
                 Ok(Some(tests)) => tests,
                 Ok(None) => {
                     without += 1;
@@ -78,7 +78,8 @@ impl Args {
 }
 
 fn row(rule: &Rule, event: &str, status: &str, said: &str) -> Map<String, Value> {
-    let file = rule.file.display().to_string();
-    let cells = [("status", status), ("file", &file), ("title", &rule.title), ("event", event), ("outcome", said)];
+    let file = rule.about.file.display().to_string();
+    let cells =
+        [("status", status), ("file", &file), ("title", &rule.about.title), ("event", event), ("outcome", said)];
     cells.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
