@@ -26,9 +26,17 @@ pub fn report_load(set: &Ruleset) {
         let (file, names) = (filter.file.display(), filter.unknown.join(", "));
         eprintln!("warning: {file}: the filter names rules that are not there: {names}");
     }
+    for filter in set.filters.iter().filter(|f| !f.negates) {
+        eprintln!("warning: {}: {}", filter.file.display(), keeps_only());
+    }
     if !set.correlations.is_empty() {
         eprintln!("warning: {} correlation rules are not evaluated yet", set.correlations.len());
     }
+}
+
+/// What a filter without a `not` does.
+pub fn keeps_only() -> &'static str {
+    "the filter leaves only what it selects; with `not` in its condition it takes that away"
 }
 
 /// How many rules there are, and how many of them run.

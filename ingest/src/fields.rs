@@ -68,9 +68,9 @@ pub const KEYWORDS: &str = "*";
 pub enum FieldValue {
     /// JSON null.
     Null,
-    /// A text; numbers and booleans are their JSON text, objects too.
+    /// A text; numbers and booleans are their JSON text.
     Text(Box<str>),
-    /// Any element counts.
+    /// Any element counts. An object is a list of its own compact JSON text and the texts of all values in it.
     List(Box<[FieldValue]>),
 }
 
@@ -80,6 +80,12 @@ impl FieldValue {
         match json::kind(raw) {
             Kind::Null => Self::Null,
             Kind::Array => Self::List(Members::of(raw).map(|(_, v)| Self::of(v)).collect()),
+            // Rules search objects for what is in them, however they are spelled.
+            Kind::Object => {
+                let mut values = vec![Self::Text(json::compact(raw).into())];
+                json::scalars(raw, &mut |scalar| values.push(Self::Text(json::text(scalar).into())));
+                Self::List(values.into())
+            }
             _ => Self::Text(json::text(raw).into()),
         }
     }
@@ -469,7 +475,7 @@ impl FieldReader {
         }
         if let Some(keywords) = plan.keywords.as_ref().filter(|k| k.worth(event, &mut self.lower)) {
             let mut values = Vec::new();
-            leaves(event, &mut values);
+            json::scalars(event, &mut |scalar| values.push(FieldValue::Text(json::text(scalar).into())));
             let code = dictionaries[keywords.field.0 as usize].add(FieldValue::List(values.into()));
             batch.cells.push(Cell { field: keywords.field, code });
         }
@@ -527,15 +533,4 @@ impl FieldReader {
 fn identifying(source: &Source) -> Vec<(&str, u16)> {
     let fields = source.uid.iter().chain(source.time.iter().map(|(f, _)| f));
     fields.map(|f| (source.fields[*f as usize].as_str(), *f)).collect()
-}
-
-/// Every value of an event that is no object, array or null.
-fn leaves(raw: &str, out: &mut Vec<FieldValue>) {
-    for (_, value) in Members::of(raw) {
-        match json::kind(value) {
-            Kind::Object | Kind::Array => leaves(value, out),
-            Kind::Null => {}
-            _ => out.push(FieldValue::Text(json::text(value).into())),
-        }
-    }
 }

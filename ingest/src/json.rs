@@ -307,6 +307,46 @@ pub fn text(raw: &str) -> Cow<'_, str> {
     }
 }
 
+/// Every value in an array or object that is neither of these nor null, at any depth; `found` gets their JSON texts.
+pub fn scalars<'a>(raw: &'a str, found: &mut impl FnMut(&'a str)) {
+    for (_, value) in Members::of(raw) {
+        match kind(value) {
+            Kind::Object | Kind::Array => scalars(value, found),
+            Kind::Null => {}
+            _ => found(value),
+        }
+    }
+}
+
+/// A JSON text in its shortest spelling: without white space, and escaped only where it has to be.
+pub fn compact(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    push_compact(&mut out, raw);
+    out
+}
+
+fn push_compact(out: &mut String, raw: &str) {
+    let kind = kind(raw);
+    match kind {
+        Kind::Object | Kind::Array => {
+            out.push(if kind == Kind::Object { '{' } else { '[' });
+            for (i, (key, value)) in Members::of(raw).enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                if kind == Kind::Object {
+                    push_string(out, &unescape(key));
+                    out.push(':');
+                }
+                push_compact(out, value);
+            }
+            out.push(if kind == Kind::Object { '}' } else { ']' });
+        }
+        Kind::String => push_string(out, &text(raw)),
+        Kind::Null | Kind::Bool | Kind::Number => out.push_str(raw),
+    }
+}
+
 /// The inside of a string, unescaped; a lone surrogate becomes U+FFFD.
 pub fn unescape(inner: &str) -> Cow<'_, str> {
     let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else { return Cow::Borrowed(inner) };
@@ -388,6 +428,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn spellings_of_one_object_are_one() {
+        let compacted = r#"{"a/é":[1.50,null,{"b":"x\"y"}],"c":{}}"#;
+        assert_eq!(compact("{ \"a\\/\\u00e9\" : [1.50, null,\n{\"b\":\"x\\\"y\"}], \"c\": {} }"), compacted);
+        let mut found = Vec::new();
+        scalars(compacted, &mut |scalar| found.push(text(scalar).into_owned()));
+        assert_eq!(found, ["1.50", "x\"y"]);
+    }
 
     #[test]
     fn values_end_or_say_why_not() {

@@ -93,6 +93,9 @@ pub(crate) fn about(content: &Yaml, title: String) -> About {
     {
         warnings.push(format!("Sigma has no status {status:?}"));
     }
+    if status.as_deref() == Some("unsupported") {
+        warnings.push("its author says that it is unsupported".into());
+    }
     if let Some(taxonomy) = content.text("taxonomy").filter(|t| t != "sigma") {
         warnings.push(format!("its names are of the taxonomy {taxonomy:?}, and are taken as Sigma's"));
     }

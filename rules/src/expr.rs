@@ -4,6 +4,7 @@
 //! item on a list is true when it is for any element. Texts compare without case unless the item is cased: both
 //! sides are folded ([`fold`]). Regular expressions bring their own rules of case.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -30,7 +31,7 @@ pub struct Item {
 }
 
 /// What a value has to be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
     /// Absent or null.
     Null,
@@ -48,15 +49,12 @@ pub enum Test {
     /// An IP address in a network.
     Cidr(ipnet::IpNet),
     /// A number compared.
-    Number(Compare, f64),
+    Number(Compare, Number),
     /// A part of a time, in UTC.
-    Time(TimePart, Compare, f64),
+    Time(TimePart, Compare, Number),
     /// Another field of the same event.
     Field(FieldTest, String),
 }
-
-// Numbers of rules are never NaN, so equal is equal.
-impl Eq for Test {}
 
 impl Hash for Test {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -66,8 +64,8 @@ impl Hash for Test {
             Self::Text { pattern, cased } => (pattern, cased).hash(state),
             Self::Regex(pattern) => pattern.hash(state),
             Self::Cidr(net) => net.hash(state),
-            Self::Number(compare, n) => (compare, n.to_bits()).hash(state),
-            Self::Time(part, compare, n) => (part, compare, n.to_bits()).hash(state),
+            Self::Number(compare, n) => (compare, n).hash(state),
+            Self::Time(part, compare, n) => (part, compare, n).hash(state),
             Self::Field(how, other) => (how, other).hash(state),
         }
     }
@@ -86,13 +84,80 @@ pub enum Compare {
 
 impl Compare {
     /// Whether `a` compares so with `b`.
-    pub fn holds(self, a: f64, b: f64) -> bool {
+    pub fn holds(self, a: Number, b: Number) -> bool {
+        let order = a.order(b);
         match self {
-            Self::Equal => a == b,
-            Self::Less => a < b,
-            Self::LessOrEqual => a <= b,
-            Self::Greater => a > b,
-            Self::GreaterOrEqual => a >= b,
+            Self::Equal => order == Ordering::Equal,
+            Self::Less => order == Ordering::Less,
+            Self::LessOrEqual => order != Ordering::Greater,
+            Self::Greater => order == Ordering::Greater,
+            Self::GreaterOrEqual => order != Ordering::Less,
+        }
+    }
+}
+
+/// A finite number: whole numbers are exact, so that identifiers and nanoseconds compare as they are.
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    /// A whole number.
+    Whole(i128),
+    /// Any other.
+    Decimal(f64),
+}
+
+impl Number {
+    /// A text as a number; white space around it does not count.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let decimal = || text.parse().ok().filter(|n: &f64| n.is_finite()).map(Self::Decimal);
+        text.parse().map(Self::Whole).ok().or_else(decimal)
+    }
+
+    /// The nearest floating-point number.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Whole(n) => n as f64,
+            Self::Decimal(n) => n,
+        }
+    }
+
+    fn order(self, other: Self) -> Ordering {
+        match (self, other) {
+            (Self::Whole(a), Self::Whole(b)) => a.cmp(&b),
+            // No number is NaN.
+            (a, b) => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal),
+        }
+    }
+}
+
+// Of one spelling: `1` and `1.0` are the same number and two numbers of rules.
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Whole(a), Self::Whole(b)) => a == b,
+            (Self::Decimal(a), Self::Decimal(b)) => a.to_bits() == b.to_bits(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Number {}
+
+impl Hash for Number {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Whole(n) => n.hash(state),
+            Self::Decimal(n) => n.to_bits().hash(state),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(n) => n.fmt(f),
+            // With a point or an exponent, so that it is read as what it is.
+            Self::Decimal(n) => write!(f, "{n:?}"),
         }
     }
 }

@@ -17,7 +17,7 @@ pub mod reference;
 
 pub use about::{About, Level};
 pub use correlation::Correlation;
-pub use expr::{Compare, Expr, FieldTest, Item, Part, Pattern, Test, TimePart};
+pub use expr::{Compare, Expr, FieldTest, Item, Number, Part, Pattern, Test, TimePart};
 pub use load::{Filter, LoadError, LoadOptions, Logsource, Rule, Ruleset, load, parse};
 pub use lower::Placeholders;
 pub use pack::pack;

@@ -61,6 +61,8 @@ pub struct Filter {
     pub applied_to: Vec<String>,
     /// The rules it names, and no rule of its log source has that id, name or title.
     pub unknown: Vec<String>,
+    /// Whether its condition has a `not`: without one, only what it selects is left.
+    pub negates: bool,
 }
 
 /// A document that gives no rule.
@@ -232,7 +234,8 @@ impl<'a> Loader<'a> {
                 Targets::Named(names) => names.clone(),
                 Targets::Any => Vec::new(),
             };
-            let filter = Filter { file: file.to_owned(), title, applied_to: Vec::new(), unknown };
+            let filter =
+                Filter { file: file.to_owned(), title, applied_to: Vec::new(), unknown, negates: negates(&condition) };
             return self.filters.push(PendingFilter { filter, logsource: logsource(&content), targets, condition });
         }
         let mut about = place(about(&content, title));
@@ -329,9 +332,21 @@ fn circular(found: &[Result<Vec<Referred>, String>]) -> Vec<usize> {
     (0..found.len()).filter(reaches_itself).collect()
 }
 
+fn negates(condition: &Expr) -> bool {
+    match condition {
+        Expr::And(list) | Expr::Or(list) => list.iter().any(negates),
+        Expr::Not(_) => true,
+        Expr::Item(_) => false,
+    }
+}
+
 /// A filter's log source holds every one that says the same and possibly more.
 fn contains(filter: &Logsource, rule: &Logsource) -> bool {
-    let fits = |filter: &Option<String>, rule: &Option<String>| filter.is_none() || filter == rule;
+    let fits = |filter: &Option<String>, rule: &Option<String>| match (filter, rule) {
+        (None, _) => true,
+        (Some(filter), Some(rule)) => filter.eq_ignore_ascii_case(rule),
+        (Some(_), None) => false,
+    };
     fits(&filter.product, &rule.product)
         && fits(&filter.category, &rule.category)
         && fits(&filter.service, &rule.service)

@@ -174,7 +174,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::expr::TimePart;
+    use crate::expr::{Number, TimePart};
     use proptest::prelude::*;
 
     fn pattern() -> impl Strategy<Value = Pattern> {
@@ -202,8 +202,8 @@ mod tests {
             (pattern(), any::<bool>()).prop_map(|(pattern, cased)| Test::Text { pattern, cased }),
             "[a-z.]{1,5}".prop_map(Test::Regex),
             Just(Test::Cidr("10.0.0.0/8".parse().unwrap())),
-            (compare, -1e6..1e6_f64).prop_map(|(c, n)| Test::Number(c, n)),
-            (0..24_u8).prop_map(|n| Test::Time(TimePart::Hour, Compare::Equal, f64::from(n))),
+            (compare, -1e6..1e6_f64).prop_map(|(c, n)| Test::Number(c, Number::Decimal(n))),
+            (0..24_u8).prop_map(|n| Test::Time(TimePart::Hour, Compare::Equal, Number::Whole(n.into()))),
             (how, "[A-Z]{1,3}").prop_map(|(how, other)| Test::Field(how, other)),
         ]
     }

@@ -1,7 +1,7 @@
 //! What a condition means, written to be read: the referee of the engine's matcher.
 
-use crate::expr::{Expr, FieldTest, Item, Test, TimePart, fold};
-use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
+use crate::expr::{Expr, FieldTest, Item, Number, Test, TimePart, fold};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -78,36 +78,59 @@ pub fn text_holds(test: &Test, text: &str) -> bool {
         Test::Text { pattern, cased: false } => pattern.matches(&fold(text)),
         Test::Regex(pattern) => regex::Regex::new(pattern).is_ok_and(|r| r.is_match(text)),
         Test::Cidr(net) => text.trim().parse::<IpAddr>().is_ok_and(|ip| net.contains(&ip)),
-        Test::Number(compare, n) => number(text).is_some_and(|v| compare.holds(v, *n)),
+        Test::Number(compare, n) => Number::parse(text).is_some_and(|v| compare.holds(v, *n)),
         Test::Time(part, compare, n) => time_part(text, *part).is_some_and(|v| compare.holds(v, *n)),
         Test::Null | Test::Exists | Test::Field(..) => false,
     }
 }
 
-/// A text as a number.
-pub fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|n: &f64| n.is_finite())
+/// Times with a zone, without one (UTC), and days; as logs have them.
+const ZONED: &[&str] =
+    &["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z", "%a %b %e %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z"];
+const BARE: &[&str] = &[
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y/%m/%d %H:%M:%S%.f",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M",
+];
+const DAYS: &[&str] = &["%Y-%m-%d", "%Y/%m/%d"];
+
+/// A part of a time in UTC; the text is RFC 3339 or one of its kin, a bare time in UTC, a day (which has no hour), or
+/// seconds, milliseconds, microseconds or nanoseconds since 1970.
+pub fn time_part(text: &str, part: TimePart) -> Option<Number> {
+    let text = text.trim();
+    let zoned = || ZONED.iter().find_map(|f| DateTime::parse_from_str(text, f).ok()).map(|t| t.naive_utc());
+    let bare = || BARE.iter().find_map(|f| NaiveDateTime::parse_from_str(text, f).ok());
+    let of_day = matches!(part, TimePart::Day | TimePart::Week | TimePart::Month | TimePart::Year);
+    let day = || {
+        let date = DAYS.iter().filter(|_| of_day).find_map(|f| NaiveDate::parse_from_str(text, f).ok())?;
+        date.and_hms_opt(0, 0, 0)
+    };
+    let time = DateTime::parse_from_rfc3339(text).map(|t| t.naive_utc()).ok();
+    let time = time.or_else(zoned).or_else(bare).or_else(day).or_else(|| since_1970(text))?;
+    Some(Number::Whole(match part {
+        TimePart::Minute => time.minute().into(),
+        TimePart::Hour => time.hour().into(),
+        TimePart::Day => time.day().into(),
+        TimePart::Week => time.iso_week().week().into(),
+        TimePart::Month => time.month().into(),
+        TimePart::Year => time.year().into(),
+    }))
 }
 
-/// A part of a time in UTC; the text is RFC 3339, a bare time in UTC, or seconds or milliseconds since 1970.
-pub fn time_part(text: &str, part: TimePart) -> Option<f64> {
-    let text = text.trim();
-    let time = DateTime::parse_from_rfc3339(text)
-        .map(|t| t.naive_utc())
-        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
-        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f"))
-        .ok()
-        .or_else(|| {
-            let n: i64 = text.parse().ok()?;
-            let millis = if n.abs() < 100_000_000_000 { n.checked_mul(1_000)? } else { n };
-            Some(DateTime::from_timestamp_millis(millis)?.naive_utc())
-        })?;
-    Some(f64::from(match part {
-        TimePart::Minute => time.minute(),
-        TimePart::Hour => time.hour(),
-        TimePart::Day => time.day(),
-        TimePart::Week => time.iso_week().week(),
-        TimePart::Month => time.month(),
-        TimePart::Year => return Some(f64::from(time.year())),
-    }))
+/// The unit is told by the magnitude.
+fn since_1970(text: &str) -> Option<NaiveDateTime> {
+    let whole = text
+        .split_once('.')
+        .map_or(text, |(whole, fraction)| if fraction.bytes().all(|b| b.is_ascii_digit()) { whole } else { text });
+    let n: i64 = whole.parse().ok()?;
+    let time = match n.unsigned_abs() {
+        0..100_000_000_000 => DateTime::from_timestamp(n, 0),
+        ..100_000_000_000_000 => DateTime::from_timestamp_millis(n),
+        ..100_000_000_000_000_000 => DateTime::from_timestamp_micros(n),
+        _ => Some(DateTime::from_timestamp_nanos(n)),
+    };
+    Some(time?.naive_utc())
 }

@@ -180,6 +180,12 @@ fn value_holds(raw: &str, test: &Compiled) -> bool {
     match json::kind(raw) {
         Kind::Null => test.null(),
         Kind::Array => Members::of(raw).any(|(_, v)| value_holds(v, test)),
+        // As the matcher takes objects (`FieldValue::List`).
+        Kind::Object => {
+            let mut holds = test.text(&json::compact(raw));
+            json::scalars(raw, &mut |scalar| holds = holds || test.text(&json::text(scalar)));
+            holds
+        }
         _ => test.text(&json::text(raw)),
     }
 }
@@ -251,6 +257,10 @@ fn push(raw: &str, out: &mut StringBuilder) {
     match json::kind(raw) {
         Kind::Null => {}
         Kind::Array => Members::of(raw).for_each(|(_, v)| push(v, out)),
+        Kind::Object => {
+            out.append_value(json::compact(raw));
+            json::scalars(raw, &mut |scalar| out.append_value(json::text(scalar)));
+        }
         _ => out.append_value(json::text(raw)),
     }
 }

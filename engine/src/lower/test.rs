@@ -3,7 +3,7 @@
 use datafusion::common::{Result, exec_err};
 use regex::Regex;
 use std::net::IpAddr;
-use tarn_rules::{Compare, Part, Pattern, Test, TimePart, expr, reference};
+use tarn_rules::{Compare, Number, Part, Pattern, Test, TimePart, expr, reference};
 
 const COMPARES: &[(&str, Compare)] = &[
     ("=", Compare::Equal),
@@ -104,8 +104,8 @@ pub enum Compiled {
     Texts { patterns: Vec<Pattern>, cased: bool },
     Regexes(Vec<Regex>),
     Nets(Vec<ipnet::IpNet>),
-    Numbers(Compare, Vec<f64>),
-    Times(TimePart, Compare, Vec<f64>),
+    Numbers(Compare, Vec<Number>),
+    Times(TimePart, Compare, Vec<Number>),
 }
 
 impl Compiled {
@@ -114,8 +114,8 @@ impl Compiled {
         let numbers = || {
             operands
                 .iter()
-                .map(|o| o.parse().or_else(|_| exec_err!("{o:?} is no number")))
-                .collect::<Result<Vec<f64>>>()
+                .map(|o| Number::parse(o).map_or_else(|| exec_err!("{o:?} is no number"), Ok))
+                .collect::<Result<Vec<Number>>>()
         };
         let (kind, cased) = word.strip_suffix(" cased").map_or((word, false), |w| (w, true));
         let texts = |pattern: fn(String) -> Pattern| {
@@ -165,7 +165,7 @@ impl Compiled {
             Self::Regexes(list) => list.iter().any(|r| r.is_match(text)),
             Self::Nets(nets) => text.trim().parse::<IpAddr>().is_ok_and(|ip| nets.iter().any(|n| n.contains(&ip))),
             Self::Numbers(compare, list) => {
-                reference::number(text).is_some_and(|v| list.iter().any(|n| compare.holds(v, *n)))
+                Number::parse(text).is_some_and(|v| list.iter().any(|n| compare.holds(v, *n)))
             }
             Self::Times(part, compare, list) => {
                 reference::time_part(text, *part).is_some_and(|v| list.iter().any(|n| compare.holds(v, *n)))
@@ -196,8 +196,12 @@ mod tests {
             (text(glob, false), "A%_\\xyzB", "A%_\\B"),
             (Test::Regex("^a$".into()), "a", "A"),
             (Test::Cidr("10.0.0.0/8".parse().unwrap()), "10.1.1.1", "11.1.1.1"),
-            (Test::Number(Compare::LessOrEqual, 5.5), "5.5", "6"),
-            (Test::Time(TimePart::Hour, Compare::Equal, 7.0), "2026-01-01T07:30:00Z", "2026-01-01T08:30:00Z"),
+            (Test::Number(Compare::LessOrEqual, Number::Decimal(5.5)), "5.5", "6"),
+            (
+                Test::Time(TimePart::Hour, Compare::Equal, Number::Whole(7)),
+                "2026-01-01T07:30:00Z",
+                "2026-01-01T08:30:00Z",
+            ),
         ] {
             let (word, operand) = words(&test);
             let compiled = Compiled::new(&word, &[operand.as_deref().unwrap_or("")]).unwrap();

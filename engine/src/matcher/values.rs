@@ -8,7 +8,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use regex::{Regex, RegexBuilder};
 use std::net::IpAddr;
 use tarn_ingest::fields::FieldValue;
-use tarn_rules::{Compare, Part, Pattern, Test, TimePart, expr, reference};
+use tarn_rules::{Compare, Number, Part, Pattern, Test, TimePart, expr, reference};
 
 /// An atom's number: one distinct test of one field.
 pub type AtomIx = u32;
@@ -50,8 +50,8 @@ pub struct FieldTests {
     has_cased: bool,
     regexes: Vec<(AtomIx, Regex)>,
     nets: Vec<(AtomIx, ipnet::IpNet)>,
-    numbers: Vec<(AtomIx, Compare, f64)>,
-    times: Vec<(AtomIx, TimePart, Compare, f64)>,
+    numbers: Vec<(AtomIx, Compare, Number)>,
+    times: Vec<(AtomIx, TimePart, Compare, Number)>,
     null: Vec<AtomIx>,
     exists: Vec<AtomIx>,
     seen: Vec<bool>,
@@ -212,7 +212,7 @@ impl FieldTests {
             out.extend(self.nets.iter().filter(|(_, net)| net.contains(&ip)).map(|(a, _)| *a));
         }
         if !self.numbers.is_empty()
-            && let Some(v) = reference::number(text)
+            && let Some(v) = Number::parse(text)
         {
             out.extend(self.numbers.iter().filter(|(_, compare, n)| compare.holds(v, *n)).map(|(a, _, _)| *a));
         }

@@ -16,7 +16,7 @@ pub enum Bytes {
 }
 
 /// Dashes that vary on their own; more of them in one value vary together, or their number would explode.
-const DASHES_APART_MAX: u32 = 4;
+const DASHES_APART_MAX: u32 = 5;
 
 /// A value's parts as bytes.
 pub fn bytes(parts: Vec<Part>) -> Vec<Bytes> {
@@ -96,9 +96,8 @@ fn base64_at(bytes: &[u8], offset: usize) -> String {
     encoded.get(start..encoded.len().saturating_sub(trailing)).unwrap_or("").to_owned()
 }
 
-/// Variants of a command line's dashes: `-`, `/` and the Unicode dashes that Windows programs take as well.
-///
-/// A dash counts where a flag begins: nothing of a word before it, a word behind it (pySigma's `\B[-/]\b`).
+/// Variants of a command line's dashes: `-`, `/` and the Unicode dashes that Windows programs take as well, wherever they
+/// stand (modifiers appendix; pySigma asks for the beginning of a flag).
 fn windash(parts: &[Bytes]) -> Vec<Vec<Bytes>> {
     const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
     let mut out: Vec<Vec<Bytes>> = vec![Vec::new()];
@@ -110,12 +109,8 @@ fn windash(parts: &[Bytes]) -> Vec<Vec<Bytes>> {
                 continue;
             }
         };
-        let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
         let chars: Vec<char> = text.chars().collect();
-        let flag = |i: usize| {
-            DASHES.contains(&chars[i]) && !word(i.checked_sub(1).and_then(|b| chars.get(b))) && word(chars.get(i + 1))
-        };
-        let flags: Vec<usize> = (0..chars.len()).filter(|i| flag(*i)).collect();
+        let flags: Vec<usize> = (0..chars.len()).filter(|i| DASHES.contains(&chars[*i])).collect();
         let apart = u32::try_from(flags.len()).ok().filter(|n| *n <= DASHES_APART_MAX && out.len() == 1);
         let total = apart.map_or(DASHES.len(), |n| DASHES.len().pow(n));
         let spelled = |mut n: usize| {
@@ -128,7 +123,12 @@ fn windash(parts: &[Bytes]) -> Vec<Vec<Bytes>> {
             }
             Bytes::Literal(chars.into_iter().collect::<String>().into_bytes())
         };
-        let variants: Vec<Bytes> = (0..if flags.is_empty() { 1 } else { total }).map(spelled).collect();
+        let mut variants: Vec<Bytes> = (0..if flags.is_empty() { 1 } else { total }).map(spelled).collect();
+        if apart.is_none() && !flags.is_empty() {
+            // The rule's own spelling is none of those that vary together.
+            variants.retain(|v| v != part);
+            variants.insert(0, part.clone());
+        }
         // A value that is cut by wildcards keeps one spelling per variant.
         out = match (out.len(), variants.len()) {
             (_, 1) => out.into_iter().map(|v| [v, vec![variants[0].clone()]].concat()).collect(),
@@ -161,11 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn dashes_vary_where_a_flag_begins() {
-        assert_eq!(spellings("no-dash a/b"), ["no-dash a/b"]);
-        assert_eq!(spellings("-param-name").len(), 5);
+    fn dashes_vary_wherever_they_stand() {
+        assert!(spellings("start/b").contains(&"start-b".to_owned()));
+        assert_eq!(spellings("-param-name").len(), 25);
         assert!(spellings(" /f -x").contains(&" \u{2015}f /x".to_owned()) && spellings(" /f -x").len() == 25);
-        assert_eq!(spellings("-a -b -c -d -e -f").len(), 5);
+        assert_eq!(spellings("-a -b -c -d -e").len(), 3125);
+        let many = spellings("-a -b -c -d -e /f");
+        assert!(many.len() == 6 && many[0] == "-a -b -c -d -e /f", "{many:?}");
     }
 
     #[test]

@@ -229,6 +229,9 @@ fn item(raw: &RawItem, placeholders: &Placeholders, warnings: &mut Vec<String>) 
     if modifiers.all && raw.values.len() == 1 && raw.field.is_some() {
         warnings.push(format!("{}: `all` of a single value", raw.key));
     }
+    if raw.values.len() > 1 && raw.values.contains(&crate::parse::yaml::Yaml::Null) {
+        warnings.push(format!("{}: Sigma has no null in a list of values; it is taken as one of them", raw.key));
+    }
     let mut list = Vec::with_capacity(raw.values.len());
     for value in &raw.values {
         list.push(value::lower(&modifiers, value, placeholders)?);

@@ -85,6 +85,7 @@ impl Modifiers {
             part: None,
         };
         for name in &raw.modifiers {
+            out.order(name)?;
             out.add(name)?;
         }
         if out.part.is_some() && out.kind == Kind::Text {
@@ -100,6 +101,34 @@ impl Modifiers {
             Some(problem) => Err(out.wrong(problem)),
             None => Ok(out),
         }
+    }
+
+    /// Modifiers are applied in the order given: what comes too late has nothing to work on.
+    fn order(&self, name: &str) -> Result<(), LowerError> {
+        let around = self.any_before || self.any_after;
+        let problem = match name {
+            "base64" | "base64offset" if around => "an encoding comes before contains, startswith and endswith",
+            "re" | "cidr" | "fieldref" | "gt" | "gte" | "lt" | "lte" | "exists" if around => {
+                "what a value is comes before contains, startswith and endswith"
+            }
+            "i" | "ignorecase" | "m" | "multiline" | "s" | "dotall" if self.kind != Kind::Regex => {
+                "i, m and s follow re"
+            }
+            "cased" if self.kind == Kind::Regex => "a regular expression minds case; i makes it not",
+            "expand" if !self.steps.is_empty() => "expand comes before encodings",
+            _ => return Ok(()),
+        };
+        Err(self.wrong(problem))
+    }
+
+    /// Whether its values are compared whole, as they are.
+    pub fn is_plain(&self) -> bool {
+        !self.any_before
+            && !self.any_after
+            && self.steps.is_empty()
+            && !self.cased
+            && !self.expand
+            && self.field.is_some()
     }
 
     fn add(&mut self, name: &str) -> Result<(), LowerError> {

@@ -66,6 +66,16 @@ fn translate(source: &str) -> String {
                     Some('e') => out.push_str(r"\x1B"),
                     Some('/') => out.push('/'),
                     Some(c @ ('"' | '\'' | '`' | '%' | '@' | '!' | ',' | ':' | ';' | '=' | '_')) => out.push(c),
+                    // A class or a code point in braces: to its end as it is.
+                    Some(c @ ('p' | 'P' | 'x' | 'u' | 'U')) if chars.peek() == Some(&'{') => {
+                        out.extend(['\\', c]);
+                        for c in chars.by_ref() {
+                            out.push(c);
+                            if c == '}' {
+                                break;
+                            }
+                        }
+                    }
                     Some(c) => out.extend(['\\', c]),
                     None => out.push('\\'),
                 }
@@ -113,6 +123,7 @@ fn translate(source: &str) -> String {
                 *seen += 1;
                 out.push_str(r"\-");
             }
+            ('{', None) if !quantifies(chars.clone()) => out.push_str(r"\{"),
             (c, seen) => {
                 if let Some(seen) = seen {
                     *seen += 1;
@@ -122,6 +133,15 @@ fn translate(source: &str) -> String {
         }
     }
     out
+}
+
+/// Whether what follows a brace makes a quantifier of it: `{2}`, `{2,}`, `{2,5}`.
+fn quantifies(rest: impl Iterator<Item = char>) -> bool {
+    let inside: String = rest.take_while(|c| c.is_ascii_digit() || matches!(c, ',' | '}')).collect();
+    let Some((bounds, _)) = inside.split_once('}') else { return false };
+    let (least, most) = bounds.split_once(',').unwrap_or((bounds, ""));
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    !least.is_empty() && digits(least) && digits(most)
 }
 
 #[cfg(test)]
@@ -139,6 +159,8 @@ mod tests {
             (r"\h+[\h]", r"[ \t]+[ \t]"),
             (r"^C:\\Win\/x\d{2}$", r"^C:\\Win/x\d{2}$"),
             (r"\[x\]", r"\[x\]"),
+            (r"x{abc}a{2}b{2,}c{2,5}{", r"x\{abc}a{2}b{2,}c{2,5}\{"),
+            (r"\p{L}\x{41}{", r"\p{L}\x{41}\{"),
         ] {
             assert_eq!(translate(pcre), expected);
             assert_eq!(translate(expected), expected);

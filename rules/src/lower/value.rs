@@ -1,9 +1,9 @@
 //! One value of an item, by the item's modifiers.
 
 use super::encode::Bytes;
-use super::modifiers::{Kind, Modifiers};
+use super::modifiers::{Kind, Modifiers, Step};
 use super::{COMBINATIONS_MAX, LowerError, Placeholders, encode, regex};
-use crate::expr::{Expr, Item, Part, Pattern, Test, fold};
+use crate::expr::{Compare, Expr, Item, Number, Part, Pattern, Test, fold};
 use crate::parse::yaml::Yaml;
 
 /// The expression of one value.
@@ -26,8 +26,8 @@ pub fn lower(modifiers: &Modifiers, value: &Yaml, placeholders: &Placeholders) -
     let quoted = |problem: &str| modifiers.wrong(&format!("{text:?} {problem}"));
     Ok(match modifiers.kind {
         Kind::Exists => match (value, text.to_ascii_lowercase().as_str()) {
-            (_, "true" | "yes") => item(Test::Exists),
-            (_, "false" | "no") => Expr::Not(Box::new(item(Test::Exists))),
+            (Yaml::Bool(true), _) | (Yaml::Text(_), "yes") => item(Test::Exists),
+            (Yaml::Bool(false), _) | (Yaml::Text(_), "no") => Expr::Not(Box::new(item(Test::Exists))),
             _ => return Err(quoted("is neither true nor false")),
         },
         Kind::Regex => {
@@ -47,13 +47,25 @@ pub fn lower(modifiers: &Modifiers, value: &Yaml, placeholders: &Placeholders) -
             item(Test::Field(how, text))
         }
         Kind::Compare(compare) => {
-            let n = crate::reference::number(&text).ok_or_else(|| quoted("is no number"))?;
+            let n = Number::parse(&text).filter(|_| matches!(value, Yaml::Number(_)));
+            let n = n.ok_or_else(|| quoted("is no number"))?;
             item(match modifiers.part {
                 Some(part) => Test::Time(part, compare, n),
                 None => Test::Number(compare, n),
             })
         }
-        Kind::Text => texts(modifiers, &text, placeholders)?,
+        // A decimal number is one number however it is spelled, in the rule and in the event.
+        Kind::Text if modifiers.is_plain() && matches!(value, Yaml::Number(n) if n.contains(['.', 'e', 'E'])) => {
+            let n = Number::parse(&text).ok_or_else(|| quoted("is no number"))?;
+            item(Test::Number(Compare::Equal, n))
+        }
+        Kind::Text => {
+            let encoded = modifiers.steps.iter().any(|s| matches!(s, Step::Base64 | Step::Base64Offset));
+            if encoded && !matches!(value, Yaml::Text(_)) {
+                return Err(quoted("is no text; put it in quotes"));
+            }
+            texts(modifiers, &text, placeholders)?
+        }
     })
 }
 
@@ -75,9 +87,8 @@ fn texts(modifiers: &Modifiers, original: &str, placeholders: &Placeholders) -> 
 
 fn text(modifiers: &Modifiers, variant: Vec<Bytes>) -> Result<Test, LowerError> {
     let parts = encode::texts(variant, modifiers)?;
-    // A keyword is searched inside values, unless it says where, by modifier or by its own wildcards.
-    let says_where = modifiers.any_before || modifiers.any_after || parts.iter().any(|p| matches!(p, Part::Many));
-    let inside = modifiers.field.is_none() && !says_where;
+    // A keyword is searched inside values, unless a modifier says where.
+    let inside = modifiers.field.is_none() && !modifiers.any_before && !modifiers.any_after;
     let mut around = Vec::with_capacity(parts.len() + 2);
     if modifiers.any_before || inside {
         around.push(Part::Many);
@@ -139,9 +150,7 @@ fn expand(original: &str, placeholders: &Placeholders, literal: bool) -> Result<
             rest = after;
             continue;
         }
-        let name = after.split_once('%').filter(|(name, _)| {
-            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
-        });
+        let name = after.split_once('%').filter(|(name, _)| !name.is_empty());
         let Some((name, after)) = name else {
             push(&mut done, before);
             push(&mut done, "%");

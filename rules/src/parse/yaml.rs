@@ -71,7 +71,9 @@ pub fn chunks(text: &str) -> Vec<Chunk<'_>> {
         number += 1;
     }
     out.push(Chunk { text: &text[start..], lines_before: first });
-    out.retain(|c| c.text.lines().any(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')));
+    // Directives (`%YAML 1.2`) stand before the document that they are for, as comments may.
+    let says = |l: &str| !l.trim().is_empty() && !l.trim_start().starts_with('#') && !l.starts_with('%');
+    out.retain(|c| c.text.lines().any(says));
     out
 }
 

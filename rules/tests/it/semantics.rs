@@ -141,7 +141,21 @@ fn modifiers() {
         ("A|fieldref|neq: B", r#"{"A":"x","B":"y"}"#, true),
         ("A|fieldref|neq: B", r#"{"A":"x"}"#, false),
         ("A|fieldref|startswith: B", r#"{"A":"xyz","B":"XY"}"#, true),
-        ("A|contains|fieldref: B", r#"{"A":"xyz","B":"Y"}"#, true),
+        ("A: 1.50", r#"{"A":1.5}"#, true),
+        ("A: 1.50", r#"{"A":"1.50"}"#, true),
+        ("A: 1e3", r#"{"A":1000}"#, true),
+        ("A: '1.50'", r#"{"A":"1.5"}"#, false),
+        ("A|gt: 9007199254740992", r#"{"A":9007199254740993}"#, true),
+        ("A|gte: 18446744073709551615", r#"{"A":"18446744073709551614"}"#, false),
+        ("A|day: 17", r#"{"A":"2026-03-17"}"#, true),
+        ("A|hour: 0", r#"{"A":"2026-03-17"}"#, false),
+        ("A|minute: 5", r#"{"A":"2026-03-17 23:05"}"#, true),
+        ("A|hour: 23", r#"{"A":"1773788709.5"}"#, true),
+        ("A|hour: 23", r#"{"A":1773788709500000}"#, true),
+        ("A|hour: 22", r#"{"A":"17/Mar/2026:23:05:09 +0100"}"#, true),
+        ("A|windash|contains: 'start/b'", r#"{"A":"x start-b"}"#, true),
+        ("A|re: 'x{abc}'", r#"{"A":"x{abc}"}"#, true),
+        ("A|fieldref|contains: B", r#"{"A":"xyz","B":"Y"}"#, true),
         ("A|gt: 9007199254740992", r#"{"A":"9007199254740994"}"#, true),
         ("A|gt: -1", r#"{"A":"-0.5"}"#, true),
         ("A|lt: 5", r#"{"A":"abc"}"#, false),
@@ -167,7 +181,7 @@ fn modifiers() {
         ("A|wide|contains: hi", r#"{"A":"xh\u0000i\u0000"}"#, true),
         ("A|windash: '-a /b'", "{\"A\":\"/A \u{2013}B\"}", true),
         ("A|windash|contains|all: ['-a', ' -b']", r#"{"A":"x /a -b"}"#, true),
-        ("A|windash|contains: 'a-b'", r#"{"A":"a/b"}"#, false),
+        ("A|windash|contains: 'a-b'", r#"{"A":"a/b"}"#, true),
         ("A|endswith|windash: ' -s*x'", r#"{"A":"cmd /super x"}"#, true),
         ("A|contains|cased|all: [a, B]", r#"{"A":"aB"}"#, true),
         ("A|contains|cased|all: [a, B]", r#"{"A":"ab"}"#, false),
@@ -175,6 +189,27 @@ fn modifiers() {
         ("A|exists: true", r#"{"A":""}"#, true),
     ] {
         assert_eq!(item(i, event), expected, "{i} on {event}");
+    }
+}
+
+#[test]
+fn modifiers_that_come_too_late_are_errors() {
+    for item in [
+        "A|contains|base64: foo",
+        "A|contains|re: x",
+        "A|i|re: x",
+        "A|re|cased: x",
+        "A|startswith|fieldref: B",
+        "A|base64|expand: '%x%'",
+        "A|gt: '5'",
+        "A|exists: 'true'",
+        "A|base64: 5",
+        "A|expand: '%two words%'",
+    ] {
+        let yaml =
+            format!("title: t\nlogsource: {{product: x}}\ndetection:\n    s:\n        {item}\n    condition: s\n");
+        let set = parse(Path::new("t.yml"), &yaml, &LoadOptions::default());
+        assert!(set.rules.is_empty() && set.errors.len() == 1, "{item}");
     }
 }
 
@@ -198,7 +233,8 @@ fn conditions() {
         ("keywords", r#"{"any":"a NEEDLE here"}"#, true),
         ("keywords", r#"{"needle":"no"}"#, false),
         ("keywords", r#"{"any":"a to z"}"#, true),
-        ("keywords", r#"{"any":"xa to z"}"#, false),
+        ("keywords", r#"{"any":"xa to zz"}"#, true),
+        ("keywords", r#"{"any":"z to a"}"#, false),
         ("keywords", r#"{"any":["x","a NEEDLE"]}"#, true),
         ("any of sel_*", r#"{"B":1}"#, true),
         ("1 of *_b", r#"{"B":1}"#, true),

@@ -52,6 +52,9 @@ impl Args {
             let why = format!("the filter names rules that are not there: {}", filter.unknown.join(", "));
             rows.push(row("warning", "", &filter.title, &filter.file, &why));
         }
+        for filter in set.filters.iter().filter(|f| !f.negates) {
+            rows.push(row("warning", "", &filter.title, &filter.file, crate::report::keeps_only()));
+        }
         let ids: Vec<(String, usize)> = set.rules.iter().map(|r| (r.about.id.clone(), r.about.line)).collect();
         let set = Ruleset { rules: set.rules, ..Ruleset::default() };
         let (_, reports) = Engine::new(self.sources.load()?, set);
