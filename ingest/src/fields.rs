@@ -166,6 +166,9 @@ pub struct Cell {
     pub code: u32,
 }
 
+/// Numbers of cells, and the further values of their fields.
+type Repeated<'a> = Vec<(usize, Vec<&'a str>)>;
+
 /// Rows of one block.
 #[derive(Clone, Debug, Default)]
 pub struct FieldBatch {
@@ -194,20 +197,37 @@ impl FieldBatch {
         &self.cells[start..self.ends[row] as usize]
     }
 
-    /// Adds a cell to the row that starts at `start`; a field that comes again (an element of an array) joins the one
-    /// before to a list.
-    fn add(&mut self, start: usize, ix: FieldIx, dictionary: &mut Dictionary, raw: &str) {
-        match self.cells[start..].iter_mut().find(|c| c.field == ix) {
+    /// Adds a cell to the row that starts at `start`; a field that comes again (an element of an array) waits in
+    /// `repeated`.
+    fn add<'a>(
+        &mut self,
+        start: usize,
+        ix: FieldIx,
+        dictionary: &mut Dictionary,
+        raw: &'a str,
+        repeated: &mut Repeated<'a>,
+    ) {
+        match self.cells[start..].iter().position(|c| c.field == ix) {
             None => self.cells.push(Cell { field: ix, code: dictionary.code(raw) }),
-            Some(cell) => {
-                let mut values = match dictionary.value(cell.code) {
-                    FieldValue::List(values) => values.to_vec(),
-                    value => vec![value.clone()],
-                };
-                values.push(FieldValue::of(raw));
-                dictionary.bytes += raw.len() + 64 * values.len();
-                cell.code = dictionary.add(FieldValue::List(values.into()));
-            }
+            Some(at) => match repeated.iter_mut().find(|(cell, _)| *cell == start + at) {
+                Some((_, raws)) => raws.push(raw),
+                None => repeated.push((start + at, vec![raw])),
+            },
+        }
+    }
+
+    /// Joins what came again to lists.
+    fn join(&mut self, repeated: Repeated<'_>, dictionaries: &mut [Dictionary]) {
+        for (cell, raws) in repeated {
+            let cell = &mut self.cells[cell];
+            let dictionary = &mut dictionaries[cell.field.0 as usize];
+            let mut values = match dictionary.value(cell.code) {
+                FieldValue::List(values) => values.to_vec(),
+                value => vec![value.clone()],
+            };
+            dictionary.bytes += raws.iter().map(|raw| raw.len() + 64).sum::<usize>() + 64 * values.len();
+            values.extend(raws.into_iter().map(FieldValue::of));
+            cell.code = dictionary.add(FieldValue::List(values.into()));
         }
     }
 
@@ -462,15 +482,17 @@ impl FieldReader {
         let start = self.batch.cells.len();
         let plan = &self.plans[route.0 as usize];
         let (batch, dictionaries) = (&mut self.batch, &mut self.dictionaries);
+        let mut repeated = Vec::new();
         for (field, raw) in found {
             if let Some(ix) = plan.wanted[*field as usize] {
-                batch.add(start, ix, &mut dictionaries[ix.0 as usize], raw);
+                batch.add(start, ix, &mut dictionaries[ix.0 as usize], raw, &mut repeated);
             }
         }
+        batch.join(repeated, dictionaries);
         for (vendor, ix) in &plan.aliases {
             let there = batch.cells[start..].iter().any(|c| c.field == *ix);
             if let Some((_, raw)) = found.iter().find(|(f, _)| f == vendor).filter(|_| !there) {
-                batch.add(start, *ix, &mut dictionaries[ix.0 as usize], raw);
+                batch.cells.push(Cell { field: *ix, code: dictionaries[ix.0 as usize].code(raw) });
             }
         }
         if let Some(keywords) = plan.keywords.as_ref().filter(|k| k.worth(event, &mut self.lower)) {
