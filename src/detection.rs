@@ -4,6 +4,7 @@
 
 use crate::input::Input;
 use anyhow::Context;
+use chrono_tz::Tz;
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +26,8 @@ pub struct Detection {
     pub engine: Arc<Engine>,
     /// The source of all records, where it is known.
     pub source: Option<SourceId>,
+    /// What bare times are in.
+    pub zone: Tz,
     /// Threads that match.
     pub threads: usize,
 }
@@ -84,8 +87,8 @@ pub struct Lane {
 
 impl Lane {
     /// For an engine's rules.
-    pub fn new(engine: &Arc<Engine>, source: Option<SourceId>) -> Self {
-        let reader = FieldReader::new(engine.sources().clone(), engine.request());
+    pub fn new(engine: &Arc<Engine>, source: Option<SourceId>, zone: Tz) -> Self {
+        let reader = FieldReader::new(engine.sources().clone(), engine.request()).in_zone(zone);
         Self { source, reader, matcher: Matcher::new(engine.clone()) }
     }
 
@@ -124,7 +127,7 @@ impl Detection {
         take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Unreadable>> {
         if self.threads <= 1 {
-            let mut lane = Lane::new(&self.engine, self.source);
+            let mut lane = Lane::new(&self.engine, self.source, self.zone);
             return read(inputs, bar, &mut |input, block| take(lane.render(input, block, render)?));
         }
         self.run_threads(inputs, bar, render, take)
@@ -149,7 +152,7 @@ impl Detection {
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
                 let (blocks, send_seen) = (&blocks, send_seen.clone());
-                scope.spawn(move || work(Lane::new(&self.engine, self.source), render, blocks, &send_seen));
+                scope.spawn(move || work(Lane::new(&self.engine, self.source, self.zone), render, blocks, &send_seen));
             }
             drop(send_seen);
             let reading = scope.spawn(move || {

@@ -135,7 +135,7 @@ impl Stream {
         mut alert: impl FnMut(Alert),
     ) -> anyhow::Result<u64> {
         let writer = Findings::new(&self.engine);
-        let mut lane = Lane::new(&self.engine, None);
+        let mut lane = Lane::new(&self.engine, None, chrono_tz::Tz::UTC);
         let mut total = 0;
         for block in blocks {
             let mut made = Block::default();

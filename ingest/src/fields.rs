@@ -327,6 +327,8 @@ pub struct FieldReader {
     plans: Vec<RoutePlan>,
     batch: FieldBatch,
     request: FieldRequest,
+    /// What bare times are in.
+    zone: Tz,
     /// Scratch: an event in lower case.
     lower: Vec<u8>,
 }
@@ -401,8 +403,15 @@ impl FieldReader {
             plans: Vec::new(),
             batch: FieldBatch::default(),
             request,
+            zone: Tz::UTC,
             lower: Vec::new(),
         }
+    }
+
+    /// The same, with bare times in `zone` instead of UTC.
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        self.zone = zone;
+        self
     }
 
     /// A field's values.
@@ -440,7 +449,7 @@ impl FieldReader {
         let get = |field: u16| found.iter().find(|(at, _)| *at == field).map(|(_, raw)| *raw);
         let uid = source.uid.iter().find_map(|f| vendor_uid(get(*f)?));
         let time =
-            source.time.iter().find_map(|(f, format)| parse_time_at(&json::text(get(*f)?), *format, Tz::UTC, now));
+            source.time.iter().find_map(|(f, format)| parse_time_at(&json::text(get(*f)?), *format, self.zone, now));
         Identity { uid: uid.map_or_else(|| record_uid(block, record), Cow::into_owned), time }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::command::Usage;
 use crate::config;
+use chrono_tz::Tz;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +53,18 @@ impl SourceArg {
             }
         }
     }
+}
+
+/// The zone of times that name none.
+#[derive(Args, Clone, Debug)]
+pub struct ZoneArg {
+    /// The zone of times that name none, such as Europe/Oslo
+    #[arg(long, default_value = "UTC", value_name = "ZONE", value_parser = zone)]
+    pub zone: Tz,
+}
+
+fn zone(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| "expected a zone of the IANA database, such as Europe/Oslo".to_owned())
 }
 
 /// What rules are read with.

@@ -1,7 +1,7 @@
 //! `tarn detect`: events in, findings out, no lake.
 
 use super::Usage;
-use super::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, load_rules};
+use super::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, ZoneArg, load_rules};
 use crate::detection::{Detection, Seen};
 use crate::output::Format;
 use crate::report::{DeadLetters, Stats, report_rules};
@@ -36,6 +36,8 @@ pub struct Args {
     sources: SourcesArgs,
     #[command(flatten)]
     placeholders: PlaceholderArgs,
+    #[command(flatten)]
+    zone: ZoneArg,
     /// Threads that match; as many as there are processors by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -69,7 +71,7 @@ impl Args {
         let engine = Arc::new(engine);
         let threads =
             self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-        let detection = Detection { engine: engine.clone(), source, threads };
+        let detection = Detection { engine: engine.clone(), source, zone: self.zone.zone, threads };
         let findings = Findings::new(&engine);
         let now = chrono::Utc::now();
         let render = |found: &crate::detection::Found<'_>, out: &mut Vec<u8>| {

@@ -1,7 +1,7 @@
 //! `tarn ingest`: logs into a lake.
 
-use super::arguments::{LakeArgs, SourceArg, SourcesArgs};
-use super::{Usage, block_on};
+use super::arguments::{LakeArgs, SourceArg, SourcesArgs, ZoneArg};
+use super::block_on;
 use crate::loading::{Loader, Summary};
 use crate::output::{Format, print_rows};
 use crate::{input, progress};
@@ -30,9 +30,8 @@ pub struct Args {
     source: SourceArg,
     #[command(flatten)]
     sources: SourcesArgs,
-    /// The zone of times that name none, such as Europe/Oslo
-    #[arg(long, default_value = "UTC", value_name = "ZONE")]
-    zone: String,
+    #[command(flatten)]
+    zone: ZoneArg,
     /// How to print the rows added per table
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -44,7 +43,7 @@ impl Args {
         let inputs = input::expand(&self.paths)?;
         let sources = self.sources.load()?;
         let source = self.source.resolve(&sources)?;
-        let zone = self.zone.parse().map_err(|e| Usage(format!("--zone {}: {e}", self.zone)))?;
+        let zone = self.zone.zone;
         let started = Instant::now();
         let bar = progress::bytes(input::size(&inputs));
         let mut failed = 0;

@@ -111,3 +111,17 @@ fn an_event_is_explained_part_by_part() {
     let run = explain(4);
     assert!(run.code == 2 && run.stderr.contains("no record 4"), "{}", run.stderr);
 }
+
+#[test]
+fn bare_times_are_in_the_zone_that_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = folder.path().join("rule.yml");
+    let text_of_rule = "title: t\nlogsource: {product: windows, service: security}\ndetection:\n  s: {EventID: 4625}\n  condition: s\n";
+    std::fs::write(&rule, text_of_rule).unwrap();
+    let event = r#"{"EventTime":"2026-03-17 11:00:00","EventID":4625,"Channel":"Security","SourceName":"Microsoft-Windows-Security-Auditing","Hostname":"ws1"}"#;
+    let seen = |zone: &str| {
+        let run = tarn_reading(&["detect", "--rules", text(&rule), "--zone", zone, "-"], event.as_bytes()).ok();
+        run.rows()[0]["finding_info"]["first_seen_time"].as_i64().unwrap()
+    };
+    assert_eq!(seen("UTC") - seen("Europe/Oslo"), 3_600_000);
+}

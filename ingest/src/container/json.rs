@@ -23,14 +23,37 @@ pub struct JsonReader {
     in_array: bool,
     /// Behind an envelope's array: the rest of the envelope is not a record.
     in_envelope: bool,
+    /// How far that rest was read.
+    tail: Tail,
     /// The buffer begins inside a line of which it lacks more than white space.
     inside_line: bool,
 }
 
+/// Where reading is in an envelope behind its array.
+#[derive(Default)]
+struct Tail {
+    depth: u32,
+    text: bool,
+    escaped: bool,
+}
+
+/// An object longer than this is looked at for an envelope's array behind its first member, before all of it is there.
+const LONG: usize = 4 << 20;
+/// Members that stand before an envelope's array, at most.
+const MEMBERS_BEFORE_MAX: usize = 64;
+
 impl JsonReader {
     /// A reader whose first bytes were read already.
     pub fn new(start: Vec<u8>) -> Self {
-        Self { buffer: start, at: 0, ended: false, in_array: false, in_envelope: false, inside_line: false }
+        Self {
+            buffer: start,
+            at: 0,
+            ended: false,
+            in_array: false,
+            in_envelope: false,
+            tail: Tail::default(),
+            inside_line: false,
+        }
     }
 
     /// Reads the records that fit into about a block; false at the end.
@@ -48,13 +71,14 @@ impl JsonReader {
                 return Ok(!self.ended);
             }
             if self.in_envelope && !self.in_array {
-                self.leave(input, limits)?;
+                self.leave();
                 continue;
             }
             if !self.in_array && self.enter() {
                 continue;
             }
             match end_of_value(&self.buffer, self.at) {
+                Ok(end) if end - self.at > LONG && !self.in_array && self.enter_envelope(MEMBERS_BEFORE_MAX) => {}
                 Ok(end) => {
                     // A number at the end of the buffer may go on.
                     let may_go_on = end == self.buffer.len() && !matches!(self.buffer[end - 1], b'}' | b']' | b'"');
@@ -70,6 +94,11 @@ impl JsonReader {
                         return Ok(true);
                     }
                 }
+                // What is there of a long envelope, or of one that is cut off, is as good as the whole.
+                Err(Stop::Incomplete)
+                    if (self.ended || self.buffer.len() - self.at > LONG)
+                        && !self.in_array
+                        && self.enter_envelope(MEMBERS_BEFORE_MAX) => {}
                 Err(Stop::Incomplete) if !self.ended => {
                     if self.buffer.len() - self.at > limits.record_bytes_max {
                         self.oversized(input, state, limits, block)?;
@@ -127,52 +156,69 @@ impl JsonReader {
     }
 
     /// Reads past an envelope's other members, `, "x": 1}`, which hold no record.
-    fn leave(&mut self, input: &mut Input, limits: &Limits) -> Result<(), ContainerError> {
-        match self.buffer[self.at] {
-            b',' | b':' => self.at += 1,
-            b'}' => {
-                self.at += 1;
-                self.in_envelope = false;
+    ///
+    /// A line's end inside a text, which JSON does not have, ends the envelope as well.
+    fn leave(&mut self) {
+        while let Some(byte) = self.buffer.get(self.at) {
+            self.at += 1;
+            match (byte, self.tail.text) {
+                (b'\n', true) => self.tail.depth = 0,
+                _ if self.tail.escaped => self.tail.escaped = false,
+                (b'\\', true) => self.tail.escaped = true,
+                (b'"', text) => self.tail.text = !text,
+                (b'{' | b'[', false) => self.tail.depth += 1,
+                (b'}' | b']', false) => self.tail.depth = self.tail.depth.saturating_sub(1),
+                _ => {}
             }
-            _ => match end_of_value(&self.buffer, self.at) {
-                Ok(end) if end < self.buffer.len() || self.ended => self.at = end,
-                Ok(_) | Err(Stop::Incomplete)
-                    if !self.ended && self.buffer.len() - self.at <= limits.record_bytes_max =>
-                {
-                    let want = limits.block_bytes.max(self.buffer.len() - self.at);
-                    self.fill(input, want)?;
-                }
-                _ => self.in_envelope = false,
-            },
+            if self.tail.depth == 0 {
+                self.in_envelope = false;
+                return;
+            }
         }
-        Ok(())
     }
 
-    /// Steps into an array, or into an envelope whose first member is one.
+    /// Steps into an array, or into an envelope whose first member is one of objects.
     fn enter(&mut self) -> bool {
-        let rest = &self.buffer[self.at..];
-        if rest[0] == b'[' {
-            self.in_array = true;
-            self.at += 1;
-            return true;
-        }
-        if rest[0] != b'{' {
-            return false;
-        }
-        let key = skip_space(rest, 1);
-        for name in ENVELOPES {
-            let quoted =
-                rest.get(key + 1..key + 1 + name.len()) == Some(name.as_bytes()) && rest.get(key) == Some(&b'"');
-            if !quoted || rest.get(key + 1 + name.len()) != Some(&b'"') {
-                continue;
-            }
-            let colon = skip_space(rest, key + name.len() + 2);
-            let array = skip_space(rest, colon + 1);
-            if rest.get(colon) == Some(&b':') && rest.get(array) == Some(&b'[') {
-                self.at += array + 1;
+        match self.buffer[self.at] {
+            b'[' => {
                 self.in_array = true;
-                self.in_envelope = true;
-                return true;
+                self.at += 1;
+                true
+            }
+            b'{' => self.enter_envelope(1),
+            _ => false,
+        }
+    }
+
+    /// Steps into the array of an envelope, if it is among the first `members` of the object at hand.
+    fn enter_envelope(&mut self, members: usize) -> bool {
+        let rest = &self.buffer[self.at..];
+        let mut list = false;
+        let mut at = 0;
+        for _ in 0..members {
+            // Behind the brace, and behind every comma.
+            let key = skip_space(rest, at + 1);
+            let Some(key_end) = rest.get(key).filter(|b| **b == b'"').and_then(|_| end_of_value(rest, key).ok()) else {
+                return false;
+            };
+            let name = std::str::from_utf8(&rest[key + 1..key_end - 1]).unwrap_or_default();
+            let value = skip_space(rest, skip_space(rest, key_end) + 1);
+            if ENVELOPES.contains(&name) || (list && name == "items") {
+                let first = skip_space(rest, value + 1);
+                if rest.get(value) == Some(&b'[') && rest.get(first) == Some(&b'{') {
+                    self.at += value + 1;
+                    self.in_array = true;
+                    self.in_envelope = true;
+                    self.tail = Tail { depth: 1, ..Tail::default() };
+                    return true;
+                }
+            }
+            let Ok(end) = end_of_value(rest, value) else { return false };
+            let told = std::str::from_utf8(&rest[value..end]).unwrap_or_default();
+            list |= name == "kind" && told.ends_with("List\"");
+            at = skip_space(rest, end);
+            if rest.get(at) != Some(&b',') {
+                return false;
             }
         }
         false
@@ -283,6 +329,10 @@ fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
     let Some((_, array)) = members.find(envelope) else {
         return message(record, state, block);
     };
+    // An envelope with nothing in it.
+    if Members::of(array).next().is_none() && Members::of(record).count() == 1 {
+        return true;
+    }
     if Members::of(array).any(|(_, item)| kind(item) != Kind::Object) || Members::of(array).next().is_none() {
         return false;
     }

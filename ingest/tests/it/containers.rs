@@ -59,6 +59,9 @@ fn json_however_it_is_set_apart() {
     check(b"", &[], &[]);
     check(b" \n\n", &[], &[]);
     check(b"[]", &[], &[]);
+    check(br#"{"Records":[]}"#, &[], &[]);
+    check(br#"{"records":[],"n":1}"#, &[r#"{"records":[],"n":1}"#], &[]);
+    check(br#"{"records":[1],"n":1}"#, &[r#"{"records":[1],"n":1}"#], &[]);
     // `items` of something else is its own.
     check(br#"{"kind":"Pod","items":[{"a":1}]}"#, &[r#"{"kind":"Pod","items":[{"a":1}]}"#], &[]);
 }
@@ -73,6 +76,26 @@ fn what_is_no_record_is_a_dead_letter_and_the_rest_goes_on() {
     let many = "  {\"a\":1},\n".repeat(10_000);
     let (records, dead) = read(format!("[\n{many}  {{\"b\": oops}},\n  {B}\n]").as_bytes(), Limits::default());
     assert_eq!((records.len(), records.last().map(String::as_str), dead.len()), (10_001, Some(B), 1));
+}
+
+#[test]
+fn envelopes_of_any_length_give_their_records() {
+    let many = [A; 700_000].join(",");
+    let tail = [B; 700_000].join(",");
+    for (envelope, cut) in [
+        (format!("{{\"v\":[1,{{}}],\"Records\":[{many}]}}\n"), false),
+        (format!("{{\"Records\":[{many}],\"tail\":[{tail}]}}\n"), false),
+        (format!("{{\"kind\":\"EventList\",\"items\":[{many}]}}\n"), false),
+        (format!("{{\"v\":1,\"Records\":[{many},{{\"a\":"), true),
+    ] {
+        let mut blocks = Blocks::open(Cursor::new(envelope.into_bytes()), Limits::default()).unwrap();
+        let (mut records, mut dead) = (0, 0);
+        while let Some(block) = blocks.next_block().unwrap() {
+            assert!(block.records.iter().all(|r| block.json(r) == A));
+            (records, dead) = (records + block.records.len(), dead + block.dead.len());
+        }
+        assert_eq!((records, dead), (700_000, usize::from(cut)));
+    }
 }
 
 #[test]
