@@ -1,6 +1,7 @@
 //! Records that are OCSF already: kept as they are, column by column.
 
 use super::{MapOptions, unmapped};
+use crate::source::{TimeFormat, parse_time};
 use arrow::array::RecordBatch;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ impl Tables {
         let class = flat.class.ok_or("class_uid: expected an integer")?;
         let kept = std::mem::take(&mut flat.unknown);
         let builder = self.table(class, &flat)?;
+        if let (Some(slot), Some(time)) = (builder.schema().slot("time"), time(record)) {
+            let _ = builder.set(slot, Value::Time(time));
+        }
         for (path, value) in &flat.leaves {
             if let Some(slot) = builder.schema().slot(path) {
                 leaf(builder, slot, value);
@@ -112,6 +116,17 @@ impl Tables {
         );
         out
     }
+}
+
+/// A record's time: milliseconds, as OCSF has it, or what other producers write.
+fn time(record: &serde_json::Map<String, Json>) -> Option<i64> {
+    let parse = |name: &str, format| match record.get(name)? {
+        Json::Number(n) => parse_time(&n.to_string(), format, chrono_tz::Tz::UTC),
+        Json::String(text) => parse_time(text, format, chrono_tz::Tz::UTC),
+        _ => None,
+    };
+    let utc = |name| parse(name, TimeFormat::Utc);
+    parse("time", TimeFormat::Epoch).or_else(|| utc("time")).or_else(|| utc("time_dt"))
 }
 
 fn leaf(builder: &mut BatchBuilder, slot: Slot, value: &Json) {
