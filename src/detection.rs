@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use tarn_engine::correlation::Match;
 use tarn_engine::{Engine, Hit, Matcher, RuleIx};
 use tarn_ingest::DeadLetter;
 use tarn_ingest::container::{Block, RecordSpan};
@@ -28,6 +29,8 @@ pub struct Detection {
     pub source: Option<SourceId>,
     /// What bare times are in.
     pub zone: Tz,
+    /// When this is, microseconds since 1970: the time of events without one.
+    pub now: i64,
     /// Threads that match.
     pub threads: usize,
 }
@@ -38,6 +41,8 @@ pub struct Seen {
     pub input: Arc<str>,
     /// Rendered findings.
     pub output: Vec<u8>,
+    /// What correlations take, in order.
+    pub matches: Vec<Match>,
     /// How many findings.
     pub findings: u64,
     /// How many records.
@@ -61,6 +66,15 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// The hit as correlations take it; none where none does. An event without a time is of `now`, microseconds.
+    fn taken(&self, engine: &Engine, now: i64) -> Option<Match> {
+        let fields = engine.captures(self.rule)?;
+        let values = fields.iter().map(|name| self.reader.value(self.row, name).cloned()).collect();
+        let identity = self.identity(now);
+        let (time, uid) = (identity.time.unwrap_or(now), identity.uid.into());
+        Some(Match { rule: self.rule, time, uid, values })
+    }
+
     /// The event's uid and time; `now`, microseconds, tells the year of times without one.
     pub fn identity(&self, now: i64) -> Identity {
         self.reader.identity(self.block, self.row, now)
@@ -104,14 +118,23 @@ impl Lane {
         })
     }
 
-    fn render(&mut self, input: Arc<str>, mut block: Block, render: &Render<'_>) -> std::io::Result<Seen> {
-        let (mut output, mut findings) = (Vec::new(), 0);
+    fn render(
+        &mut self,
+        to: &Detection,
+        input: Arc<str>,
+        mut block: Block,
+        render: &Render<'_>,
+    ) -> std::io::Result<Seen> {
+        let (mut output, mut matches, mut findings) = (Vec::new(), Vec::new(), 0);
         for found in self.see(&input, &block) {
-            findings += 1;
-            render(&found, &mut output)?;
+            matches.extend(found.taken(&to.engine, to.now));
+            if to.engine.is_shown(found.rule) {
+                findings += 1;
+                render(&found, &mut output)?;
+            }
         }
         let records = block.records.len() as u64;
-        Ok(Seen { input, output, findings, records, dead: std::mem::take(&mut block.dead) })
+        Ok(Seen { input, output, matches, findings, records, dead: std::mem::take(&mut block.dead) })
     }
 }
 
@@ -128,7 +151,7 @@ impl Detection {
     ) -> anyhow::Result<Vec<Unreadable>> {
         if self.threads <= 1 {
             let mut lane = Lane::new(&self.engine, self.source, self.zone);
-            return read(inputs, bar, &mut |input, block| take(lane.render(input, block, render)?));
+            return read(inputs, bar, &mut |input, block| take(lane.render(self, input, block, render)?));
         }
         self.run_threads(inputs, bar, render, take)
     }
@@ -152,7 +175,7 @@ impl Detection {
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
                 let (blocks, send_seen) = (&blocks, send_seen.clone());
-                scope.spawn(move || work(Lane::new(&self.engine, self.source, self.zone), render, blocks, &send_seen));
+                scope.spawn(move || work(self, render, blocks, &send_seen));
             }
             drop(send_seen);
             let reading = scope.spawn(move || {
@@ -177,16 +200,17 @@ impl Detection {
 type Numbered = (u64, std::io::Result<Seen>);
 
 fn work(
-    mut lane: Lane,
+    detection: &Detection,
     render: &Render<'_>,
     blocks: &Mutex<Receiver<(u64, Arc<str>, Block)>>,
     send: &SyncSender<Numbered>,
 ) {
+    let mut lane = Lane::new(&detection.engine, detection.source, detection.zone);
     loop {
         let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, input, block)) = next else { return };
         // A defect must not leave the others waiting for this block for ever.
-        let seen = catch_unwind(AssertUnwindSafe(|| lane.render(input, block, render)));
+        let seen = catch_unwind(AssertUnwindSafe(|| lane.render(detection, input, block, render)));
         let failed = seen.is_err();
         let seen = seen.unwrap_or_else(|_| Err(std::io::Error::other("a detection thread panicked")));
         if send.send((number, seen)).is_err() || failed {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
+use tarn_engine::correlation::Exceptions;
 use tarn_engine::{Report, Verdict};
 use tarn_ingest::DeadLetter;
 use tarn_rules::Ruleset;
@@ -29,8 +30,19 @@ pub fn report_load(set: &Ruleset) {
     for filter in set.filters.iter().filter(|f| !f.negates) {
         eprintln!("warning: {}: {}", filter.file.display(), keeps_only());
     }
-    if !set.correlations.is_empty() {
-        eprintln!("warning: {} correlation rules are not evaluated yet", set.correlations.len());
+}
+
+/// Says what correlations could not take by their rules.
+pub fn report_exceptions(exceptions: &Exceptions) {
+    let Exceptions { late, early, evicted } = exceptions;
+    for (count, what) in [
+        (late, "matches came too late for their correlations"),
+        (early, "matches were correlated before all earlier ones were there, as too many waited"),
+        (evicted, "groups of correlations were forgotten, as there were too many"),
+    ] {
+        if *count > 0 {
+            eprintln!("warning: {count} {what}");
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! An item on a field that no inventory of the bound kinds names is false: its `not` is true. A rule whose condition
 //! cannot become true that way is *not evaluable* and is left out, by name; other unknown fields are warnings.
 
+use crate::correlation::Correlations;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tarn_ingest::fields::{FieldIx, FieldRequest, FieldUse, KEYWORDS, Needle};
 use tarn_ingest::source::{Binding, Route, Sources};
+use tarn_rules::correlation::{Correlation, Referred};
 use tarn_rules::{Expr, Item, Part, Pattern, Rule, Ruleset, Test};
 
 /// A rule's number in the engine.
@@ -59,15 +61,75 @@ pub struct Engine {
     pub(crate) bound: Vec<Bound>,
     request: FieldRequest,
     numbers: BTreeMap<String, u16>,
+    correlations: Correlations,
 }
 
 impl Engine {
-    /// Binds a rule set; every rule gets a report.
+    /// Binds a rule set; every rule gets a report, and behind these every correlation.
     pub fn new(sources: Arc<Sources>, ruleset: Ruleset) -> (Self, Vec<Report>) {
-        let request = FieldRequest::default();
-        let mut engine = Self { sources, rules: Vec::new(), bound: Vec::new(), request, numbers: BTreeMap::new() };
-        let reports = ruleset.rules.into_iter().map(|rule| engine.add(rule)).collect();
+        let mut engine = Self {
+            sources,
+            rules: Vec::new(),
+            bound: Vec::new(),
+            request: FieldRequest::default(),
+            numbers: BTreeMap::new(),
+            correlations: Correlations::default(),
+        };
+        let (mut reports, mut numbers) = (Vec::new(), Vec::new());
+        for rule in ruleset.rules {
+            let next = engine.rules.len();
+            reports.push(engine.add(rule));
+            numbers.push((engine.rules.len() > next).then_some(next));
+        }
+        let (correlations, of_correlations) = Correlations::new(ruleset.correlations, &numbers);
+        for (rule, fields) in correlations.captures() {
+            let uses = engine.bound.iter().filter(|b| b.rule.0 as usize == rule).map(|b| b.binding.clone());
+            for binding in uses.collect::<Vec<_>>() {
+                for field in fields {
+                    engine.ask(&binding, field);
+                }
+            }
+        }
+        reports.extend(of_correlations);
+        engine.correlations = correlations;
         (engine, reports)
+    }
+
+    /// The correlations that run; their references are numbers of rules and correlations of this engine.
+    pub fn correlations(&self) -> &[Correlation] {
+        self.correlations.list()
+    }
+
+    /// Fields of a rule's events that correlations need; none where no correlation takes the rule.
+    pub fn captures(&self, rule: RuleIx) -> Option<&[String]> {
+        self.correlations.captured(rule.0 as usize)
+    }
+
+    /// Whether a rule gives findings of its own, not only to correlations.
+    pub fn is_shown(&self, rule: RuleIx) -> bool {
+        self.correlations.is_shown(Referred::Rule(rule.0 as usize))
+    }
+
+    /// The same of a correlation.
+    pub fn is_correlation_shown(&self, correlation: usize) -> bool {
+        self.correlations.is_shown(Referred::Correlation(correlation))
+    }
+
+    /// Asks for a field of a binding's events.
+    fn ask(&mut self, binding: &Binding, name: &str) -> &mut FieldUse {
+        let request = &mut self.request;
+        let at = request.uses.iter().position(|u| u.binding == *binding).unwrap_or_else(|| {
+            let (binding, needles) = (binding.clone(), Some(BTreeSet::new()));
+            request.uses.push(FieldUse { binding, fields: BTreeSet::new(), needles });
+            request.uses.len() - 1
+        });
+        let number = *self.numbers.entry(name.to_owned()).or_insert_with(|| {
+            request.fields.push(name.to_owned());
+            (request.fields.len() - 1) as u16
+        });
+        let of_use = &mut request.uses[at];
+        of_use.fields.insert(number);
+        of_use
     }
 
     /// The rule with a number.
@@ -156,22 +218,12 @@ impl Engine {
         }
         report.verdict = Verdict::Evaluable { sources: names, warnings: unknown.into_iter().collect() };
         for b in &bound {
-            let (numbers, request) = (&mut self.numbers, &mut self.request);
-            let at = request.uses.iter().position(|u| u.binding == b.binding).unwrap_or_else(|| {
-                let (binding, needles) = (b.binding.clone(), Some(BTreeSet::new()));
-                request.uses.push(FieldUse { binding, fields: BTreeSet::new(), needles });
-                request.uses.len() - 1
-            });
             b.condition.items(&mut |item| {
-                for name in fields_of(item).into_iter().chain(item.field.is_none().then_some(KEYWORDS)) {
-                    let number = *numbers.entry(name.to_owned()).or_insert_with(|| {
-                        request.fields.push(name.to_owned());
-                        (request.fields.len() - 1) as u16
-                    });
-                    request.uses[at].fields.insert(number);
+                for name in fields_of(item) {
+                    self.ask(&b.binding, name);
                 }
                 if item.field.is_none() {
-                    let of_use = &mut request.uses[at];
+                    let of_use = self.ask(&b.binding, KEYWORDS);
                     of_use.needles = match (of_use.needles.take(), needle(&item.test)) {
                         (Some(mut needles), Some(needle)) => {
                             needles.insert(needle);

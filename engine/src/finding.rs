@@ -3,6 +3,7 @@
 //! What a finding says of its rule is the same for all its hits and is made once. The event is written as it came.
 
 use crate::bind::{Engine, RuleIx};
+use crate::correlation::Correlated;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
@@ -52,13 +53,15 @@ struct Template {
 /// Writes the findings of an engine's rules.
 pub struct Findings {
     templates: Vec<Template>,
+    correlations: Vec<Template>,
 }
 
 impl Findings {
     /// For every rule of the engine.
     pub fn new(engine: &Engine) -> Self {
         let templates = (0..engine.len()).map(|i| Template::new(&engine.rule(RuleIx(i as u32)).about)).collect();
-        Self { templates }
+        let correlations = engine.correlations().iter().map(|c| Template::new(&c.about)).collect();
+        Self { templates, correlations }
     }
 
     /// A finding in canonical OCSF, which has no attribute for a file's record: both stand in `unmapped`.
@@ -88,6 +91,65 @@ impl Findings {
         out.write_all(b"}\n")
     }
 
+    /// A correlation's finding in canonical OCSF. Its evidence is the group, what was measured, and how many events did;
+    /// its related events are the latest of them.
+    ///
+    /// **Errors**: those of `out`.
+    pub fn correlated_ocsf(
+        &self,
+        engine: &Engine,
+        found: &Correlated,
+        time_ms: i64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        out.write_all(b"{")?;
+        self.correlated_members(engine, found, time_ms, out)?;
+        out.write_all(b"}\n")
+    }
+
+    /// A line of `tarn detect` for a correlation: `rule`, and `correlation` with the group and the events' uids.
+    ///
+    /// **Errors**: those of `out`.
+    pub fn correlated_line(
+        &self,
+        engine: &Engine,
+        found: &Correlated,
+        time_ms: i64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let mut evidence = evidence(found);
+        evidence["events"] = found.events.iter().map(|uid| Value::from(&**uid)).collect();
+        write!(out, "{{\"rule\":{},\"correlation\":{evidence},", self.correlations[found.correlation].rule)?;
+        self.correlated_members(engine, found, time_ms, out)?;
+        out.write_all(b"}\n")
+    }
+
+    fn correlated_members(
+        &self,
+        engine: &Engine,
+        found: &Correlated,
+        time: i64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let template = &self.correlations[found.correlation];
+        let uid = found.uid(engine);
+        let events: Vec<Value> = found.events.iter().map(|uid| json!({ "uid": &**uid })).collect();
+        write!(
+            out,
+            "{},\"time\":{time},\"count\":{},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
+             \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
+             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time},\"related_events\":{},\
+             \"first_seen_time\":{},\"last_seen_time\":{},{}}},\"evidences\":[{{\"data\":{}}}]",
+            template.class,
+            found.count,
+            Value::from(events),
+            found.first / 1_000,
+            found.last / 1_000,
+            template.info,
+            evidence(found),
+        )
+    }
+
     fn members(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         let template = &self.templates[rule.0 as usize];
         let uid = uid(&engine.rule(rule).about, &evidence.identity.uid);
@@ -107,6 +169,12 @@ impl Findings {
         one_line(evidence.event, out)?;
         out.write_all(b"}]")
     }
+}
+
+/// What a correlation stands on.
+fn evidence(found: &Correlated) -> Value {
+    let group: Map<String, Value> = found.group.iter().map(|(name, v)| (name.clone(), v.as_deref().into())).collect();
+    json!({ "group": group, "measure": found.measure, "count": found.count })
 }
 
 /// Pretty-printed documents have line breaks and indents, between tokens only; a finding is one line.

@@ -4,6 +4,7 @@
 //! makes OCSF Detection Findings of hits. No IO.
 
 mod bind;
+pub mod correlation;
 pub mod finding;
 pub mod lower;
 mod matcher;

@@ -434,6 +434,13 @@ impl FieldReader {
         &self.batch
     }
 
+    /// A row's value of a requested field; none where it has none.
+    pub fn value(&self, row: usize, field: &str) -> Option<&FieldValue> {
+        let ix = self.request.fields.iter().position(|f| f == field)?;
+        let cell = self.batch.cells(row).iter().find(|c| c.field.0 as usize == ix)?;
+        Some(self.dictionaries[ix].value(cell.code))
+    }
+
     /// What identifies a row of `block`, which was read last. `now` (µs) tells the year of times without one.
     pub fn identity(&self, block: &Block, row: usize, now: i64) -> Identity {
         let record = &block.records[self.batch.records[row] as usize];

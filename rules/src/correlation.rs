@@ -8,6 +8,7 @@ use crate::parse::condition::{self, Condition as Tree, Quantifier};
 use crate::parse::detection::Mistake;
 use crate::parse::yaml::Yaml;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A correlation rule.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ pub struct Reference {
 }
 
 /// What a reference leads to, by its number in the [`crate::Ruleset`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Referred {
     /// A detection rule.
     Rule(usize),
@@ -108,9 +109,20 @@ const BOUNDS: &[(&str, Bound)] = &[
 ];
 
 /// Rules of one correlation.
-const RULES_MAX: usize = 1_000;
+const RULES_MAX: usize = 100;
 
 impl Bound {
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+        }
+    }
+
     /// Whether a measure is within it.
     pub fn holds(self, measure: f64, bound: f64) -> bool {
         match self {
@@ -125,6 +137,18 @@ impl Bound {
 }
 
 impl RuleExpr {
+    fn text(&self, names: &[&str]) -> String {
+        let list = |list: &[Self], word: &str| {
+            format!("({})", list.iter().map(|e| e.text(names)).collect::<Vec<_>>().join(word))
+        };
+        match self {
+            Self::And(inner) => list(inner, " and "),
+            Self::Or(inner) => list(inner, " or "),
+            Self::Not(inner) => format!("not {}", inner.text(names)),
+            Self::Rule(rule) => names[*rule].to_owned(),
+        }
+    }
+
     /// Whether it holds, where `matched` says which rules did.
     pub fn holds(&self, matched: &impl Fn(usize) -> bool) -> bool {
         match self {
@@ -181,6 +205,30 @@ impl Correlation {
             }
             Measure::EventCount | Measure::Temporal | Measure::TemporalOrdered => &[],
         }
+    }
+}
+
+impl fmt::Display for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let measure = match &self.measure {
+            Measure::EventCount => "events".to_owned(),
+            Measure::ValueCount(fields) => format!("distinct values of {}", fields.join(", ")),
+            Measure::ValueSum(field) => format!("the sum of {field}"),
+            Measure::ValueAvg(field) => format!("the mean of {field}"),
+            Measure::ValuePercentile(field, percentile) => format!("the {percentile}th percentile of {field}"),
+            Measure::Temporal => "rules that matched".to_owned(),
+            Measure::TemporalOrdered => "rules that matched in their order".to_owned(),
+        };
+        let names: Vec<&str> = self.rules.iter().map(|r| r.name.as_str()).collect();
+        match &self.condition {
+            Condition::Bounds(bounds) => {
+                let signs: Vec<String> = bounds.iter().map(|(bound, n)| format!("{} {n}", bound.sign())).collect();
+                write!(f, "{measure} {} of {}", signs.join(" and "), names.join(", "))?;
+            }
+            Condition::Rules(expr) => write!(f, "{}", expr.text(&names))?,
+        }
+        let by = if self.group_by.is_empty() { String::new() } else { format!(" by {}", self.group_by.join(", ")) };
+        write!(f, "{by} within {} s", self.timespan_us / 1_000_000)
     }
 }
 

@@ -4,7 +4,7 @@ use super::Usage;
 use super::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, ZoneArg, load_rules};
 use crate::detection::{Detection, Seen};
 use crate::output::Format;
-use crate::report::{DeadLetters, Stats, report_rules};
+use crate::report::{DeadLetters, Stats, report_exceptions, report_rules};
 use crate::{input, progress};
 use clap::Args as ClapArgs;
 use std::io::{BufWriter, Write};
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tarn_engine::Engine;
+use tarn_engine::correlation::{Correlated, Correlator, Limits};
 use tarn_engine::finding::{Evidence, Findings};
 
 /// Run Sigma rules over logs and print one finding a line
@@ -71,11 +72,12 @@ impl Args {
         let engine = Arc::new(engine);
         let threads =
             self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-        let detection = Detection { engine: engine.clone(), source, zone: self.zone.zone, threads };
-        let findings = Findings::new(&engine);
         let now = chrono::Utc::now();
+        let (zone, micros) = (self.zone.zone, now.timestamp_micros());
+        let detection = Detection { engine: engine.clone(), source, zone, now: micros, threads };
+        let findings = Findings::new(&engine);
         let render = |found: &crate::detection::Found<'_>, out: &mut Vec<u8>| {
-            let identity = found.identity(now.timestamp_micros());
+            let identity = found.identity(micros);
             let evidence = Evidence {
                 event: found.block.json(found.record),
                 identity: &identity,
@@ -90,13 +92,32 @@ impl Args {
         };
         let bar = progress::bytes(input::size(&inputs));
         let mut printer = Printer::new(self.format.unwrap_or(Format::Ndjson));
-        let unreadable = detection.run(&inputs, &bar, &render, &mut |seen: Seen| {
+        let mut correlator = Correlator::new(engine.clone(), Limits::default());
+        let write = |correlated: &[Correlated], out: &mut Vec<u8>| {
+            let shown = correlated.iter().filter(|c| engine.is_correlation_shown(c.correlation));
+            shown.into_iter().try_fold(0, |count, correlated| {
+                match self.ocsf {
+                    true => findings.correlated_ocsf(&engine, correlated, now.timestamp_millis(), out)?,
+                    false => findings.correlated_line(&engine, correlated, now.timestamp_millis(), out)?,
+                }
+                std::io::Result::Ok(count + 1)
+            })
+        };
+        let unreadable = detection.run(&inputs, &bar, &render, &mut |mut seen: Seen| {
+            let mut correlated = Vec::new();
+            seen.matches.drain(..).for_each(|found| correlator.push(found, &mut correlated));
+            seen.findings += write(&correlated, &mut seen.output)?;
             stats.count(&seen);
             bar.set_message(format!("{} findings", stats.findings));
             dead.take(&seen.input, &seen.dead)?;
             printer.print(&seen.output)
         })?;
+        let (mut correlated, mut lines) = (Vec::new(), Vec::new());
+        correlator.finish(&mut correlated);
+        stats.findings += write(&correlated, &mut lines)?;
+        printer.print(&lines)?;
         bar.finish_and_clear();
+        report_exceptions(&correlator.exceptions());
         printer.finish()?;
         dead.finish()?;
         for failed in &unreadable {

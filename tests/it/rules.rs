@@ -125,3 +125,30 @@ fn bare_times_are_in_the_zone_that_is_given() {
     };
     assert_eq!(seen("UTC") - seen("Europe/Oslo"), 3_600_000);
 }
+
+#[test]
+fn correlations_give_one_finding_that_names_its_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rule, log) = (folder.path().join("rule.yml"), folder.path().join("log.ndjson"));
+    let many = "---\ntitle: Many users listed\nlevel: high\ncorrelation:\n  type: event_count\n  rules: 7a3c1f52-8f0e-4a57-9d86-3f8a9f0c1d11\n\
+                \x20 group-by: [sourceIPAddress]\n  timespan: 1m\n  condition: {gte: 3}\n";
+    std::fs::write(&rule, format!("{RULE}{many}")).unwrap();
+    // Their order in the file decides nothing.
+    let event = |n: usize| {
+        EVENT.replace("e-1", &format!("e-{n}")).replace("10:00:00", &format!("10:00:{:02}", n * 7 % 60)) + "\n"
+    };
+    std::fs::write(&log, [3, 1, 2, 4].map(event).concat()).unwrap();
+    for threads in ["1", "2"] {
+        let run = tarn(&["detect", "--rules", text(&rule), "--threads", threads, text(&log)]).ok();
+        let [finding] = run.rows().try_into().unwrap_or_else(|rows| panic!("{rows:?}"));
+        assert_eq!(finding["rule"]["title"], "Many users listed");
+        assert_eq!(finding["correlation"]["group"]["sourceIPAddress"], "198.51.100.7");
+        assert_eq!(finding["correlation"]["events"], serde_json::json!(["e-1", "e-2", "e-3"]));
+        assert_eq!((&finding["class_uid"], &finding["severity_id"]), (&2004.into(), &4.into()));
+    }
+    let ocsf = tarn(&["detect", "--rules", text(&rule), "--ocsf", text(&log)]).ok().stdout;
+    assert_eq!(tarn_reading(&["ocsf", "validate", "-"], ocsf.as_bytes()).code, 0, "{ocsf}");
+    let checked = tarn(&["rules", "check", "--all", text(&rule)]).ok();
+    assert_eq!(checked.rows()[1]["status"], "runs", "{}", checked.stdout);
+    assert!(tarn(&["rules", "explain", text(&rule)]).ok().stdout.contains("events >= 3 of"));
+}

@@ -18,13 +18,17 @@
 //! are counted.
 
 mod group;
+mod set;
 mod window;
 
+pub(crate) use set::Correlations;
+
 use crate::bind::{Engine, RuleIx};
+use crate::finding;
 use ahash::AHashMap;
 use group::Group;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use tarn_ingest::fields::FieldValue;
 use tarn_rules::correlation::{Correlation, Referred};
@@ -62,6 +66,21 @@ pub struct Correlated {
     pub count: u64,
     /// Their uids, the latest [`EVENTS_MAX`] of them, in event time.
     pub events: Vec<Arc<str>>,
+}
+
+impl Correlated {
+    /// The finding's uid: the same version of a rule, on the same group from the same event on, is the same finding.
+    pub fn uid(&self, engine: &Engine) -> String {
+        let mut key = String::new();
+        for (name, value) in &self.group {
+            key.push_str(name);
+            key.push('\u{1f}');
+            key.push_str(value.as_deref().unwrap_or("\u{1e}"));
+            key.push('\u{1f}');
+        }
+        key.push_str(self.events.first().map_or("", |uid| uid));
+        finding::uid(&engine.correlations()[self.correlation].about, &key)
+    }
 }
 
 /// Events that a match of a correlation names.
@@ -191,7 +210,7 @@ impl Correlator {
             self.exceptions.late += 1;
             return;
         }
-        let names = self.engine.captures(found.rule);
+        let Some(names) = self.engine.captures(found.rule) else { return };
         let fields = names.iter().cloned().zip(found.values).collect();
         let of = Referred::Rule(found.rule.0 as usize);
         let item = Item { of, time: found.time, uid: found.uid, fields };
@@ -238,7 +257,6 @@ impl Correlator {
     /// Gives an item to the correlations over it.
     fn give(&mut self, item: &Item, out: &mut Vec<Correlated>) {
         let takers = self.takers.get(&item.of).cloned().unwrap_or_default();
-        // A correlation that names a rule twice, by id and by name, takes it once.
         for (i, place) in takers {
             let engine = self.engine.clone();
             let correlation = &engine.correlations()[i];
@@ -247,19 +265,19 @@ impl Correlator {
             let measured = correlation.measured().iter().map(|name| value(name)).collect::<Vec<_>>();
             let group = self.groups[i].entry(key.clone()).or_insert_with(|| Group::new(correlation));
             let before = group.window.len();
-            let opened = group.window.is_empty();
             let entry = Entry { time: item.time, uid: item.uid.clone(), place };
             let fires = group.take(correlation, entry, &measured);
-            self.remembered = self.remembered + group.window.len() - before.min(self.remembered + group.window.len());
+            let after = group.window.len();
+            self.remembered = (self.remembered + after).saturating_sub(before);
             if fires {
                 let matched = correlated(i, correlation, &key, &group.window, item.time);
                 self.matched(matched, item, out);
-            } else if opened && !correlation.condition.is_monotone() {
+            } else if after > before && !correlation.condition.is_monotone() {
                 group.last = Some(item.clone());
-                let end = item.time.saturating_add(correlation.timespan_us);
-                self.closing.push(Reverse((end, i, key)));
-            } else if !correlation.condition.is_monotone() {
-                group.last = Some(item.clone());
+                if before == 0 {
+                    let end = item.time.saturating_add(correlation.timespan_us);
+                    self.closing.push(Reverse((end, i, key)));
+                }
             }
         }
     }
@@ -282,9 +300,10 @@ impl Correlator {
     /// Gives a correlation's match to those over it, and out.
     fn matched(&mut self, matched: Correlated, last: &Item, out: &mut Vec<Correlated>) {
         let of = Referred::Correlation(matched.correlation);
-        let uid: Arc<str> = self.engine.correlation_uid(&matched).into();
+        let uid: Arc<str> = matched.uid(&self.engine).into();
         if self.takers.contains_key(&of) {
-            let of_group = matched.group.iter().map(|(n, v)| (n.clone(), v.as_deref().map(|t| FieldValue::Text(t.into()))));
+            let of_group =
+                matched.group.iter().map(|(n, v)| (n.clone(), v.as_deref().map(|t| FieldValue::Text(t.into()))));
             let others = last.fields.iter().filter(|(n, _)| matched.group.iter().all(|(name, _)| name != n)).cloned();
             let fields = of_group.chain(others).collect();
             let item = Item { of, time: matched.time, uid, fields };
@@ -295,7 +314,7 @@ impl Correlator {
 
     /// Keeps within the limits: what can no longer count goes first, then the stalest groups.
     fn forget(&mut self) {
-        let count: usize = self.groups.iter().map(AHashMap::len).sum();
+        let count: usize = self.groups.iter().map(|g| g.len()).sum();
         if count <= self.limits.groups_max && self.remembered <= self.limits.events_max {
             return;
         }
@@ -308,7 +327,7 @@ impl Correlator {
             groups.retain(|_, g| !monotone || g.window.last().is_some_and(|t| now.saturating_sub(t) <= span));
             stalest.extend(groups.iter().map(|(key, g)| (g.window.last().unwrap_or(i64::MIN), i, key.clone())));
         }
-        self.remembered = self.groups.iter().flat_map(AHashMap::values).map(|g| g.window.len()).sum();
+        self.remembered = self.groups.iter().flat_map(|g| g.values()).map(|g| g.window.len()).sum();
         stalest.sort_unstable();
         let (groups_max, events_max) = (self.limits.groups_max / 10 * 9, self.limits.events_max / 10 * 9);
         let mut left = stalest.len();
@@ -347,47 +366,7 @@ fn correlated(number: usize, correlation: &Correlation, key: &GroupKey, window: 
         last,
         group: group.collect(),
         measure: window.measure(&correlation.measure),
-        count: window.count(),
-        events: window.events(),
-    }
-}
-
-/// Fields of each rule's events that correlations need.
-pub(crate) fn captures(correlations: &[Correlation]) -> BTreeMap<usize, Vec<String>> {
-    let mut out: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for correlation in correlations {
-        for place in 0..correlation.rules.len() {
-            // Every referred rule is here, with or without fields.
-            if let Referred::Rule(rule) = correlation.rules[place].to {
-                out.entry(rule).or_default();
-            }
-            for name in correlation.group_by.iter().chain(correlation.measured()) {
-                if let Some(field) = correlation.field_of(name, place) {
-                    capture(correlations, correlation.rules[place].to, field, &mut out);
-                }
-            }
-        }
-    }
-    out
-}
-
-fn capture(correlations: &[Correlation], of: Referred, field: &str, out: &mut BTreeMap<usize, Vec<String>>) {
-    match of {
-        Referred::Rule(rule) => {
-            let fields = out.entry(rule).or_default();
-            if fields.iter().all(|f| f != field) {
-                fields.push(field.to_owned());
-            }
-        }
-        Referred::Correlation(number) => {
-            let below = &correlations[number];
-            // A group's own value is at hand; any other is the last event's.
-            if below.group_by.iter().any(|name| name == field) {
-                return;
-            }
-            for reference in &below.rules {
-                capture(correlations, reference.to, field, out);
-            }
-        }
+        count: window.len() as u64,
+        events: window.events(EVENTS_MAX),
     }
 }

@@ -41,13 +41,12 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let set = load_rules(&self.paths, &self.placeholders)?;
         let mut rows: Vec<Row> = set.errors.iter().map(not_loaded).collect();
-        rows.extend(set.correlations.iter().map(|c| {
-            let id = c.about.id.clone();
-            row("not evaluable", &id, &c.about.title, &c.about.file, "correlations are not evaluated yet")
-        }));
         let (errors, correlations) = (set.errors.len(), set.correlations.len());
-        let products: Vec<String> = set.rules.iter().map(|r| product(&r.logsource)).collect();
-        let warned: Vec<Vec<String>> = set.rules.iter().map(|r| r.about.warnings.clone()).collect();
+        let of_correlations = set.correlations.iter().map(|_| "(correlations)".to_owned());
+        let products: Vec<String> = set.rules.iter().map(|r| product(&r.logsource)).chain(of_correlations).collect();
+        let abouts = set.rules.iter().map(|r| &r.about).chain(set.correlations.iter().map(|c| &c.about));
+        let warned: Vec<Vec<String>> = abouts.clone().map(|a| a.warnings.clone()).collect();
+        let ids: Vec<(String, usize)> = abouts.map(|a| (a.id.clone(), a.line)).collect();
         for filter in set.filters.iter().filter(|f| !f.unknown.is_empty()) {
             let why = format!("the filter names rules that are not there: {}", filter.unknown.join(", "));
             rows.push(row("warning", "", &filter.title, &filter.file, &why));
@@ -55,8 +54,7 @@ impl Args {
         for filter in set.filters.iter().filter(|f| !f.negates) {
             rows.push(row("warning", "", &filter.title, &filter.file, crate::report::keeps_only()));
         }
-        let ids: Vec<(String, usize)> = set.rules.iter().map(|r| (r.about.id.clone(), r.about.line)).collect();
-        let set = Ruleset { rules: set.rules, ..Ruleset::default() };
+        let set = Ruleset { rules: set.rules, correlations: set.correlations, ..Ruleset::default() };
         let (_, reports) = Engine::new(self.sources.load()?, set);
         let mut uses: BTreeMap<&str, Uses> = BTreeMap::new();
         let mut runs = 0;
@@ -67,8 +65,8 @@ impl Args {
             rows.extend(reported(report, &warned[i], ids[i].1).filter(|r| self.all || r["status"] != "runs"));
         }
         print_rows(&rows, Format::or_default(self.format))?;
-        let total = reports.len() + errors + correlations;
-        eprintln!("{runs} of {total} rules run; {errors} do not load, {correlations} are correlations");
+        let total = reports.len() + errors;
+        eprintln!("{runs} of {total} rules run; {errors} do not load, {correlations} of all are correlations");
         eprintln!("{:24} {:>6} {:>6} {:>12} {:>12} {:>8}", "product", "rules", "run", "field uses", "unknown", "%");
         for (product, uses) in uses {
             let share = 100.0 * uses.unknown as f64 / uses.fields.max(1) as f64;

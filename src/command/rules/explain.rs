@@ -62,6 +62,14 @@ impl Args {
                     }
                     out.write_all(tarn_engine::lower::explain(&sources, rule).as_bytes())?;
                 }
+                for correlation in &set.correlations {
+                    let about = &correlation.about;
+                    writeln!(
+                        out,
+                        "\ncorrelation {} ({}, {})\ncondition {correlation}",
+                        about.title, about.id, about.level
+                    )?;
+                }
             }
         }
         out.flush()?;
