@@ -127,9 +127,9 @@ fn since_1970(text: &str) -> Option<NaiveDateTime> {
         .map_or(text, |(whole, fraction)| if fraction.bytes().all(|b| b.is_ascii_digit()) { whole } else { text });
     let n: i64 = whole.parse().ok()?;
     let time = match n.unsigned_abs() {
-        0..100_000_000_000 => DateTime::from_timestamp(n, 0),
-        ..100_000_000_000_000 => DateTime::from_timestamp_millis(n),
-        ..100_000_000_000_000_000 => DateTime::from_timestamp_micros(n),
+        0..=99_999_999_999 => DateTime::from_timestamp(n, 0),
+        100_000_000_000..=99_999_999_999_999 => DateTime::from_timestamp_millis(n),
+        100_000_000_000_000..=99_999_999_999_999_999 => DateTime::from_timestamp_micros(n),
         _ => Some(DateTime::from_timestamp_nanos(n)),
     };
     Some(time?.naive_utc())
