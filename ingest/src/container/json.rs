@@ -2,9 +2,10 @@
 //!
 //! A broken record costs itself: reading goes on at the next line that begins as the broken record's did.
 
-use super::{Block, ContainerError, Input, Limits, State};
+use super::{Block, ContainerError, Input, Limits, State, export};
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::json::{Kind, Members, Stop, end_of_value, kind, skip_space, text};
+use std::borrow::Cow;
 
 /// Keys of envelopes whose arrays hold the records: CloudTrail's files, CloudWatch Logs' subscriptions, Azure's batches.
 const ENVELOPES: &[&str] = &["Records", "logEvents", "records"];
@@ -316,19 +317,20 @@ impl JsonReader {
     }
 }
 
-/// An envelope whose array is not its first member, or that CloudWatch filled with texts: its records instead of itself.
+/// An envelope whose array is not its first member, or what an export wraps: the records instead of it.
 fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
-    let mut members = Members::of(record);
+    // One look tells nearly all records from these.
+    if !Members::of(record).any(|(key, _)| ENVELOPES.contains(&key) || key == "items" || export::may_wrap(key)) {
+        return push_unwrapped(export::log_event(record), record, state, block);
+    }
     // A Kubernetes list, such as audit's EventList, says so before its items.
     let mut list = false;
-    // Envelopes are shallow; only an object with one of the keys and an array of objects there is one.
     let envelope = |(key, value): &(&str, &str)| {
         list |= *key == "kind" && text(value).ends_with("List");
         (ENVELOPES.contains(key) || (list && *key == "items")) && kind(value) == Kind::Array
     };
-    let Some((_, array)) = members.find(envelope) else {
-        return message(record, state, block);
-    };
+    let array = Members::of(record).find(envelope).map(|(_, array)| array);
+    let Some(array) = array.or_else(|| export::list(record)) else { return unwrap(record, state, block) };
     // An envelope with nothing in it.
     if Members::of(array).next().is_none() && Members::of(record).count() == 1 {
         return true;
@@ -337,30 +339,19 @@ fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
         return false;
     }
     for (_, item) in Members::of(array) {
-        if !message(item, state, block) {
+        if !unwrap(item, state, block) {
             block.push(state.next(), item);
         }
     }
     true
 }
 
-/// A CloudWatch log event (`id`, `timestamp`, `message`) whose message is a JSON object: that object is the record.
-fn message(item: &str, state: &mut State, block: &mut Block) -> bool {
-    let mut keys = 0;
-    let mut inner = None;
-    for (key, value) in Members::of(item) {
-        keys += 1;
-        match key {
-            "message" if kind(value) == Kind::String => inner = Some(text(value)),
-            "id" | "timestamp" | "ingestionTime" => {}
-            _ => return false,
-        }
-    }
-    let Some(inner) = inner.filter(|_| keys >= 2) else { return false };
-    let inner = inner.trim();
-    let whole = inner.starts_with('{') && end_of_value(inner.as_bytes(), 0) == Ok(inner.len());
-    if whole {
-        block.push_with_original(state.next(), inner, item);
-    }
-    whole
+fn unwrap(item: &str, state: &mut State, block: &mut Block) -> bool {
+    push_unwrapped(export::unwrap(item), item, state, block)
+}
+
+fn push_unwrapped(inner: Option<Cow<'_, str>>, item: &str, state: &mut State, block: &mut Block) -> bool {
+    let Some(inner) = inner else { return false };
+    block.push_with_original(state.next(), &inner, item);
+    true
 }

@@ -7,6 +7,7 @@
 //! **Bounds**: one block and one record ([`Limits::record_bytes_max`]) in memory.
 
 mod evtx;
+mod export;
 mod json;
 mod lines;
 

@@ -67,6 +67,23 @@ fn json_however_it_is_set_apart() {
 }
 
 #[test]
+fn exports_give_what_they_wrap() {
+    for text in [
+        r#"{"_index":"i","_id":"1","_source":{"a":1}}{"_index":"i","_id":"2","_source":{"b":"x"}}"#,
+        r#"{"took":1,"hits":{"total":2,"hits":[{"_index":"i","_source":{"a":1}},{"_index":"i","_source":{"b":"x"}}]}}"#,
+        r#"{"preview":false,"result":{"a":1}}{"preview":false,"lastrow":true,"result":{"b":"x"}}"#,
+        r#"{"Events":[{"EventId":"1","CloudTrailEvent":"{\"a\":1}"},{"EventId":"2","CloudTrailEvent":"{\"b\":\"x\"}"}]}"#,
+        r#"{"events":[{"timestamp":1,"message":"{\"a\":1}"},{"timestamp":2,"message":"{\"b\":\"x\"}"}],"nextToken":"t"}"#,
+    ] {
+        check(text.as_bytes(), &[A, B], &[]);
+    }
+    // An event with members of these names is its own.
+    for text in [r#"{"result":{"a":1}}"#, r#"{"events":[{"a":1}],"user":"u"}"#, r#"{"_source":{"a":1},"b":2}"#] {
+        check(text.as_bytes(), &[text], &[]);
+    }
+}
+
+#[test]
 fn what_is_no_record_is_a_dead_letter_and_the_rest_goes_on() {
     check(b"{\"a\":1}\n{\"b\": oops}\n{\"b\":\"x\"}\n", &[A, B], &[(2, "broken JSON")]);
     check(b"{\"a\":1}\n42\n{\"b\":\"x\"}\n", &[A, B], &[(2, "no object")]);

@@ -1,0 +1,67 @@
+//! What exports wrap records in: the record inside instead of the wrapper, and lists of such wrappers.
+//!
+//! CloudWatch's log events (`message`), Elasticsearch's and OpenSearch's hits (`_source`), Splunk's results (`result`), and
+//! CloudTrail's LookupEvents (`CloudTrailEvent`). A wrapper is known by its other members as well, so that an event with
+//! a member of such a name stays whole.
+
+use crate::json::{Kind, Members, at, end_of_value, kind, text};
+use std::borrow::Cow;
+
+/// Whether a member of this name may make an object a wrapper, or a list of them.
+pub fn may_wrap(key: &str) -> bool {
+    matches!(key, "_source" | "result" | "CloudTrailEvent" | "Events" | "events" | "hits")
+}
+
+/// The record in a wrapper.
+pub fn unwrap(item: &str) -> Option<Cow<'_, str>> {
+    log_event(item).or_else(|| member(item, "_source", &["_index"])).or_else(|| {
+        member(item, "result", &["preview", "offset", "lastrow"])
+            .or_else(|| member(item, "CloudTrailEvent", &["EventId", "EventName"]))
+    })
+}
+
+/// The items of a list in an answer of an API, when all of them are wrappers.
+pub fn list(answer: &str) -> Option<&str> {
+    let lists = ["Events", "events", "hits.hits"];
+    let found = lists.iter().find_map(|path| at(answer, path).filter(|raw| kind(raw) == Kind::Array))?;
+    let mut items = Members::of(found).peekable();
+    (items.peek().is_some() && items.all(|(_, item)| unwrap(item).is_some())).then_some(found)
+}
+
+/// A CloudWatch log event whose message is a JSON object; it has nothing else than where and when.
+pub fn log_event(item: &str) -> Option<Cow<'_, str>> {
+    let (mut keys, mut inner) = (0, None);
+    for (key, value) in Members::of(item) {
+        keys += 1;
+        match key {
+            "message" => inner = Some(value),
+            "id" | "eventId" | "timestamp" | "ingestionTime" | "logStreamName" => {}
+            _ => return None,
+        }
+    }
+    object(inner.filter(|raw| keys >= 2 && kind(raw) == Kind::String)?)
+}
+
+/// The object under a key, where one of the other keys is there, too.
+fn member<'a>(item: &'a str, name: &str, others: &[&str]) -> Option<Cow<'a, str>> {
+    let (mut inner, mut other) = (None, false);
+    for (key, value) in Members::of(item) {
+        if key == name {
+            inner = Some(value);
+        }
+        other |= others.contains(&key);
+    }
+    object(inner.filter(|_| other)?)
+}
+
+/// An object, or the object that a text holds.
+fn object(raw: &str) -> Option<Cow<'_, str>> {
+    if kind(raw) == Kind::Object {
+        return Some(Cow::Borrowed(raw));
+    }
+    if kind(raw) != Kind::String {
+        return None;
+    }
+    let inner = text(raw).trim().to_owned();
+    (inner.starts_with('{') && end_of_value(inner.as_bytes(), 0) == Ok(inner.len())).then_some(Cow::Owned(inner))
+}
