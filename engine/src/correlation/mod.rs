@@ -101,7 +101,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lateness_us: None, waiting_max: 500_000, groups_max: 500_000, events_max: 1_000_000 }
+        Self { lateness_us: None, waiting_max: 200_000, groups_max: 200_000, events_max: 500_000 }
     }
 }
 
