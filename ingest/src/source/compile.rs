@@ -2,6 +2,7 @@
 
 use super::definition::{Constant, Definition, Derive, Kind as KindDefinition, Target, TimeFormat};
 use super::function::{self, Function, ShapeFunction};
+use super::reach;
 use super::trie::Trie;
 use super::when::When;
 use super::{LogsourceId, SourceId};
@@ -323,6 +324,7 @@ impl Source {
     pub(super) fn compile(id: SourceId, first_logsource: u16, file: &str, text: &str) -> Result<Self, MappingError> {
         let mut definition: Definition =
             toml::from_str(text).map_err(|e| MappingError::new(file, "", e.to_string().trim()))?;
+        reach::check(file, &definition)?;
         let shapes = std::mem::take(&mut definition.shape);
         let mut compiler = Compiler {
             file,

@@ -7,6 +7,7 @@ mod compile;
 mod definition;
 mod function;
 mod home;
+mod reach;
 mod time;
 mod trie;
 mod when;
