@@ -9,7 +9,7 @@ use tarn_schema_ocsf::schema::{Attribute, Entity, Requirement};
 use tarn_schema_ocsf::{BatchBuilder, ClassUid, LeafType, Schema, Slot, TableSchema};
 
 /// Attributes of every record that the mapper sets by itself.
-const OWN: &[&str] = &["metadata", "time", "class_uid", "category_uid", "activity_id", "type_uid", "severity_id"];
+const OWN: &[&str] = &["time", "class_uid", "category_uid", "activity_id", "type_uid", "severity_id"];
 
 /// Which attribute stands in where a constraint wants one of several.
 const PREFERRED: &[&str] = &["hostname", "name", "uid", "app_name", "privileges", "user", "dst_endpoint"];
