@@ -421,7 +421,9 @@ impl Source {
             return Some(0);
         }
         let fits = |s: &Shape| {
-            test(members, &s.definition.has, s.definition.equals.iter().map(|(k, v)| (k.as_str(), v.texts())))
+            let any = &s.definition.any;
+            (any.is_empty() || any.iter().any(|path| value(members, path).is_some()))
+                && test(members, &s.definition.has, s.definition.equals.iter().map(|(k, v)| (k.as_str(), v.texts())))
         };
         self.shapes.iter().position(fits).map(|i| i as u16)
     }
@@ -505,16 +507,17 @@ fn test<'a>(
     has: &[String],
     mut equals: impl Iterator<Item = (&'a str, Vec<String>)>,
 ) -> bool {
-    let value = |path: &str| {
-        let direct = members.iter().find(|(k, _)| *k == path).map(|(_, v)| *v);
-        direct.or_else(|| {
-            let (head, rest) = path.split_once('.')?;
-            let inner = members.iter().find(|(k, _)| *k == head).map(|(_, v)| *v)?;
-            json::at(inner, rest)
-        })
-    };
-    has.iter().all(|path| value(path).is_some())
+    has.iter().all(|path| value(members, path).is_some())
         && equals.all(|(path, values)| {
-            value(path).is_some_and(|raw| values.iter().any(|v| json::text(raw).eq_ignore_ascii_case(v)))
+            value(members, path).is_some_and(|raw| values.iter().any(|v| json::text(raw).eq_ignore_ascii_case(v)))
         })
+}
+
+/// The value at a path, nested or as one dotted key.
+fn value<'a>(members: &[(&str, &'a str)], path: &str) -> Option<&'a str> {
+    let member = |key: &str| members.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+    member(path).or_else(|| {
+        let (head, rest) = path.split_once('.')?;
+        json::at(member(head)?, rest)
+    })
 }

@@ -84,6 +84,8 @@ pub struct Shape {
     #[serde(default)]
     pub has: Vec<String>,
     #[serde(default)]
+    pub any: Vec<String>,
+    #[serde(default)]
     pub equals: BTreeMap<String, OneOrMany>,
     pub unwrap: Option<String>,
     #[serde(default)]

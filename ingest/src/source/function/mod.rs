@@ -22,6 +22,7 @@ mod registry_data;
 mod signature;
 mod task_command;
 mod unflatten;
+mod winlogbeat;
 mod words;
 
 /// What a function gives.
@@ -84,7 +85,7 @@ const SHAPES: &[(&str, ShapeFunction)] = &[
     ("event_items", event_items::event_items),
     ("event_table", event_table::event_table),
     ("gke_audit", kubernetes::gke),
-    ("unflatten_winlog", unflatten::unflatten_winlog),
+    ("winlogbeat", winlogbeat::winlogbeat),
 ];
 
 /// The function with a name.
