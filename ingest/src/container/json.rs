@@ -1,6 +1,7 @@
 //! JSON containers: objects one a line, pretty-printed or concatenated, arrays, and envelopes of them.
 //!
-//! A broken record costs itself: reading goes on at the next line that begins as the broken record's did.
+//! A broken record costs itself: reading goes on at the next line that begins as the broken record's did. Lines
+//! `Record 7` before each object, as evtx_dump prints them, are no records where the container begins with one.
 
 use super::{Block, ContainerError, Input, Limits, State, export};
 use crate::dead_letter::{DeadLetter, Reason};
@@ -13,6 +14,43 @@ const ENVELOPES: &[&str] = &["Records", "logEvents", "records"];
 /// The first byte that is no white space.
 pub fn first_byte(bytes: &[u8]) -> Option<u8> {
     bytes.get(skip_space(bytes, 0)).copied()
+}
+
+/// A line `Record <digits>`.
+#[derive(Debug, PartialEq, Eq)]
+enum Header {
+    /// It is this long, with the line's end.
+    Whole(usize),
+    /// The bytes end inside what may be one.
+    Cut,
+    /// It is none.
+    Absent,
+}
+
+fn header(bytes: &[u8]) -> Header {
+    const WORD: &[u8] = b"Record ";
+    const DIGITS_MAX: usize = 20;
+    let there = &bytes[..bytes.len().min(WORD.len())];
+    if !WORD.starts_with(there) {
+        return Header::Absent;
+    }
+    let digits = bytes[there.len()..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let length = there.len() + digits;
+    match &bytes[length..] {
+        _ if digits > DIGITS_MAX => Header::Absent,
+        [] => Header::Cut,
+        _ if digits == 0 => Header::Absent,
+        [b'\n', ..] => Header::Whole(length + 1),
+        [b'\r', b'\n', ..] => Header::Whole(length + 2),
+        [b'\r'] => Header::Cut,
+        _ => Header::Absent,
+    }
+}
+
+/// Whether a container begins with a header line, and with nothing or an object behind it.
+pub fn is_headed(start: &[u8]) -> bool {
+    let start = &start[skip_space(start, 0)..];
+    matches!(header(start), Header::Whole(length) if matches!(first_byte(&start[length..]), None | Some(b'{')))
 }
 
 /// Reads JSON values from a stream of bytes.
@@ -28,6 +66,8 @@ pub struct JsonReader {
     tail: Tail,
     /// The buffer begins inside a line of which it lacks more than white space.
     inside_line: bool,
+    /// Header lines stand between the records.
+    headed: bool,
 }
 
 /// Where reading is in an envelope behind its array.
@@ -46,6 +86,7 @@ const MEMBERS_BEFORE_MAX: usize = 64;
 impl JsonReader {
     /// A reader whose first bytes were read already.
     pub fn new(start: Vec<u8>) -> Self {
+        let headed = is_headed(&start);
         Self {
             buffer: start,
             at: 0,
@@ -54,6 +95,7 @@ impl JsonReader {
             in_envelope: false,
             tail: Tail::default(),
             inside_line: false,
+            headed,
         }
     }
 
@@ -73,6 +115,9 @@ impl JsonReader {
             }
             if self.in_envelope && !self.in_array {
                 self.leave();
+                continue;
+            }
+            if self.headed && !self.in_array && self.skip_header(input, limits)? {
                 continue;
             }
             if !self.in_array && self.enter() {
@@ -139,6 +184,22 @@ impl JsonReader {
             self.ended = true;
         }
         Ok(())
+    }
+
+    /// Whether a header stood here, or may, and reading has gone on.
+    fn skip_header(&mut self, input: &mut Input, limits: &Limits) -> Result<bool, ContainerError> {
+        let begins_line = self.at.checked_sub(1).map_or(!self.inside_line, |before| self.buffer[before] == b'\n');
+        if !begins_line {
+            return Ok(false);
+        }
+        match header(&self.buffer[self.at..]) {
+            Header::Whole(length) => self.at += length,
+            Header::Cut if !self.ended => self.fill(input, limits.block_bytes)?,
+            // The container ends in a header: a record of which nothing is there yet.
+            Header::Cut => self.at = self.buffer.len(),
+            Header::Absent => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Skips what stands between records: white space, an array's commas and its end.

@@ -1,7 +1,7 @@
 //! Containers: bytes of files, sockets and objects become blocks of records.
 //!
 //! **In**: a `Read`. gzip and zstd (of any number of members) are peeled; then EVTX by its magic, JSON by its first
-//! byte (one object a line, pretty-printed, concatenated, arrays, `{"Records": […]}` and CloudWatch's `logEvents`), and
+//! byte (one object a line, pretty-printed, concatenated, below evtx_dump's `Record 1`, arrays, `{"Records": […]}` and CloudWatch's `logEvents`), and
 //! lines of auditd and syslog, and Parquet's rows. **Out**: [`Block`]s of about a megabyte. Each record is one valid JSON object's text.
 //! **Fails**: never for a bad record (a [`DeadLetter`]), only when the bytes cannot be read.
 //! **Bounds**: one block and one record ([`Limits::record_bytes_max`]) in memory.
@@ -269,6 +269,7 @@ impl Blocks {
         Ok(match first {
             None => Format::Empty,
             Some(b'{' | b'[') if !lines::looks_like_a_log_line(&body) => Format::Json(json::JsonReader::new(body)),
+            Some(b'R') if json::is_headed(&body) => Format::Json(json::JsonReader::new(body)),
             _ => Format::Lines(lines::LineReader::new(body)),
         })
     }

@@ -116,6 +116,26 @@ fn envelopes_of_any_length_give_their_records() {
 }
 
 #[test]
+fn headers_of_evtx_dump_are_no_records() {
+    let a = "{\n  \"a\": {\n    \"b\": 1\n  }\n}";
+    check(format!("Record 1\n{a}\nRecord 2\n{B}\n").as_bytes(), &[a, B], &[]);
+    check(format!("\u{feff}Record 18446744073709551615\r\n{A}\r\nRecord 2\r\n{B}\r\n").as_bytes(), &[A, B], &[]);
+    // Cut off anywhere in a header, and in a record.
+    let whole = format!("Record 1\n{A}\nRecord 23\r\n");
+    for cut in format!("Record 1\n{A}").len()..=whole.len() {
+        check(&whole.as_bytes()[..cut], &[A], &[]);
+    }
+    check(format!("{whole}{{\"b\":").as_bytes(), &[A], &[(2, "ends inside a record")]);
+    check(format!("{whole}{{\"b\": oops}}\nRecord 3\n{B}\n").as_bytes(), &[A, B], &[(2, "broken JSON")]);
+    // Only the whole line, and only where the container begins with one.
+    check(format!("Record 1\n{A}\nRecord 2 of 3\n{B}\n").as_bytes(), &[A, B], &[(2, "broken JSON")]);
+    check(format!("Record 1\n{A} Record 2\n{B}\n").as_bytes(), &[A, B], &[(2, "broken JSON")]);
+    check(format!("{A}\nRecord 2\n{B}\n").as_bytes(), &[A, B], &[(2, "broken JSON")]);
+    let (records, dead) = read(b"Record 1\nof a diary\n", Limits::default());
+    assert_eq!((records.len(), dead.len()), (0, 2));
+}
+
+#[test]
 fn white_space_before_the_first_record_is_none() {
     check(format!("{}{A}\n{B}", "\n".repeat(200_000)).as_bytes(), &[A, B], &[]);
 }
@@ -167,7 +187,8 @@ fn what_is_settled_stays_when_a_container_grows() {
     let audits = lines(before) + "stray\n" + &lines(after);
     let syslog = "Mar 17 10:30:00 web1 cron[1]: one\nMar 17 10:30:01 web1 cron[1]: two\nstray\n\nMar 17 10:30:02 web1 cron[1]: x";
     let json = "{\"a\":1}\n{\"a\":oops}\n{\"b\":[1,2]}\n\n{\"c\":\"x\"}\n 45\n{}";
-    for whole in [audits.as_bytes(), syslog.as_bytes(), json.as_bytes()] {
+    let headed = "Record 1\n{\"a\":1}\nRecord 2\n{\"a\":oops}\nRecord 3\n{\n \"b\":[1]\n}\nRecord 14\n{}";
+    for whole in [audits.as_bytes(), syslog.as_bytes(), json.as_bytes(), headed.as_bytes()] {
         let (grown, _) = numbered(whole);
         // Below a first line there is no telling what the log is.
         let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
