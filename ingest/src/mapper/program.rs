@@ -264,7 +264,7 @@ impl Program {
         let mut fate = vec![0_u8; found.fields.len()];
         let repeated = found.repeated();
         for op in &self.ops {
-            let written = op.run(found, builder);
+            let written = op.run(found, builder, &source.placeholders);
             if let (true, Some((exact, json))) = (op.places, written) {
                 for from in &op.from {
                     if let Some(i) = found.fields.iter().position(|(f, _, _)| f == from) {
@@ -333,9 +333,9 @@ impl Program {
 
 impl Op {
     /// Runs; whether something was written: verbatim?, to a JSON column?
-    fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder) -> Option<(bool, bool)> {
-        let raws: Vec<Option<&str>> =
-            self.from.iter().map(|f| found.get(*f).filter(|r| json::kind(r) != JsonKind::Null)).collect();
+    fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder, placeholders: &[String]) -> Option<(bool, bool)> {
+        let value = |raw: &&str| json::kind(raw) != JsonKind::Null && !self.is_placeholder(raw, placeholders);
+        let raws: Vec<Option<&str>> = self.from.iter().map(|f| found.get(*f).filter(value)).collect();
         let first = raws.iter().flatten().next().copied();
         let table_first = || -> Option<Cow<'_, str>> { first.map(json::text) };
         match &self.convert {
@@ -402,6 +402,13 @@ impl Op {
                 }
             }
         }
+    }
+
+    /// Whether a text stands for no value; a table that names it says otherwise.
+    fn is_placeholder(&self, raw: &str, placeholders: &[String]) -> bool {
+        let Some(inner) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) else { return false };
+        placeholders.iter().any(|p| p == inner)
+            && !matches!(&self.convert, Convert::Lookup(table, _) if table.contains_key(inner))
     }
 
     fn write(&self, builder: &mut BatchBuilder, value: &str, original: &str) -> Option<(bool, bool)> {

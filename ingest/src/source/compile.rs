@@ -122,6 +122,8 @@ pub struct Source {
     pub kinds: Vec<Kind>,
     pub(crate) time: Vec<(u16, TimeFormat)>,
     pub(crate) uid: Vec<u16>,
+    /// Texts that fill no column.
+    pub(crate) placeholders: Vec<String>,
     kept: Vec<String>,
     pub(crate) free: Vec<String>,
     pub(crate) shipper: Vec<String>,
@@ -395,6 +397,7 @@ impl Source {
             kinds,
             time,
             uid,
+            placeholders: definition.source.placeholders.clone(),
             kept: definition.inventory.kept.clone(),
             free: definition.inventory.free.clone(),
             shipper: definition.inventory.shipper.clone(),

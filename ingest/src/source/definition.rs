@@ -43,6 +43,9 @@ pub struct Header {
     pub uid: Vec<String>,
     #[serde(default)]
     pub time: Vec<Time>,
+    /// Texts that stand for no value.
+    #[serde(default)]
+    pub placeholders: Vec<String>,
     /// Records are OCSF already.
     #[serde(default)]
     pub native: bool,
