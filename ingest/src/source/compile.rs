@@ -3,10 +3,10 @@
 use super::definition::{Constant, Definition, Derive, Kind as KindDefinition, Target, TimeFormat};
 use super::function::{self, Function, ShapeFunction};
 use super::reach;
+use super::recognition::{FormError, Recognition};
 use super::trie::Trie;
 use super::when::When;
 use super::{LogsourceId, SourceId};
-use crate::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tarn_schema_ocsf::column::Nesting;
 use tarn_schema_ocsf::{ClassUid, Schema};
@@ -86,12 +86,10 @@ pub struct Kind {
 #[derive(Debug)]
 pub(crate) struct Shape {
     definition: super::definition::Shape,
+    test: Recognition,
     pub unwrap: Option<String>,
     pub code: Option<ShapeFunction>,
 }
-
-/// Members that a record has, and members that are one of some values.
-type Recognition = (Vec<String>, Vec<(String, Vec<String>)>);
 
 /// A compiled log source.
 #[derive(Debug)]
@@ -367,6 +365,8 @@ impl Source {
             kinds.iter().map(|k| &k.when).chain(logsources.iter().map(|l| &l.when)).flat_map(When::fields).collect();
         discriminators.sort_unstable();
         discriminators.dedup();
+        let bad_form =
+            |key: &str, (form, error): (String, FormError)| MappingError::new(file, key, &format!("{form:?}: {error}"));
         let shape = |shape: super::definition::Shape| {
             let code = match &shape.code {
                 Some(name) => Some(function::shape_named(name).ok_or_else(|| {
@@ -374,11 +374,13 @@ impl Source {
                 })?),
                 None => None,
             };
-            Ok(Shape { unwrap: shape.unwrap.clone(), code, definition: shape })
+            let test = Recognition::new(&shape.has, &shape.any, &shape.equals, &shape.like)
+                .map_err(|e| bad_form(&format!("shape {}, like", shape.name), e))?;
+            Ok(Shape { unwrap: shape.unwrap.clone(), code, test, definition: shape })
         };
         let (fields, by_name) = (compiler.fields, compiler.by_name);
-        let tests = |equals: &BTreeMap<String, super::definition::OneOrMany>| {
-            equals.iter().map(|(k, v)| (k.clone(), v.texts())).collect::<Vec<_>>()
+        let recognise = |test: &super::definition::Test| {
+            Recognition::new(&test.has, &[], &test.equals, &test.like).map_err(|e| bad_form("recognise, like", e))
         };
         Ok(Self {
             id,
@@ -389,7 +391,7 @@ impl Source {
             product_name: definition.source.product_name.clone(),
             native: definition.source.native,
             shapes: shapes.into_iter().map(shape).collect::<Result<_, _>>()?,
-            recognise: definition.recognise.iter().map(|t| (t.has.clone(), tests(&t.equals))).collect(),
+            recognise: definition.recognise.iter().map(recognise).collect::<Result<_, _>>()?,
             fields,
             by_name,
             discriminators,
@@ -414,21 +416,14 @@ impl Source {
     }
 
     pub(crate) fn recognises(&self, members: &[(&str, &str)]) -> bool {
-        self.recognise
-            .iter()
-            .any(|(has, equals)| test(members, has, equals.iter().map(|(k, v)| (k.as_str(), v.clone()))))
+        self.recognise.iter().any(|test| test.holds(members))
     }
 
     pub(crate) fn shape_of(&self, members: &[(&str, &str)]) -> Option<u16> {
         if self.shapes.is_empty() {
             return Some(0);
         }
-        let fits = |s: &Shape| {
-            let any = &s.definition.any;
-            (any.is_empty() || any.iter().any(|path| value(members, path).is_some()))
-                && test(members, &s.definition.has, s.definition.equals.iter().map(|(k, v)| (k.as_str(), v.texts())))
-        };
-        self.shapes.iter().position(fits).map(|i| i as u16)
+        self.shapes.iter().position(|s| s.test.holds(members)).map(|i| i as u16)
     }
 
     /// The kinds that events of these log source entries can be; all kinds for no entry.
@@ -503,24 +498,4 @@ impl Source {
     pub fn field_names(&self) -> &[String] {
         &self.fields
     }
-}
-
-fn test<'a>(
-    members: &[(&str, &str)],
-    has: &[String],
-    mut equals: impl Iterator<Item = (&'a str, Vec<String>)>,
-) -> bool {
-    has.iter().all(|path| value(members, path).is_some())
-        && equals.all(|(path, values)| {
-            value(members, path).is_some_and(|raw| values.iter().any(|v| json::text(raw).eq_ignore_ascii_case(v)))
-        })
-}
-
-/// The value at a path, nested or as one dotted key.
-fn value<'a>(members: &[(&str, &'a str)], path: &str) -> Option<&'a str> {
-    let member = |key: &str| members.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
-    member(path).or_else(|| {
-        let (head, rest) = path.split_once('.')?;
-        json::at(member(head)?, rest)
-    })
 }

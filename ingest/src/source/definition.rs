@@ -78,6 +78,8 @@ pub struct Test {
     pub has: Vec<String>,
     #[serde(default)]
     pub equals: BTreeMap<String, OneOrMany>,
+    #[serde(default)]
+    pub like: BTreeMap<String, OneOrMany>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,6 +92,8 @@ pub struct Shape {
     pub any: Vec<String>,
     #[serde(default)]
     pub equals: BTreeMap<String, OneOrMany>,
+    #[serde(default)]
+    pub like: BTreeMap<String, OneOrMany>,
     pub unwrap: Option<String>,
     #[serde(default)]
     pub rename: BTreeMap<String, String>,

@@ -8,6 +8,7 @@ mod definition;
 mod function;
 mod home;
 mod reach;
+mod recognition;
 mod time;
 mod trie;
 mod when;
@@ -239,6 +240,23 @@ pub type SharedSources = Arc<Sources>;
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_record_is_recognised_by_a_member_s_form() {
+        let source = |recognise: &str| {
+            let text = format!(
+                "[source]\nname = \"mine\"\nversion = 1\nvendor_name = \"v\"\nproduct_name = \"p\"\n\
+                 [[recognise]]\n{recognise}\n[default]\nclass = \"base_event\"\n"
+            );
+            Sources::compile(vec![("mine".to_owned(), text)])
+        };
+        let sources = source("like = { \"a.id\" = [\"x-#\", \"#/#\"] }").unwrap();
+        let takes = |id: &str| sources.list[0].recognises(&[("a", format!("{{\"id\":{id}}}").as_str())]);
+        assert!(takes("\"X-12\"") && takes("\"1/2\""));
+        assert!(!takes("\"x-\"") && !takes("12") && !takes("null") && !sources.list[0].recognises(&[("b", "1")]));
+        let error = source("like = { id = \"x\" }").unwrap_err().to_string();
+        assert!(error.contains("recognise, like") && error.contains("\"x\": a form without #"), "{error}");
+    }
 
     #[test]
     fn sources_of_a_folder_come_first_and_replace_by_name() {

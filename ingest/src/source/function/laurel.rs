@@ -80,6 +80,7 @@ fn record(id: &EventId, kind_name: &str, json: &str) -> Record {
             ("PROCTITLE" | "EXECVE", "ARGV_STR", Kind::String) => {}
             // What LAUREL adds of the parent: `PPID: { EXE, comm, … }`.
             (_, "PPID", Kind::Object) => fields.extend(parent_fields(raw)),
+            (_, "SADDR", Kind::Object) => fields.extend(address_fields(raw)),
             (_, key, Kind::Object) => fields.extend(
                 Members::of(raw)
                     .filter(|(_, v)| kind(v) != Kind::Object)
@@ -90,6 +91,18 @@ fn record(id: &EventId, kind_name: &str, json: &str) -> Record {
         }
     }
     Record { id: id.clone(), kind: kind_name.to_owned(), fields }
+}
+
+/// A socket address that LAUREL translated, under the names that a decoded `saddr` has; a family's other parts keep
+/// theirs below `SADDR`.
+fn address_fields(json: &str) -> Vec<Field> {
+    let name = |key: &str| match key {
+        "saddr_fam" | "path" => key.to_owned(),
+        "addr" => "laddr".to_owned(),
+        "port" => "lport".to_owned(),
+        other => format!("SADDR.{other}"),
+    };
+    Members::of(json).filter(|(_, v)| kind(v) != Kind::Object).map(|(k, v)| field(name(k), value(v))).collect()
 }
 
 fn parent_fields(json: &str) -> Vec<Field> {
@@ -131,5 +144,22 @@ mod tests {
             assert_eq!(made[key], expected, "{key}");
         }
         assert_eq!(laurel(r#"{"ID":"x"}"#), None);
+    }
+
+    #[test]
+    fn a_translated_address_has_the_names_of_a_raw_one() {
+        let address = |json: &str| -> serde_json::Value {
+            let event = format!(r#"{{"ID":"10.5:7","SOCKADDR":[{{{json}}}]}}"#);
+            serde_json::from_str(&laurel(&event).unwrap()).unwrap()
+        };
+        let translated = address(r#""SADDR":{"saddr_fam":"inet","addr":"192.168.1.2","port":8080}"#);
+        let raw = address(r#""saddr":"02001F90C0A801020000000000000000""#);
+        for name in ["saddr_fam", "laddr", "lport"] {
+            assert!(translated[name].is_string() && translated[name] == raw[name], "{name}");
+        }
+        let local = address(r#""SADDR":{"saddr_fam":"local","path":"/run/x%20y"}"#);
+        assert_eq!((&local["saddr_fam"], &local["path"]), (&"local".into(), &"/run/x y".into()));
+        let netlink = address(r#""SADDR":{"saddr_fam":"netlink","pid":9}"#);
+        assert_eq!((&netlink["pid"], &netlink["SADDR.pid"]), (&serde_json::Value::Null, &"9".into()));
     }
 }
