@@ -11,7 +11,14 @@ use super::record::{EventId, Field, Record};
 use super::syscalls;
 use super::types;
 use crate::json::push_string;
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// A name with more values than this gets a set of them, so that an event's size costs no more than its length.
+const FEW: usize = 16;
+/// Fields of PATH records that become lists of one length; the kernel writes about 20.
+const PATH_FIELDS_MAX: usize = 64;
 
 /// Values by name, in the order in which names came.
 #[derive(Default)]
@@ -19,26 +26,38 @@ struct Fields {
     names: Vec<String>,
     values: Vec<Vec<Option<String>>>,
     index: AHashMap<String, usize>,
+    /// The values of names that have many.
+    seen: AHashMap<usize, AHashSet<String>>,
 }
 
 impl Fields {
+    fn at(&mut self, name: &str) -> usize {
+        if let Some(at) = self.index.get(name) {
+            return *at;
+        }
+        let at = self.names.len();
+        self.names.push(name.to_owned());
+        self.values.push(Vec::new());
+        self.index.insert(name.to_owned(), at);
+        at
+    }
+
     fn slot(&mut self, name: &str) -> &mut Vec<Option<String>> {
-        let at = match self.index.get(name) {
-            Some(at) => *at,
-            None => {
-                self.names.push(name.to_owned());
-                self.values.push(Vec::new());
-                self.index.insert(name.to_owned(), self.names.len() - 1);
-                self.names.len() - 1
-            }
-        };
+        let at = self.at(name);
         &mut self.values[at]
     }
 
     /// Adds a value, once.
     fn add(&mut self, name: &str, value: &str) {
-        let slot = self.slot(name);
-        if slot.iter().all(|v| v.as_deref() != Some(value)) {
+        let at = self.at(name);
+        let slot = &mut self.values[at];
+        let new = if slot.len() < FEW {
+            slot.iter().all(|v| v.as_deref() != Some(value))
+        } else {
+            let seen = self.seen.entry(at).or_insert_with(|| slot.iter().flatten().cloned().collect());
+            seen.insert(value.to_owned())
+        };
+        if new {
             slot.push(Some(value.to_owned()));
         }
     }
@@ -152,19 +171,24 @@ fn add(record: &Record, field: &Field, executes: bool, fields: &mut Fields) {
     }
 }
 
-/// Fields of PATH records, an element a record.
+/// Fields of PATH records, an element a record. Names beyond [`PATH_FIELDS_MAX`] are fields like any other's.
 fn paths(records: &[Record], fields: &mut Fields) {
     let mut count = 0;
     let mut touched: Vec<&str> = Vec::new();
+    let mut others: Vec<&Field> = Vec::new();
     for record in records.iter().filter(|r| r.kind == "PATH") {
         for field in &record.fields {
+            if !touched.contains(&field.name.as_str()) {
+                if touched.len() == PATH_FIELDS_MAX {
+                    others.push(field);
+                    continue;
+                }
+                touched.push(&field.name);
+            }
             let slot = fields.slot(&field.name);
             if slot.len() <= count {
                 slot.resize(count, None);
                 slot.push(Some(field.value.clone()));
-            }
-            if !touched.contains(&field.name.as_str()) {
-                touched.push(&field.name);
             }
         }
         count += 1;
@@ -172,17 +196,20 @@ fn paths(records: &[Record], fields: &mut Fields) {
     for name in touched {
         fields.slot(name).resize(count, None);
     }
+    for field in others {
+        fields.add(&field.name, &field.value);
+    }
 }
 
 /// The arguments of EXECVE records; pieces of a long one (`a1[0]`, `a1[1]`) are put together.
 fn arguments(records: &[Record], fields: &mut Fields) {
-    let mut arguments: Vec<(u32, String)> = Vec::new();
+    let mut arguments: BTreeMap<u32, String> = BTreeMap::new();
     for field in records.iter().filter(|r| r.kind == "EXECVE").flat_map(|r| &r.fields) {
         match encoded::argument(&field.name) {
-            Some(number) => match arguments.iter_mut().rev().find(|(n, _)| *n == number) {
-                Some((_, text)) if field.name.contains('[') => text.push_str(&field.value),
-                Some(_) => {}
-                None => arguments.push((number, field.value.clone())),
+            Some(number) => match arguments.entry(number) {
+                Entry::Occupied(mut text) if field.name.contains('[') => text.get_mut().push_str(&field.value),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(text) => drop(text.insert(field.value.clone())),
             },
             // `a1_len` is the length of a piecewise argument.
             None => fields.add(&field.name, &field.value),
@@ -191,11 +218,10 @@ fn arguments(records: &[Record], fields: &mut Fields) {
     if arguments.is_empty() {
         return;
     }
-    arguments.sort_by_key(|(n, _)| *n);
     for (number, text) in &arguments {
         fields.provide(&format!("a{number}"), text.as_str());
     }
-    let words: Vec<&str> = arguments.iter().map(|(_, t)| t.as_str()).collect();
+    let words: Vec<&str> = arguments.values().map(String::as_str).collect();
     fields.provide("cmdline", words.join(" "));
 }
 

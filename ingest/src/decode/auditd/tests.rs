@@ -162,6 +162,25 @@ fn long_arguments_and_addresses() {
 }
 
 #[test]
+fn a_large_event_costs_no_more_than_its_length() {
+    let mut log = String::new();
+    for part in 0..1_000_u32 {
+        log.push_str("type=EXECVE msg=audit(1.0:1):");
+        (0..100).for_each(|i| log.push_str(&format!(" a{0}=\"w{0}\"", 100 * part + i)));
+        log.push('\n');
+    }
+    // As many values of one field, and as many fields of paths.
+    for i in 0..20_000 {
+        log.push_str(&format!("type=X msg=audit(1.0:1): v={i}\ntype=PATH msg=audit(1.0:1): name=\"/{i}\" n{i}=1\n"));
+    }
+    let events = events(&log);
+    assert_eq!(events.len(), 1);
+    let length = |name: &str| events[0][name].as_array().map_or(1, Vec::len);
+    assert_eq!((&events[0]["a99999"], length("v"), length("name")), (&"w99999".into(), 20_000, 20_000));
+    assert_eq!((length("n0"), length("n19999")), (20_000, 1));
+}
+
+#[test]
 fn numbers_stay_when_the_log_grows() {
     let log = format!("{EXECVE}\nstray\n{}", EXECVE.replace("4242", "4243"));
     let numbers = |log: &str| {
