@@ -3,7 +3,7 @@
 //! Takes auditd's own lines, ausearch's interpreted ones, the kernel's (`audit: type=1300 audit(…):`) and any of them
 //! behind a prefix such as a syslog header. Source: the audit project's record format and field dictionary.
 
-use super::types;
+use super::{encoded, types};
 use crate::dead_letter::Reason;
 
 /// A field's value.
@@ -66,6 +66,8 @@ fn header(line: &str) -> Option<Header<'_>> {
     let node = value("node=").map(str::to_owned).or_else(|| syslog_host(head));
     let id = EventId { node, time, serial: serial.to_owned() };
     let body = rest.trim_start_matches([' ', ':']);
+    // ausearch ends its interpreted records with a space.
+    let body = if numeric { body } else { body.strip_suffix(' ').unwrap_or(body) };
     Some(Header { id, kind: value("type=")?, body, interpreted: !numeric })
 }
 
@@ -194,8 +196,41 @@ impl<'a> Reader<'a, '_> {
         self.rest = if quoted { after.trim_end().strip_suffix('\'').unwrap_or(after) } else { after };
     }
 
+    /// Where a value ends that ausearch decoded and wrote with its spaces; none for one that is a word.
+    fn interpreted_end(&self, name: &str) -> Option<usize> {
+        match (self.kind, name) {
+            // Their records' last fields.
+            (_, "proctitle" | "data") | ("CWD", "cwd") => Some(self.rest.len()),
+            ("EXECVE", name) => encoded::argument(name).map(|number| self.argument_end(name, number)),
+            // `exit=EINPROGRESS(Operation now in progress)`.
+            (_, "exit") => {
+                let open = self.rest.find(['(', ' ']).filter(|at| self.rest[*at..].starts_with('('))?;
+                self.rest[open..].find(')').map(|close| open + close + 1)
+            }
+            _ => None,
+        }
+    }
+
+    /// An argument goes on to the one after it, and the last one, by `argc`, to the line's end.
+    fn argument_end(&self, name: &str, number: u32) -> usize {
+        let count = self.fields.first().filter(|f| f.name == "argc").and_then(|f| f.value.parse::<u32>().ok());
+        let last = count.is_some_and(|count| count <= number.saturating_add(1));
+        let follows = |text: &str| {
+            let Some((next, _)) = text.split(' ').next().and_then(|word| word.split_once('=')) else { return false };
+            match encoded::argument(next.strip_suffix("_len").unwrap_or(next)) {
+                Some(n) if n == number => name.contains('[') && next.contains('['),
+                Some(n) => !last && n.checked_sub(1) == Some(number),
+                None => false,
+            }
+        };
+        let next = self.rest.match_indices(" a").find(|(at, _)| follows(&self.rest[at + 1..]));
+        next.map_or(self.rest.len(), |(at, _)| at)
+    }
+
     fn value(&mut self, name: String) {
         let first = self.rest.as_bytes().first().copied();
+        // ausearch decoded arguments: a quote is the argument's own.
+        let first = first.filter(|_| !(self.interpreted && self.kind == "EXECVE" && encoded::is_argument(&name)));
         match first {
             Some(b'"') => {
                 let inner = &self.rest[1..];
@@ -237,13 +272,12 @@ impl<'a> Reader<'a, '_> {
                     .read();
             }
             _ => {
-                // ausearch prints a decoded title with its spaces: it is the record's last field.
-                let whole = self.interpreted && matches!(name.as_str(), "proctitle" | "data");
-                let end = if whole { self.rest.len() } else { self.rest.find(' ').unwrap_or(self.rest.len()) };
-                let raw = &self.rest[..end];
-                self.rest = &self.rest[end..];
-                let value = if raw.contains('(') { raw } else { raw.trim_end_matches([',', ')']) };
-                let decoded = if self.interpreted { None } else { super::encoded::text(self.kind, &name, value) };
+                let whole = if self.interpreted { self.interpreted_end(&name) } else { None };
+                let (raw, rest) = self.rest.split_at(whole.or_else(|| self.rest.find(' ')).unwrap_or(self.rest.len()));
+                self.rest = rest;
+                let bare = whole.is_none() && !raw.contains('(');
+                let value = if bare { raw.trim_end_matches([',', ')']) } else { raw };
+                let decoded = if self.interpreted { None } else { encoded::text(self.kind, &name, value) };
                 self.push(name, decoded.unwrap_or_else(|| value.to_owned()));
             }
         }

@@ -123,6 +123,27 @@ fn other_forms_are_read() {
 }
 
 #[test]
+fn interpreted_values_keep_their_spaces() {
+    let event =
+        |kind: &str, body: &str| events(&format!("type={kind} msg=audit(11/14/2023 22:13:20.1:7) : {body} ")).remove(0);
+    has(
+        &event("EXECVE", "argc=4 a0=sh a1=-c a2=ls a9=1, | wc a3=\"x\" y a4=z"),
+        json!({ "a0": "sh", "a1": "-c", "a2": "ls a9=1, | wc", "a3": "\"x\" y a4=z", "argc": "4" }),
+    );
+    has(
+        &event("EXECVE", "a7=in the a8_len=9 a8[0]=mid dle a8[1]= of a9=it"),
+        json!({ "a7": "in the", "a8": "mid dle of", "a8_len": "9", "a9": "it" }),
+    );
+    has(&event("PROCTITLE", "proctitle=ls -l  x"), json!({ "proctitle": "ls -l  x" }));
+    has(&event("CWD", "cwd=/srv/my dir"), json!({ "cwd": "/srv/my dir" }));
+    has(
+        &event("SYSCALL", "syscall=connect success=no exit=EINPROGRESS(Operation now in progress) a0=0x3 comm=nc"),
+        json!({ "exit": "EINPROGRESS(Operation now in progress)", "a0": "0x3", "comm": "nc", "text": null }),
+    );
+    has(&event("SYSCALL", "exit=3 comm=(x)"), json!({ "exit": "3", "comm": "(x)" }));
+}
+
+#[test]
 fn the_file_that_a_call_is_about_is_named() {
     let event = |paths: &str| {
         let mut log =
