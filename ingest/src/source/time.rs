@@ -58,7 +58,11 @@ fn naive(text: &str) -> Option<NaiveDateTime> {
 }
 
 /// Seconds, milliseconds, microseconds or nanoseconds, told apart by magnitude; all of them are after 1970 and before 5138.
+/// `/Date(…)/`, as PowerShell's ConvertTo-Json writes times, holds milliseconds.
 fn epoch(text: &str) -> Option<i64> {
+    if let Some(millis) = text.strip_prefix("/Date(").and_then(|t| t.strip_suffix(")/")) {
+        return millis.parse::<i64>().ok().filter(|n| *n >= 0)?.checked_mul(1_000);
+    }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let n: i64 = whole.parse().ok().filter(|n| *n >= 0)?;
     if n < 100_000_000_000 {
@@ -79,7 +83,7 @@ mod tests {
 
     #[test]
     fn no_epoch_is_below_zero() {
-        for text in ["-1.5", "-1773743400"] {
+        for text in ["-1.5", "-1773743400", "/Date(-1)/", "/Date()/"] {
             assert_eq!(parse(text, TimeFormat::Epoch, Tz::UTC), None);
         }
     }
@@ -94,6 +98,7 @@ mod tests {
         assert_eq!(at("2026-03-17 11:30:00.500", TimeFormat::Bare), expected);
         assert_eq!(at("1773743400.5", TimeFormat::Epoch), expected);
         assert_eq!(at("1773743400500", TimeFormat::Epoch), expected);
+        assert_eq!(at("/Date(1773743400500)/", TimeFormat::Epoch), expected);
         assert_eq!(at("2026-03-17 10:30", TimeFormat::Zoned), None);
         assert_eq!(at("99999999999999999999", TimeFormat::Epoch), None);
     }
