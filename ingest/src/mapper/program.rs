@@ -288,7 +288,9 @@ impl Program {
             if (fate & 2 == 0 || repeated.contains(field)) && !covered {
                 kept.push((name, raw));
             }
-            if let (false, Some(coverage)) = (covered, coverage.as_deref_mut()) {
+            // Where there is no value, there is none to be typed.
+            let valueless = fate & 1 == 0 && placeholder(raw, &source.placeholders).is_some();
+            if let (false, Some(coverage)) = (*covered || valueless, coverage.as_deref_mut()) {
                 // A time that becomes `time` is typed though no placement names it.
                 let typed = fate & 1 != 0 || source.time.iter().any(|(f, _)| f == field) || source.uid.contains(field);
                 let count = coverage.entry(name.to_owned()).or_default();
@@ -331,10 +333,18 @@ impl Program {
     }
 }
 
+/// The text of a value that is one of the placeholders.
+fn placeholder<'a>(raw: &'a str, placeholders: &[String]) -> Option<&'a str> {
+    let text = raw.strip_prefix('"')?.strip_suffix('"')?;
+    placeholders.iter().any(|p| p == text).then_some(text)
+}
+
 impl Op {
     /// Runs; whether something was written: verbatim?, to a JSON column?
     fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder, placeholders: &[String]) -> Option<(bool, bool)> {
-        let value = |raw: &&str| json::kind(raw) != JsonKind::Null && !self.is_placeholder(raw, placeholders);
+        // A table that lists a placeholder says what it means.
+        let listed = |text: &str| matches!(&self.convert, Convert::Lookup(table, _) if table.contains_key(text));
+        let value = |raw: &&str| json::kind(raw) != JsonKind::Null && placeholder(raw, placeholders).is_none_or(listed);
         let raws: Vec<Option<&str>> = self.from.iter().map(|f| found.get(*f).filter(value)).collect();
         let first = raws.iter().flatten().next().copied();
         let table_first = || -> Option<Cow<'_, str>> { first.map(json::text) };
@@ -402,13 +412,6 @@ impl Op {
                 }
             }
         }
-    }
-
-    /// Whether a text stands for no value; a table that names it says otherwise.
-    fn is_placeholder(&self, raw: &str, placeholders: &[String]) -> bool {
-        let Some(inner) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) else { return false };
-        placeholders.iter().any(|p| p == inner)
-            && !matches!(&self.convert, Convert::Lookup(table, _) if table.contains_key(inner))
     }
 
     fn write(&self, builder: &mut BatchBuilder, value: &str, original: &str) -> Option<(bool, bool)> {

@@ -4,9 +4,14 @@
 //! Not read back: what those pipelines drop (PowerShell's `ContextInfo`, Sysmon's names of ports), and DNS answers, which
 //! they order anew. Source: Elastic's documentation of the modules sysmon, powershell and security; ECS 8.
 
+mod names;
+
 use super::unflatten::unflatten_winlog;
 use crate::json::{Kind, Members, at, kind, push_string, text};
 use ahash::AHashMap;
+use names::{
+    CONNECTION, FILE, IMAGE, LOADED, NEW_PROCESS, Names, POWERSHELL, QUERY_STATUS, SCRIPT, SECURITY, SOURCE, STARTED,
+};
 
 /// ECS's objects that hold the vendor's fields.
 const ROOTS: &[&str] = &[
@@ -26,113 +31,6 @@ const ROOTS: &[&str] = &[
 
 /// Deepest of ECS's paths that are read here: `process.pe.file_version` has three steps.
 const STEPS_MAX: usize = 3;
-
-/// ECS's path and the vendor's name.
-type Names = &'static [(&'static str, &'static str)];
-
-const IMAGE: Names =
-    &[("process.executable", "Image"), ("process.entity_id", "ProcessGuid"), ("process.pid", "ProcessId")];
-
-const SOURCE: Names = &[
-    ("process.executable", "SourceImage"),
-    ("process.pid", "SourceProcessId"),
-    ("process.thread.id", "SourceThreadId"),
-];
-
-const STARTED: Names = &[
-    ("process.command_line", "CommandLine"),
-    ("process.working_directory", "CurrentDirectory"),
-    ("process.parent.executable", "ParentImage"),
-    ("process.parent.command_line", "ParentCommandLine"),
-    ("process.parent.entity_id", "ParentProcessGuid"),
-    ("process.parent.pid", "ParentProcessId"),
-    ("process.pe.original_file_name", "OriginalFileName"),
-    ("process.pe.company", "Company"),
-    ("process.pe.description", "Description"),
-    ("process.pe.product", "Product"),
-    ("process.pe.file_version", "FileVersion"),
-];
-
-const LOADED: Names = &[
-    ("file.path", "ImageLoaded"),
-    ("file.pe.original_file_name", "OriginalFileName"),
-    ("file.pe.company", "Company"),
-    ("file.pe.description", "Description"),
-    ("file.pe.product", "Product"),
-    ("file.pe.file_version", "FileVersion"),
-];
-
-const FILE: Names = &[
-    ("file.path", "TargetFilename"),
-    ("sysmon.file.archived", "Archived"),
-    ("sysmon.file.is_executable", "IsExecutable"),
-];
-
-const CONNECTION: Names = &[
-    ("network.transport", "Protocol"),
-    ("source.ip", "SourceIp"),
-    ("source.port", "SourcePort"),
-    ("source.domain", "SourceHostname"),
-    ("destination.ip", "DestinationIp"),
-    ("destination.port", "DestinationPort"),
-    ("destination.domain", "DestinationHostname"),
-];
-
-const SCRIPT: Names = &[
-    ("powershell.file.script_block_text", "ScriptBlockText"),
-    ("powershell.file.script_block_id", "ScriptBlockId"),
-    ("powershell.sequence", "MessageNumber"),
-    ("powershell.total", "MessageTotal"),
-    ("file.path", "Path"),
-];
-
-const POWERSHELL: Names = &[
-    ("process.command_line", "HostApplication"),
-    ("process.entity_id", "HostId"),
-    ("process.title", "HostName"),
-    ("powershell.process.executable_version", "HostVersion"),
-    ("powershell.engine.version", "EngineVersion"),
-    ("powershell.engine.new_state", "NewEngineState"),
-    ("powershell.engine.previous_state", "PreviousEngineState"),
-    ("powershell.provider.new_state", "NewProviderState"),
-    ("powershell.provider.name", "ProviderName"),
-    ("powershell.pipeline_id", "PipelineId"),
-    ("powershell.runspace_id", "RunspaceId"),
-    ("powershell.command.name", "CommandName"),
-    ("powershell.command.type", "CommandType"),
-    ("powershell.command.path", "CommandPath"),
-    ("powershell.command.value", "CommandLine"),
-    ("file.path", "ScriptName"),
-];
-
-const NEW_PROCESS: Names = &[
-    ("process.executable", "NewProcessName"),
-    ("process.pid", "NewProcessId"),
-    ("process.command_line", "CommandLine"),
-    ("process.parent.executable", "ParentProcessName"),
-    ("process.parent.pid", "ProcessId"),
-];
-
-const SECURITY: Names = &[
-    ("process.executable", "ProcessName"),
-    ("process.pid", "ProcessId"),
-    ("source.ip", "IpAddress"),
-    ("source.port", "IpPort"),
-    ("source.domain", "WorkstationName"),
-];
-
-/// Elastic's words for some of Sysmon's `QueryStatus`, which are Windows' names of the codes.
-const QUERY_STATUS: Names = &[
-    ("SUCCESS", "0"),
-    ("ERROR_TIMEOUT", "1460"),
-    ("DNS_ERROR_RCODE_FORMAT_ERROR", "9001"),
-    ("DNS_ERROR_RCODE_SERVER_FAILURE", "9002"),
-    ("DNS_ERROR_RCODE_NAME_ERROR", "9003"),
-    ("DNS_ERROR_RCODE_NOT_IMPLEMENTED", "9004"),
-    ("DNS_ERROR_RCODE_REFUSED", "9005"),
-    ("DNS_INFO_NO_RECORDS", "9501"),
-    ("DNS_ERROR_RECORD_DOES_NOT_EXIST", "9701"),
-];
 
 /// The record with its `winlog.…` keys nested and EventData's own names filled in; none when it is as it should be.
 pub fn winlogbeat(record: &str) -> Option<String> {
@@ -376,51 +274,4 @@ impl EventData<'_, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn event_data(channel: &str, id: u32, own: &str, ecs: &str) -> serde_json::Value {
-        let record =
-            format!(r#"{{"winlog":{{"channel":"{channel}","event_id":{id},"event_data":{own}}},"message":"m",{ecs}}}"#);
-        let made: serde_json::Value = serde_json::from_str(&winlogbeat(&record).unwrap()).unwrap();
-        assert_eq!(made["message"], "m");
-        made["winlog"]["event_data"].clone()
-    }
-
-    const SYSMON: &str = "Microsoft-Windows-Sysmon/Operational";
-
-    #[test]
-    fn what_event_data_has_wins() {
-        let ecs = r#""process":{"executable":"C:\\b.exe","pid":7,"args":["b","x y"],"command_line":null},"user.name":"u","user.domain":"D""#;
-        let made = event_data(SYSMON, 1, r#"{"Image":"C:\\a.exe"}"#, ecs);
-        let expected =
-            serde_json::json!({"Image": "C:\\a.exe", "ProcessId": 7, "CommandLine": "b x y", "User": "D\\u"});
-        assert_eq!(made, expected);
-    }
-
-    #[test]
-    fn values_are_spelled_as_the_vendor_does() {
-        let ecs = r#""file":{"hash":{"md5":"0a","sha1":"0b"},"pe":{"imphash":"0c"},"path":"C:\\x.dll"}"#;
-        assert_eq!(event_data(SYSMON, 7, "{}", ecs)["Hashes"], "SHA1=0B,MD5=0A,IMPHASH=0C");
-        let ecs = r#""registry":{"path":"HKLM\\x","data":{"type":"SZ_DWORD","strings":["26"]}}"#;
-        assert_eq!(event_data(SYSMON, 13, "{ }", ecs)["Details"], "DWORD (0x0000001a)");
-        let ecs = r#""network":{"direction":"egress","type":"ipv4"}"#;
-        let made = event_data(SYSMON, 3, "null", ecs);
-        assert_eq!((&made["Initiated"], &made["DestinationIsIpv6"]), (&"true".into(), &"false".into()));
-        let ecs = r#""powershell":{"command":{"invocation_details":[{"type":"CommandInvocation","related_command":"A","value":"\"A\""},{"type":"ParameterBinding","related_command":"A","name":"\"p\"","value":"\"v\""},{"value":"loose"}]}}"#;
-        let made = event_data("Microsoft-Windows-PowerShell/Operational", 4103, "{}", ecs);
-        assert_eq!(made["Payload"], "CommandInvocation(A): \"A\"\nParameterBinding(A): name=\"p\"; value=\"v\"\nloose");
-    }
-
-    #[test]
-    fn an_event_with_the_vendors_names_stays() {
-        for record in [
-            r#"{"winlog":{"channel":"System","event_data":{"a":1}},"process":{"pid":1}}"#,
-            r#"{"winlog":{"channel":"Security","event_id":4625,"event_data":{"ProcessId":"0x1"}},"process":{"pid":1}}"#,
-            r#"{"winlog":{"channel":"Security"},"message":"process"}"#,
-        ] {
-            assert_eq!(winlogbeat(record), None, "{record}");
-        }
-    }
-}
+mod tests;
