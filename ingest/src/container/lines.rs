@@ -1,27 +1,33 @@
-//! Logs of text lines: each decoder says whether the first lines are its own, and makes records of lines.
+//! Logs of text lines: JSON objects are records as they are, the decoders make records of the others.
 
 use super::{Block, ContainerError, Input, Limits, State};
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::decode::LineDecoder;
 
-/// Reads lines and hands them to the decoder that knows them.
+/// Lines from a log's start that are looked at.
+const FIRST_LINES: usize = 8;
+/// Bytes from a log's start that are looked at.
+const FIRST_BYTES: usize = 16 << 10;
+
+/// Reads lines and hands them to the decoders.
 pub struct LineReader {
     buffer: Vec<u8>,
     at: usize,
     ended: bool,
-    decoder: Option<LineDecoder>,
+    decoder: LineDecoder,
 }
 
 /// A syslog priority or a bracketed time may begin as JSON does.
 pub fn looks_like_a_log_line(start: &[u8]) -> bool {
-    matches!(start.first(), Some(b'[')) && LineDecoder::recognise(start).is_some()
+    let text = String::from_utf8_lossy(&start[..start.len().min(FIRST_BYTES)]);
+    let mut lines = text.lines().filter(|l| !l.trim().is_empty()).take(FIRST_LINES);
+    matches!(start.first(), Some(b'[')) && lines.any(LineDecoder::knows)
 }
 
 impl LineReader {
     /// A reader whose first bytes were read already.
     pub fn new(start: Vec<u8>) -> Self {
-        let decoder = LineDecoder::recognise(&start);
-        Self { buffer: start, at: 0, ended: false, decoder }
+        Self { buffer: start, at: 0, ended: false, decoder: LineDecoder::default() }
     }
 
     /// Reads about a block of lines; false at the end.
@@ -56,9 +62,7 @@ impl LineReader {
         let rest = 0..self.buffer.len();
         self.line(rest, state, limits, block);
         self.buffer.clear();
-        if let Some(decoder) = &mut self.decoder {
-            decoder.finish(block);
-        }
+        self.decoder.finish(block);
         block.unsettled.extend(block.records[records..].iter().map(|r| r.number));
         block.unsettled.extend(block.dead[dead..].iter().map(|d| d.number));
         Ok(false)
@@ -66,7 +70,7 @@ impl LineReader {
 
     /// Numbers of events that wait for more lines.
     pub fn waiting(&self) -> Vec<u64> {
-        self.decoder.as_ref().map_or_else(Vec::new, LineDecoder::waiting)
+        self.decoder.waiting()
     }
 
     fn line(&mut self, range: std::ops::Range<usize>, state: &mut State, limits: &Limits, block: &mut Block) {
@@ -77,25 +81,28 @@ impl LineReader {
         if line.trim_ascii().is_empty() {
             return;
         }
-        let mut letter = |reason| {
+        if let Err(reason) = record(line, &mut self.decoder, state, limits, block) {
             let kept = line[..line.len().min(limits.dead_letter_bytes_max)].to_vec();
             block.dead.push(DeadLetter { number: state.next(), offset, bytes: kept, reason });
-        };
-        if line.len() > limits.record_bytes_max {
-            return letter(Reason::TooLarge { bytes: line.len() as u64, limit: limits.record_bytes_max });
-        }
-        let Ok(text) = std::str::from_utf8(line) else { return letter(Reason::NotUtf8) };
-        // JSON in a log of lines is a record like any other.
-        if text.starts_with('{') && crate::json::end_of_value(line, 0) == Ok(line.len()) {
-            return block.push(state.next(), text);
-        }
-        match &mut self.decoder {
-            Some(decoder) => {
-                if let Err(reason) = decoder.line(text, &mut || state.next(), block) {
-                    block.dead.push(DeadLetter { number: state.next(), offset, bytes: line.to_vec(), reason });
-                }
-            }
-            None => letter(Reason::UnknownLine),
         }
     }
+}
+
+fn record(
+    line: &[u8],
+    decoder: &mut LineDecoder,
+    state: &mut State,
+    limits: &Limits,
+    block: &mut Block,
+) -> Result<(), Reason> {
+    if line.len() > limits.record_bytes_max {
+        return Err(Reason::TooLarge { bytes: line.len() as u64, limit: limits.record_bytes_max });
+    }
+    let text = std::str::from_utf8(line).map_err(|_| Reason::NotUtf8)?;
+    // JSON in a log of lines is a record like any other.
+    if text.starts_with('{') && crate::json::end_of_value(line, 0) == Ok(line.len()) {
+        block.push(state.next(), text);
+        return Ok(());
+    }
+    decoder.line(text, &mut || state.next(), block)
 }

@@ -1,4 +1,8 @@
-//! Decoders of text logs: lines become JSON records. One module a format, one row here.
+//! Decoders of text logs: lines become JSON records. One module a format.
+//!
+//! A log may hold lines of several formats (the kernel's audit records among its other messages, audispd's in a syslog):
+//! each line goes to the decoder that knows it. **Fails**: a line that none knows is a dead letter; ausearch's separators
+//! are neither.
 
 pub(crate) mod auditd;
 pub(crate) mod parquet;
@@ -7,51 +11,43 @@ pub(crate) mod syslog;
 use crate::container::Block;
 use crate::dead_letter::Reason;
 
-/// A decoder with its state.
-pub enum LineDecoder {
-    /// Linux audit records.
-    Auditd(Box<auditd::Decoder>),
-    /// RFC 5424, RFC 3164 and rsyslog's ISO lines.
-    Syslog(syslog::Decoder),
+/// The decoders, with what they know of earlier lines.
+#[derive(Default)]
+pub struct LineDecoder {
+    auditd: auditd::Decoder,
 }
 
 impl LineDecoder {
-    /// The decoder whose format the first lines have.
-    pub fn recognise(start: &[u8]) -> Option<Self> {
-        let text = String::from_utf8_lossy(&start[..start.len().min(16 << 10)]);
-        let lines: Vec<&str> =
-            text.lines().filter(|l| !l.trim().is_empty() && !auditd::is_separator(l)).take(8).collect();
-        // The kernel's audit records among other lines of a syslog are lines of that log.
-        let audit = lines.iter().filter(|l| auditd::looks_like(l)).count();
-        if audit > 0 && 2 * audit >= lines.len() {
-            return Some(Self::Auditd(Box::default()));
-        }
-        lines.iter().any(|l| syslog::looks_like(l)).then_some(Self::Syslog(syslog::Decoder))
+    /// Whether a line is of one of the formats.
+    pub fn knows(line: &str) -> bool {
+        auditd::header(line).is_some() || syslog::looks_like(line)
     }
 
     /// Takes a line; records that are complete go to `block`, numbered by `number`.
     ///
     /// **Errors**: the reason why the line belongs to no record.
     pub fn line(&mut self, line: &str, number: &mut dyn FnMut() -> u64, block: &mut Block) -> Result<(), Reason> {
-        match self {
-            Self::Auditd(decoder) => decoder.line(line, number, block),
-            Self::Syslog(decoder) => decoder.line(line, number, block),
+        if let Some(header) = auditd::header(line) {
+            self.auditd.line(line, header, number, block);
+            return Ok(());
         }
+        if auditd::is_separator(line) {
+            return Ok(());
+        }
+        self.auditd.pass(block);
+        syslog::line(line, number, block)
     }
 
     /// Numbers of records that wait for more lines.
     pub fn waiting(&self) -> Vec<u64> {
-        match self {
-            Self::Auditd(decoder) => decoder.waiting(),
-            Self::Syslog(_) => Vec::new(),
-        }
+        self.auditd.waiting()
     }
 
     /// Ends the log: records that were waiting for more lines go to `block`.
     pub fn finish(&mut self, block: &mut Block) {
-        match self {
-            Self::Auditd(decoder) => decoder.finish(block),
-            Self::Syslog(_) => {}
-        }
+        self.auditd.finish(block);
     }
 }
+
+#[cfg(test)]
+mod tests;

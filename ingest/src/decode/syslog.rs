@@ -10,10 +10,6 @@ use crate::container::Block;
 use crate::dead_letter::Reason;
 use crate::json::push_string;
 
-/// No state: every line is a record.
-#[derive(Debug, Default)]
-pub struct Decoder;
-
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Line<'a> {
     format: &'static str,
@@ -32,21 +28,20 @@ pub fn looks_like(line: &str) -> bool {
     parse(line).is_some()
 }
 
-/// The host that a header names, for formats that travel inside syslog.
-pub fn hostname(header: &str) -> Option<String> {
-    let host = parse(header)?.hostname;
-    (!host.is_empty() && host != "-").then(|| host.to_owned())
+/// The host that a header names, if it names one, for formats that travel inside syslog; nothing for a text that is not
+/// a header alone.
+pub fn bare_header(text: &str) -> Option<Option<String>> {
+    let line = parse(text).filter(|line| line.message.is_empty())?;
+    Some((!line.hostname.is_empty() && line.hostname != "-").then(|| line.hostname.to_owned()))
 }
 
-impl Decoder {
-    /// Makes a record of a line.
-    ///
-    /// **Errors**: a line without a syslog header.
-    pub fn line(&mut self, line: &str, number: &mut dyn FnMut() -> u64, block: &mut Block) -> Result<(), Reason> {
-        let parsed = parse(line).ok_or(Reason::UnknownLine)?;
-        block.push_with_original(number(), &json(&parsed), line);
-        Ok(())
-    }
+/// Makes a record of a line.
+///
+/// **Errors**: a line without a syslog header.
+pub fn line(line: &str, number: &mut dyn FnMut() -> u64, block: &mut Block) -> Result<(), Reason> {
+    let parsed = parse(line).ok_or(Reason::UnknownLine)?;
+    block.push_with_original(number(), &json(&parsed), line);
+    Ok(())
 }
 
 fn json(line: &Line<'_>) -> String {

@@ -186,9 +186,12 @@ fn what_is_settled_stays_when_a_container_grows() {
     let lines = |events: &[(&str, u32)]| events.iter().map(|(kind, n)| audit(kind, *n)).collect::<String>();
     let audits = lines(before) + "stray\n" + &lines(after);
     let syslog = "Mar 17 10:30:00 web1 cron[1]: one\nMar 17 10:30:01 web1 cron[1]: two\nstray\n\nMar 17 10:30:02 web1 cron[1]: x";
+    let mixed = syslog
+        .replacen("cron[1]: two", &audit("SYSCALL", 1).replace('\n', ""), 1)
+        .replace("stray", "Mar 17 10:30:03 web1 audispd: node=web1 type=PATH msg=audit(1773743400.001:1): item=1");
     let json = "{\"a\":1}\n{\"a\":oops}\n{\"b\":[1,2]}\n\n{\"c\":\"x\"}\n 45\n{}";
     let headed = "Record 1\n{\"a\":1}\nRecord 2\n{\"a\":oops}\nRecord 3\n{\n \"b\":[1]\n}\nRecord 14\n{}";
-    for whole in [audits.as_bytes(), syslog.as_bytes(), json.as_bytes(), headed.as_bytes()] {
+    for whole in [&audits, syslog, &mixed, json, headed].map(str::as_bytes) {
         let (grown, _) = numbered(whole);
         // Below a first line there is no telling what the log is.
         let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;

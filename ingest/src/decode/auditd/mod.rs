@@ -2,10 +2,10 @@
 //!
 //! **In**: auditd's log (raw or ENRICHED), ausearch's output, the kernel's own lines, each also behind a syslog header
 //! or a `node=`. **Out**: one JSON object an event ([`event`]) with its lines as the original. Events come out in the
-//! order of their first lines. **Fails**: a line without an audit header is a dead letter; ausearch's separators are
-//! neither. **Bounds**: an event waits for its end (EOE, or PROCTITLE and [`SETTLED_LINES`] other lines, or a record
-//! that is an event by itself), at most [`WAIT_MS`] of log time, [`WAITING_MAX`] events, [`SERIALS_MAX`] serials and
-//! [`WAITING_BYTES_MAX`] bytes; then it comes out as it is, and a straggler makes an event of its own.
+//! order of their first lines. **Bounds**: an event waits for its end (EOE, or PROCTITLE and [`SETTLED_LINES`] other
+//! lines, or a record that is an event by itself), at most [`WAIT_MS`] of log time, [`PASSED_LINES`] lines of other
+//! formats, [`WAITING_MAX`] events, [`SERIALS_MAX`] serials and [`WAITING_BYTES_MAX`] bytes; then it comes out as it is,
+//! and a straggler makes an event of its own.
 
 mod encoded;
 pub(crate) mod event;
@@ -14,11 +14,10 @@ mod syscalls;
 mod types;
 
 use crate::container::Block;
-use crate::dead_letter::Reason;
 use record::Record;
 use std::collections::VecDeque;
 
-pub use record::{is_separator, looks_like};
+pub use record::{Header, header, is_separator};
 
 /// How long an event without an end waits, in the log's own time; audit's `end_of_event_timeout`.
 pub const WAIT_MS: i64 = 2_000;
@@ -32,6 +31,8 @@ pub const SERIALS_MAX: u64 = 4_096;
 pub const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Lines of other events after which an event that had its process title is over.
 pub const SETTLED_LINES: u64 = 16;
+/// Lines of other formats, among which audit's have no clock, after which any event is over.
+pub const PASSED_LINES: u64 = 256;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -51,6 +52,8 @@ struct Waiting {
     end: End,
     /// The line that touched it last.
     touched: u64,
+    /// Lines of other formats up to then.
+    passed: u64,
 }
 
 /// Joins records.
@@ -59,17 +62,14 @@ pub struct Decoder {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     lines: u64,
+    /// Lines of other formats.
+    passed: u64,
 }
 
 impl Decoder {
-    /// Takes a line; events that are over go to `block`.
-    ///
-    /// **Errors**: why the line is no audit record; the decoder is unchanged.
-    pub fn line(&mut self, line: &str, number: &mut dyn FnMut() -> u64, block: &mut Block) -> Result<(), Reason> {
-        if is_separator(line) {
-            return Ok(());
-        }
-        let record = record::parse(line)?;
+    /// Takes a line with its header; events that are over go to `block`.
+    pub fn line(&mut self, line: &str, header: Header<'_>, number: &mut dyn FnMut() -> u64, block: &mut Block) {
+        let record = record::read(header);
         self.lines += 1;
         let (time_ms, serial) = (millis(&record.id.time), record.id.serial.parse().unwrap_or(u64::MAX));
         let (single, kind) = (types::is_single(&record.kind), record.kind.clone());
@@ -88,16 +88,17 @@ impl Decoder {
                     serial,
                     end: End::Open,
                     touched: 0,
+                    passed: 0,
                 });
                 match self.waiting.back_mut() {
                     Some(event) => event,
-                    None => return Ok(()),
+                    None => return,
                 }
             }
         };
         event.text.push_str(line);
         event.records.push(record);
-        event.touched = self.lines;
+        (event.touched, event.passed) = (self.lines, self.passed);
         event.end = match (kind.as_str(), event.end) {
             ("EOE", _) => End::Over,
             _ if single && event.records.len() == 1 => End::Over,
@@ -106,7 +107,14 @@ impl Decoder {
         };
         self.bytes += line.len();
         self.release(time_ms, serial, block);
-        Ok(())
+    }
+
+    /// A line of another format came: the log goes on, and events that are over go to `block`.
+    pub fn pass(&mut self, block: &mut Block) {
+        if !self.waiting.is_empty() {
+            self.passed += 1;
+            self.release(None, 0, block);
+        }
     }
 
     fn release(&mut self, now_ms: Option<i64>, serial: u64, block: &mut Block) {
@@ -117,8 +125,8 @@ impl Decoder {
             };
             let over = match first.end {
                 End::Over => true,
-                End::Settling => self.lines - first.touched >= SETTLED_LINES,
-                End::Open => false,
+                End::Settling => self.lines - first.touched + self.passed - first.passed >= SETTLED_LINES,
+                End::Open => self.passed - first.passed >= PASSED_LINES,
             };
             let behind = serial.saturating_sub(first.serial) > SERIALS_MAX;
             if !(over || waited || behind || self.waiting.len() > WAITING_MAX || self.bytes > WAITING_BYTES_MAX) {

@@ -4,7 +4,6 @@
 //! behind a prefix such as a syslog header. Source: the audit project's record format and field dictionary.
 
 use super::{encoded, types};
-use crate::dead_letter::Reason;
 
 /// A field's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,45 +29,77 @@ pub struct Record {
     pub fields: Vec<Field>,
 }
 
-/// Whether a line holds an audit record.
-pub fn looks_like(line: &str) -> bool {
-    header(line).is_some()
-}
-
-/// Whether a line only separates events: ausearch writes `----` and `time->…` between them.
+/// Whether a line only separates events: ausearch writes `----`, and for records that it did not interpret
+/// `time->Tue Mar 17 10:31:20 2026`, between them.
 pub fn is_separator(line: &str) -> bool {
-    line.starts_with("----") || line.starts_with("time->")
+    let line = line.trim_end();
+    line == "----" || line.strip_prefix("time->").is_some_and(is_asctime)
 }
 
-struct Header<'a> {
+/// asctime(3)'s form.
+fn is_asctime(text: &str) -> bool {
+    let digits = |at: usize| text.as_bytes()[at].is_ascii_digit();
+    let mark = |at: usize, mark: u8| text.as_bytes()[at] == mark;
+    text.len() == 24 && mark(13, b':') && mark(16, b':') && [12, 15, 18, 20, 21, 22, 23].into_iter().all(digits)
+}
+
+/// What stands before a record's fields.
+pub struct Header<'a> {
     id: EventId,
     kind: &'a str,
     body: &'a str,
     interpreted: bool,
 }
 
-/// `[node=N] [type=T] [msg=]audit(time:serial):` wherever it begins; none when there is no such header.
-fn header(line: &str) -> Option<Header<'_>> {
-    let at = line.find("audit(")?;
-    let (head, rest) = (&line[..at], &line[at + "audit(".len()..]);
+/// `[node=N] type=T [msg=]audit(time:serial):` at the line's start, behind the kernel's own words (`[12.345] audit:`) or
+/// at the start of a syslog message; none for any other line. Inside a message it would be what somebody wrote there:
+/// who tries to log in as `x type=…` must not make audit records.
+pub fn header(line: &str) -> Option<Header<'_>> {
+    // Lines of other formats come here too, and most have no parenthesis.
+    let mut open = memchr::memchr_iter(b'(', line.as_bytes());
+    let (head, rest) = open.find_map(|at| Some((line[..at].strip_suffix("audit")?, &line[at + 1..])))?;
     let (stamp, rest) = rest.split_once(')')?;
     let (time, serial) = stamp.rsplit_once(':')?;
     if serial.is_empty() || !serial.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let value = |key: &str| {
-        let found = head.match_indices(key).find(|(i, _)| *i == 0 || head.as_bytes()[i - 1] == b' ')?.0 + key.len();
-        let value = head[found..].split(' ').next()?;
-        (!value.is_empty()).then_some(value)
-    };
+    let head = head.strip_suffix("msg=").unwrap_or(head).trim_end();
+    let (head, kind) = last_word(head, "type=")?;
+    let (head, node) = last_word(head, "node=").map_or((head, None), |(head, node)| (head, Some(node)));
+    let host = host_before(head)?;
     let numeric = !time.is_empty() && time.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let time = if numeric { time.to_owned() } else { interpreted_time(time)? };
-    let node = value("node=").map(str::to_owned).or_else(|| syslog_host(head));
-    let id = EventId { node, time, serial: serial.to_owned() };
+    let id = EventId { node: node.map(str::to_owned).or(host), time, serial: serial.to_owned() };
     let body = rest.trim_start_matches([' ', ':']);
     // ausearch ends its interpreted records with a space.
     let body = if numeric { body } else { body.strip_suffix(' ').unwrap_or(body) };
-    Some(Header { id, kind: value("type=")?, body, interpreted: !numeric })
+    Some(Header { id, kind, body, interpreted: !numeric })
+}
+
+/// The value of `key=value` at a text's end, and what stands before it.
+fn last_word<'a>(text: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
+    let (before, word) = text.rsplit_once(' ').unwrap_or(("", text));
+    // RFC 5424 lets a message begin with a byte order mark.
+    let value = word.trim_start_matches('\u{feff}').strip_prefix(key).filter(|v| !v.is_empty())?;
+    Some((before.trim_end(), value))
+}
+
+/// The host that the text before a record names, if it names one; nothing for a text that no record stands behind.
+fn host_before(text: &str) -> Option<Option<String>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let text = text.strip_suffix("audit:").map_or(text, str::trim_end);
+    let text = text.strip_suffix(']').map_or(text, |inner| match inner.rsplit_once('[') {
+        Some((before, clock)) if clock.bytes().all(|b| b.is_ascii_digit() || b". ".contains(&b)) => before.trim_end(),
+        _ => text,
+    });
+    let priority =
+        |t: &str| t.strip_prefix('<').and_then(|t| t.strip_suffix('>')).is_some_and(|t| t.parse::<u8>().is_ok());
+    if text.is_empty() || priority(text) {
+        return Some(None);
+    }
+    crate::decode::syslog::bare_header(text)
 }
 
 /// ausearch's `11/24/2023 10:11:12.123` with the date turned round; other locales' dates as they are.
@@ -86,18 +117,8 @@ fn interpreted_time(text: &str) -> Option<String> {
     }
 }
 
-/// The host of a syslog header that stands before the record.
-fn syslog_host(head: &str) -> Option<String> {
-    let end = head.find("node=").or_else(|| head.find("type=")).unwrap_or(head.len());
-    crate::decode::syslog::hostname(head[..end].trim_end())
-}
-
-/// Reads a line.
-///
-/// **Errors**: a line without an audit header.
-pub fn parse(line: &str) -> Result<Record, Reason> {
-    let header = header(line)
-        .ok_or_else(|| Reason::Decoder("no audit record: expected type=… msg=audit(time:serial)".into()))?;
+/// Reads the record behind a header.
+pub fn read(header: Header<'_>) -> Record {
     let kind = types::name(header.kind).unwrap_or(header.kind).to_owned();
     let mut fields = Vec::new();
     // log_format=ENRICHED: a group separator, then the names that numbers stand for, in upper case.
@@ -105,7 +126,7 @@ pub fn parse(line: &str) -> Result<Record, Reason> {
         Reader { rest: part, kind: &kind, interpreted: header.interpreted, fields: &mut fields, words: Vec::new() }
             .read();
     }
-    Ok(Record { id: header.id, kind, fields })
+    Record { id: header.id, kind, fields }
 }
 
 struct Reader<'a, 'b> {

@@ -10,10 +10,13 @@ fn decode(log: &str) -> Block {
         count += 1;
         count
     };
-    for line in log.lines() {
-        if let Err(reason) = decoder.line(line, &mut number, &mut block) {
-            let bytes = line.as_bytes().to_vec();
-            block.dead.push(crate::DeadLetter { number: number(), offset: None, bytes, reason });
+    for line in log.lines().filter(|line| !is_separator(line)) {
+        match header(line) {
+            Some(header) => decoder.line(line, header, &mut number, &mut block),
+            None => {
+                let (bytes, reason) = (line.as_bytes().to_vec(), crate::dead_letter::Reason::UnknownLine);
+                block.dead.push(crate::DeadLetter { number: number(), offset: None, bytes, reason });
+            }
         }
     }
     decoder.finish(&mut block);
@@ -225,30 +228,20 @@ fn memory_is_bounded() {
     let (mut decoder, mut block, mut count) = (Decoder::default(), Block::default(), 0);
     for serial in 0..20_000 {
         let line = format!("type=SYSCALL msg=audit(10.0:{serial}): arch=c000003e syscall=0 x=\"{}\"", "y".repeat(500));
-        decoder
-            .line(
-                &line,
-                &mut || {
-                    count += 1;
-                    count
-                },
-                &mut block,
-            )
-            .unwrap();
+        let mut number = || {
+            count += 1;
+            count
+        };
+        decoder.line(&line, header(&line).unwrap(), &mut number, &mut block);
         assert!(decoder.waiting.len() <= WAITING_MAX + 1);
     }
     let one = format!("type=PATH msg=audit(10.0:30000): name=\"{}\"", "z".repeat(1 << 20));
     for _ in 0..40 {
-        decoder
-            .line(
-                &one,
-                &mut || {
-                    count += 1;
-                    count
-                },
-                &mut block,
-            )
-            .unwrap();
+        let mut number = || {
+            count += 1;
+            count
+        };
+        decoder.line(&one, header(&one).unwrap(), &mut number, &mut block);
         assert!(decoder.bytes <= WAITING_BYTES_MAX + one.len());
     }
     decoder.finish(&mut block);
@@ -288,14 +281,14 @@ proptest! {
         let (mut decoder, mut block, mut count) = (Decoder::default(), Block::default(), 0_u64);
         let mut dead = 0;
         for line in &lines {
-            if decoder.line(line, &mut || { count += 1; count }, &mut block).is_err() {
-                dead += 1;
+            match header(line) {
+                Some(header) => decoder.line(line, header, &mut || { count += 1; count }, &mut block),
+                None => dead += 1,
             }
         }
         decoder.finish(&mut block);
-        let separators = lines.iter().filter(|l| is_separator(l)).count();
         let joined: usize = block.records.iter().map(|r| block.original(r).split('\n').count()).sum();
-        prop_assert_eq!(joined + dead + separators, lines.len());
+        prop_assert_eq!(joined + dead, lines.len());
         for record in &block.records {
             let text = block.json(record);
             prop_assert_eq!(crate::json::end_of_value(text.as_bytes(), 0), Ok(text.len()));

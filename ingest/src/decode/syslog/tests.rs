@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 fn event(line: &str) -> Value {
     let mut block = Block::default();
-    Decoder.line(line, &mut || 1, &mut block).unwrap_or_else(|e| panic!("{line}: {e}"));
+    super::line(line, &mut || 1, &mut block).unwrap_or_else(|e| panic!("{line}: {e}"));
     serde_json::from_str(block.json(&block.records[0])).unwrap()
 }
 
@@ -158,7 +158,7 @@ proptest! {
     ) {
         let line = format!("{head}{app}{}{tail}", words.join(" ")).replace(['\r', '\n'], " ");
         let mut block = Block::default();
-        match Decoder.line(&line, &mut || 1, &mut block) {
+        match super::line(&line, &mut || 1, &mut block) {
             Ok(()) => {
                 prop_assert_eq!(block.records.len(), 1);
                 let text = block.json(&block.records[0]);
