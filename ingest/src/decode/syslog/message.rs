@@ -1,15 +1,23 @@
 //! What sshd, sudo, su, PAM and the account tools say, as fields beside the message.
 //!
 //! `event` says in one word what happened: accepted, failed, invalid_user, denied, disconnected, closed, abandoned,
-//! session_opened, session_closed, command, user_added, user_deleted, group_added, group_deleted, password_changed. The
-//! others: `user` (whom it is about), `by` (who did it), `src` and `src_port`, `method`, `protocol`, `fingerprint`,
-//! `service` (PAM's), `reason`, and sudo's own `TTY`, `PWD`, `USER`, `COMMAND`. A message of other words has none.
-//! Sources: OpenSSH's `auth.c` and `packet.c`, sudo's `logging.c`, util-linux's and shadow's `su`, Linux-PAM.
+//! session_opened, session_closed, command, user_added, user_deleted, group_added, group_deleted, member_added,
+//! member_removed, password_changed. The others: `user` (whom it is about), `by` (who did it), `group`, `src` and
+//! `src_port`, `method`, `protocol`, `fingerprint`, `service` (PAM's), `reason`, `count` (how often it came), and sudo's own
+//! `TTY`, `PWD`, `USER`, `COMMAND`. A message of other words has none.
+//! Sources: OpenSSH's `auth.c` and `packet.c`, sudo's `eventlog.c`, util-linux's and shadow's tools, Linux-PAM, rsyslog's
+//! `$RepeatedMsgReduction`.
 
 /// Reads a program's message.
 pub fn read(app: &str, message: &str, field: &mut impl FnMut(&str, &str)) {
     let app = app.split('(').next().unwrap_or(app).rsplit('/').next().unwrap_or(app);
     let message = message.trim_start();
+    let (repeats, message) = repeated(message).map_or((None, message), |(count, m)| (Some(count), m.trim_start()));
+    let more = message.strip_prefix("PAM ").and_then(|t| t.split_once(" more authentication failure"));
+    field("count", repeats.or(more.map(|(count, _)| count)).unwrap_or(""));
+    if more.is_some() {
+        return pam_failure(message, field);
+    }
     if message.starts_with("pam_") && message.contains("): ") {
         return pam(message, field);
     }
@@ -17,9 +25,18 @@ pub fn read(app: &str, message: &str, field: &mut impl FnMut(&str, &str)) {
         "sshd" | "sshd-session" | "sshd-auth" | "dropbear" => sshd(message, field),
         "sudo" => sudo(message, field),
         "su" | "su-l" | "runuser" => su(message, field),
-        "useradd" | "userdel" | "usermod" | "groupadd" | "groupdel" | "adduser" | "newusers" => account(message, field),
+        "useradd" | "userdel" | "usermod" | "groupadd" | "groupdel" | "groupmems" | "gpasswd" | "adduser"
+        | "newusers" => account(message, field),
         _ => {}
     }
+}
+
+/// `message repeated 5 times: [ Failed password …]`: the count and the message.
+fn repeated(message: &str) -> Option<(&str, &str)> {
+    let (count, rest) = message.strip_prefix("message repeated ")?.split_once(" times: [")?;
+    let number = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
+    // rsyslog cuts a long message, and with it the bracket.
+    number.then(|| (count, rest.strip_suffix(']').unwrap_or(rest)))
 }
 
 /// The word at the start, and the rest.
@@ -135,51 +152,61 @@ fn digits(text: &str) -> &str {
     &text[..end]
 }
 
-/// `alice : [reason ; ]TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/id -u`.
+/// Where the value at a text's start ends; none is at the text's end.
+type End = fn(&str) -> Option<usize>;
+
+/// `alice : [reason ; ]TTY=pts/0 ; PWD=/ ; USER=root ; [ENV=… ; ]COMMAND=/bin/id -u`.
+///
+/// Who calls sudo chooses the directory, the command and its environment, and each of them may hold ` ; ` and a key.
+/// So a refusal is told by what stands first, where sudo's own reason does: no directory's name makes one of a command
+/// that was executed. `COMMAND` begins at its first key and goes to the end: no argument hides what is before it, and
+/// where a directory's name holds the key, all of the command is still in it. A directory goes to the last ` ; USER=`.
 fn sudo(message: &str, field: &mut impl FnMut(&str, &str)) {
     let Some((user, rest)) = message.split_once(" : ") else { return };
-    let mut reasons: Vec<&str> = Vec::new();
-    let mut rest = rest;
-    let (mut command, mut keyed) = (false, false);
-    loop {
-        // The command is the last, and may hold anything.
-        if let Some(text) = rest.strip_prefix("COMMAND=") {
-            field("COMMAND", text);
-            command = true;
-            break;
-        }
-        let (part, after) = rest.split_once(" ; ").map_or((rest, None), |(p, a)| (p, Some(a)));
-        match part.split_once('=') {
-            Some((key @ ("HOST" | "TTY" | "CHROOT" | "PWD" | "USER" | "GROUP" | "TSID" | "ENV"), value)) => {
-                keyed = true;
-                field(key, value);
-            }
-            _ => reasons.push(part),
-        }
-        match after {
-            Some(after) => rest = after,
-            None => break,
-        }
-    }
-    if !command && !keyed {
-        return;
-    }
+    let keyed =
+        |text: &str| ["HOST=", "TTY=", "CHROOT=", "PWD=", "USER=", "COMMAND="].iter().any(|k| text.starts_with(k));
+    let (reason, rest) = if keyed(rest) {
+        ("", rest)
+    } else {
+        let Some((at, _)) = rest.match_indices(" ; ").find(|(at, mark)| keyed(&rest[at + mark.len()..])) else {
+            return;
+        };
+        (&rest[..at], &rest[at + " ; ".len()..])
+    };
     field("user", user.trim());
     field(
         "event",
-        match reasons.first() {
-            None => "command",
-            Some(why)
-                if why.contains("incorrect password")
-                    || why.contains("authentication")
-                    || why.contains("password is required") =>
-            {
-                "failed"
-            }
-            Some(_) => "denied",
+        if reason.is_empty() {
+            "command"
+        } else if ["incorrect password", "authentication", "password is required"].iter().any(|w| reason.contains(w)) {
+            "failed"
+        } else {
+            "denied"
         },
     );
-    field("reason", &reasons.join(" ; "));
+    field("reason", reason);
+    let (mut rest, command) = match rest.strip_prefix("COMMAND=") {
+        Some(command) => ("", Some(command)),
+        None => rest.split_once(" ; COMMAND=").map_or((rest, None), |(before, command)| (before, Some(command))),
+    };
+    let word: End = |text| text.find(" ; ");
+    let ends: [(&str, End); 8] = [
+        ("HOST", word),
+        ("TTY", word),
+        ("CHROOT", |text| text.find(" ; PWD=")),
+        ("PWD", |text| text.rfind(" ; USER=")),
+        ("USER", word),
+        ("GROUP", word),
+        ("TSID", word),
+        ("ENV", |_| None),
+    ];
+    for (key, end) in ends {
+        let Some(text) = rest.strip_prefix(key).and_then(|t| t.strip_prefix('=')) else { continue };
+        let end = end(text);
+        field(key, &text[..end.unwrap_or(text.len())]);
+        rest = end.map_or("", |end| &text[end + " ; ".len()..]);
+    }
+    field("COMMAND", command.unwrap_or(""));
 }
 
 fn su(message: &str, field: &mut impl FnMut(&str, &str)) {
@@ -231,28 +258,34 @@ fn pam(message: &str, field: &mut impl FnMut(&str, &str)) {
         field("event", "password_changed");
         field("user", user.trim());
     } else if text.contains("authentication failure") {
-        field("event", "failed");
-        let (words, pairs) = text.split_once("; ").unwrap_or((text, ""));
-        field("reason", words);
-        for pair in pairs.split(' ') {
-            match pair.split_once('=') {
-                Some(("user", v)) => field("user", v),
-                Some(("ruser", v)) => field("by", v),
-                Some(("rhost", v)) => field("src", v),
-                Some(("tty", v)) => field("tty", v),
-                Some(("uid", v)) => field("uid", v),
-                Some(("euid", v)) => field("euid", v),
-                Some(("logname", v)) => field("logname", v),
-                _ => {}
-            }
-        }
+        pam_failure(text, field);
     } else {
         return;
     }
     field("service", service);
 }
 
-/// shadow's tools: `new user: name=alice, UID=1001, GID=1001, home=/home/alice, shell=/bin/bash`, `delete user 'alice'`.
+/// `authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=10.0.0.7  user=root`. The name, whatever it holds,
+/// is the last.
+fn pam_failure(text: &str, field: &mut impl FnMut(&str, &str)) {
+    let (reason, pairs) = text.split_once("; ").unwrap_or((text, ""));
+    field("event", "failed");
+    field("reason", reason);
+    let (pairs, user) = pairs.split_once("  user=").unwrap_or((pairs, ""));
+    field("user", user);
+    for (key, value) in pairs.split(' ').filter_map(|pair| pair.split_once('=')) {
+        match key {
+            "user" if user.is_empty() => field("user", value),
+            "ruser" => field("by", value),
+            "rhost" => field("src", value),
+            "tty" | "uid" | "euid" | "logname" => field(key, value),
+            _ => {}
+        }
+    }
+}
+
+/// shadow's tools: `new user: name=alice, UID=1001, GID=1001, home=/home/alice, shell=/bin/bash`, `delete user 'alice'`,
+/// `add 'alice' to group 'ops'`, `user alice added by root to group ops`.
 fn account(message: &str, field: &mut impl FnMut(&str, &str)) {
     let quoted = |text: &str| text.trim().trim_matches(['\'', '`', '"']).to_owned();
     if let Some((event, pairs)) = message.split_once(": ").and_then(|(what, pairs)| match what {
@@ -268,6 +301,11 @@ fn account(message: &str, field: &mut impl FnMut(&str, &str)) {
                 _ => {}
             }
         }
+    } else if let Some((event, user, by, group)) = member(message) {
+        field("event", event);
+        field("user", &quoted(user));
+        field("by", by);
+        field("group", &quoted(group));
     } else if let Some(user) = message.strip_prefix("delete user ") {
         field("event", "user_deleted");
         field("user", &quoted(user));
@@ -278,4 +316,25 @@ fn account(message: &str, field: &mut impl FnMut(&str, &str)) {
         field("event", "group_deleted");
         field("group", &quoted(group.split(" owned").next().unwrap_or(group).trim_end_matches(" removed")));
     }
+}
+
+/// Whom a group gets or loses: event, user, by whom where that is told, group.
+fn member(message: &str) -> Option<(&'static str, &str, &str, &str)> {
+    if let Some((user, group)) = message.strip_prefix("add ").and_then(|t| t.split_once(" to ")) {
+        Some(("member_added", user, "", after_group(group)?))
+    } else if let Some((user, group)) = message.strip_prefix("delete ").and_then(|t| t.split_once(" from ")) {
+        Some(("member_removed", user, "", after_group(group)?))
+    } else {
+        let (user, rest) = message.strip_prefix("user ")?.split_once(' ')?;
+        let (event, by, group) = match rest.strip_prefix("added by ").and_then(|t| t.split_once(" to ")) {
+            Some((by, group)) => ("member_added", by, group),
+            None => rest.strip_prefix("removed by ")?.split_once(" from ").map(|(by, g)| ("member_removed", by, g))?,
+        };
+        Some((event, user, by, after_group(group)?))
+    }
+}
+
+/// The name in `group 'ops'`, `shadow group 'ops'`.
+fn after_group(text: &str) -> Option<&str> {
+    text.strip_prefix("shadow ").unwrap_or(text).strip_prefix("group ")
 }

@@ -127,6 +127,22 @@ fn messages_are_understood() {
     );
     says(
         "su",
+        "PAM 2 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=10.0.0.7  user=a user=b  user=c",
+        json!({ "event": "failed", "count": "2", "user": "a user=b  user=c", "src": "10.0.0.7", "reason": "PAM 2 more authentication failures" }),
+    );
+    says(
+        "sshd",
+        "message repeated 5 times: [ Failed password for root from 10.0.0.7 port 50022 ssh2]",
+        from("failed", "root"),
+    );
+    says(
+        "sshd",
+        "message repeated 5 times: [ Failed password for root from 10.0.0.7 port 50022 ssh2]",
+        json!({ "count": "5", "protocol": "ssh2" }),
+    );
+    says("sshd", "message repeated x times: [ Failed]", json!({ "count": null, "event": null }));
+    says(
+        "su",
         "(to root) alice on pts/2",
         json!({ "event": "accepted", "user": "root", "by": "alice", "tty": "pts/2" }),
     );
@@ -137,12 +153,50 @@ fn messages_are_understood() {
         "new user: name=eve, UID=0, GID=0, home=/root, shell=/bin/bash, from=/dev/pts/1",
         json!({ "event": "user_added", "user": "eve", "UID": "0", "shell": "/bin/bash" }),
     );
+    for (message, event, by) in [
+        ("add 'eve' to group 'wheel'", "member_added", None),
+        ("add 'eve' to shadow group 'wheel'", "member_added", None),
+        ("delete 'eve' from group 'wheel'", "member_removed", None),
+        ("user eve added by root to group wheel", "member_added", Some("root")),
+        ("user eve removed by root from group wheel", "member_removed", Some("root")),
+    ] {
+        says("gpasswd", message, json!({ "event": event, "user": "eve", "group": "wheel", "by": by }));
+    }
+    says("usermod", "add 'eve' to the list", json!({ "event": null }));
     says("userdel", "delete user 'eve'", json!({ "event": "user_deleted", "user": "eve" }));
     says(
         "passwd",
         "pam_unix(passwd:chauthtok): password changed for alice",
         json!({ "event": "password_changed", "user": "alice" }),
     );
+}
+
+#[test]
+fn neither_a_directory_nor_an_argument_hides_what_sudo_ran() {
+    let says = |message: &str, expected: Value| has(&format!("Mar 17 10:30:00 web1 sudo[9]: {message}"), expected);
+    says(
+        "eve : TTY=pts/0 ; PWD=/srv/a ; b ; USER=root ; COMMAND=/bin/id",
+        json!({ "event": "command", "reason": null, "PWD": "/srv/a ; b", "USER": "root", "COMMAND": "/bin/id" }),
+    );
+    says(
+        "eve : TTY=pts/0 ; PWD=/srv/3 incorrect password attempts ; TTY=pts/9 ; USER=bob ; USER=root ; COMMAND=/bin/id",
+        json!({ "event": "command", "TTY": "pts/0", "USER": "root" }),
+    );
+    // A key in a directory's name lengthens the command, one in an argument stays there.
+    says(
+        "eve : TTY=pts/0 ; PWD=/srv ; USER=root ; COMMAND=/bin/true ; USER=root ; COMMAND=/bin/sh",
+        json!({ "PWD": "/srv", "COMMAND": "/bin/true ; USER=root ; COMMAND=/bin/sh" }),
+    );
+    says(
+        "eve : PWD=/ ; USER=root ; GROUP=adm ; TSID=000001 ; ENV=A=1 ; TTY=x ; COMMAND=list",
+        json!({ "event": "command", "TTY": null, "GROUP": "adm", "TSID": "000001", "ENV": "A=1 ; TTY=x", "COMMAND": "list" }),
+    );
+    // A refusal stays one, whatever its reason quotes.
+    says(
+        "eve : sorry, you may not set X= ; TTY=pts/0 ; PWD=/ ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/id",
+        json!({ "event": "denied", "COMMAND": "/bin/id" }),
+    );
+    says("eve : (command continued) -x ; y", json!({ "event": null, "user": null }));
 }
 
 proptest! {

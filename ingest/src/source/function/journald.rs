@@ -19,7 +19,9 @@ const NAMES: &[(&str, &str)] = &[
 
 /// The entry as the syslog decoder gives a line.
 pub fn journald(json: &str) -> Option<String> {
-    let value = |wanted: &str| Members::of(json).find(|(k, _)| *k == wanted).map(|(_, v)| plain(v));
+    // A null is a field that is longer than the export gives.
+    let found = |wanted: &str| Members::of(json).find(|(k, v)| *k == wanted && kind(v) != Kind::Null);
+    let value = |wanted: &str| found(wanted).map(|(_, v)| plain(v));
     let mut out = String::from("{\"syslog_format\":\"journald\"");
     let mut member = |key: &str, value: &str| {
         if !value.is_empty() {
@@ -36,11 +38,11 @@ pub fn journald(json: &str) -> Option<String> {
             member(name, &text);
         }
     }
-    let message = value("MESSAGE")?;
+    let message = value("MESSAGE").unwrap_or_default();
     let app = value("SYSLOG_IDENTIFIER").or_else(|| value("_COMM")).unwrap_or_default();
     message::read(&app, &message, &mut member);
     member("message", &message);
-    for (key, raw) in Members::of(json).filter(|(k, _)| *k != "MESSAGE") {
+    for (key, raw) in Members::of(json).filter(|(k, v)| *k != "MESSAGE" || kind(v) == Kind::Null) {
         out.push(',');
         push_string(&mut out, &unescape(key));
         out.push(':');
@@ -77,5 +79,8 @@ mod tests {
         assert_eq!(made["__REALTIME_TIMESTAMP"], "1773743400000000");
         let bytes = journald(r#"{"MESSAGE":[104,105,255]}"#).unwrap();
         assert!(bytes.contains("hi\u{fffd}"), "{bytes}");
+        let long = journald(r#"{"MESSAGE":null,"SYSLOG_IDENTIFIER":null,"_COMM":"app"}"#).unwrap();
+        let long: serde_json::Value = serde_json::from_str(&long).unwrap();
+        assert_eq!((long.get("message"), &long["appname"], long["MESSAGE"].is_null()), (None, &"app".into(), true));
     }
 }
