@@ -60,6 +60,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("groups", objects::groups),
     ("hex_int", words::hex_int),
     ("ip", addresses::ip),
+    ("known", words::known),
     ("lines", lines::lines),
     ("kubernetes_resource", objects::kubernetes_resource),
     ("lower", words::lower),

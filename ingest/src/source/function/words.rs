@@ -15,6 +15,11 @@ pub fn not_empty(texts: &[&str]) -> Made {
     text(first(texts))
 }
 
+/// The text, unless it is what audit writes for an id, an account or a terminal that there is none of.
+pub fn known(texts: &[&str]) -> Made {
+    text(first(texts).filter(|t| !matches!(*t, "?" | "(none)" | "(null)" | "unset" | "4294967295")))
+}
+
 /// Lower case.
 pub fn lower(texts: &[&str]) -> Made {
     text(first(texts).map(str::to_lowercase))
