@@ -1,6 +1,6 @@
 //! What exports wrap records in: the record inside instead of the wrapper, and lists of such wrappers.
 //!
-//! CloudWatch's log events (`message`), Elasticsearch's and OpenSearch's hits (`_source`), Splunk's results (`result`), and
+//! CloudWatch's log events (`message`), Docker's lines (`log`), Elasticsearch's and OpenSearch's hits (`_source`), Splunk's results (`result`), and
 //! CloudTrail's LookupEvents (`CloudTrailEvent`). A wrapper is known by its other members as well, so that an event with
 //! a member of such a name stays whole.
 
@@ -28,14 +28,14 @@ pub fn list(answer: &str) -> Option<&str> {
     (items.peek().is_some() && items.all(|(_, item)| unwrap(item).is_some())).then_some(found)
 }
 
-/// A CloudWatch log event whose message is a JSON object; it has nothing else than where and when.
+/// A CloudWatch log event or a container's line that is a JSON object; the wrapper has nothing else than where and when.
 pub fn log_event(item: &str) -> Option<Cow<'_, str>> {
     let (mut keys, mut inner) = (0, None);
     for (key, value) in Members::of(item) {
         keys += 1;
         match key {
-            "message" => inner = Some(value),
-            "id" | "eventId" | "timestamp" | "ingestionTime" | "logStreamName" => {}
+            "message" | "log" => inner = Some(value),
+            "id" | "eventId" | "timestamp" | "ingestionTime" | "logStreamName" | "stream" | "time" | "attrs" => {}
             _ => return None,
         }
     }

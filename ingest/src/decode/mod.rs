@@ -5,6 +5,7 @@
 //! are neither.
 
 pub(crate) mod auditd;
+mod cri;
 pub(crate) mod parquet;
 pub(crate) mod syslog;
 
@@ -15,6 +16,7 @@ use crate::dead_letter::Reason;
 #[derive(Default)]
 pub struct LineDecoder {
     auditd: auditd::Decoder,
+    cri: cri::Decoder,
 }
 
 impl LineDecoder {
@@ -35,17 +37,22 @@ impl LineDecoder {
             return Ok(());
         }
         self.auditd.pass(block);
+        if let Some(read) = cri::parse(line) {
+            self.cri.line(line, &read, number, block);
+            return Ok(());
+        }
         syslog::line(line, number, block)
     }
 
     /// Numbers of records that wait for more lines.
     pub fn waiting(&self) -> Vec<u64> {
-        self.auditd.waiting()
+        [self.auditd.waiting(), self.cri.waiting()].concat()
     }
 
     /// Ends the log: records that were waiting for more lines go to `block`.
     pub fn finish(&mut self, block: &mut Block) {
         self.auditd.finish(block);
+        self.cri.finish(block);
     }
 }
 

@@ -190,8 +190,10 @@ fn what_is_settled_stays_when_a_container_grows() {
         .replacen("cron[1]: two", &audit("SYSCALL", 1).replace('\n', ""), 1)
         .replace("stray", "Mar 17 10:30:03 web1 audispd: node=web1 type=PATH msg=audit(1773743400.001:1): item=1");
     let json = "{\"a\":1}\n{\"a\":oops}\n{\"b\":[1,2]}\n\n{\"c\":\"x\"}\n 45\n{}";
+    let pieces = "2026-03-17T10:30:00Z stdout P {\"a\":\n2026-03-17T10:30:00Z stderr F x\n2026-03-17T10:30:01Z stdout F 1}\n\
+                  2026-03-17T10:30:02Z stdout P y";
     let headed = "Record 1\n{\"a\":1}\nRecord 2\n{\"a\":oops}\nRecord 3\n{\n \"b\":[1]\n}\nRecord 14\n{}";
-    for whole in [audits.as_str(), syslog, mixed.as_str(), json, headed].map(str::as_bytes) {
+    for whole in [audits.as_str(), syslog, mixed.as_str(), json, headed, pieces].map(str::as_bytes) {
         let (grown, _) = numbered(whole);
         // Below a first line there is no telling what the log is.
         let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;

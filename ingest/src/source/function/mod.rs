@@ -20,6 +20,7 @@ mod paths;
 mod privileges;
 mod registry_data;
 mod signature;
+mod syslog_object;
 mod task_command;
 mod unflatten;
 mod winlogbeat;
@@ -80,6 +81,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
 ];
 
 const SHAPES: &[(&str, ShapeFunction)] = &[
+    ("syslog_object", syslog_object::syslog_object),
     ("auditbeat", auditbeat::auditbeat),
     ("journald", journald::journald),
     ("laurel", laurel::laurel),
