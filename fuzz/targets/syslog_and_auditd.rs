@@ -29,8 +29,8 @@ fuzz_target!(|data: &[u8]| {
             let long = after(line, padding, data, Limits { block_bytes: 16, ..Limits::default() });
             assert_eq!(short, long, "another block size gives other records");
         }
-        // Audit's lines are joined, and ausearch's separators are no records.
-        let joined = |text: &str| ["audit(", "----", "time->"].iter().any(|mark| text.contains(mark));
+        // Lines of audit and of containers are joined, and ausearch's separators are no records.
+        let joined = |text: &str| ["audit(", "----", "time->", " stdout ", " stderr "].iter().any(|mark| text.contains(mark));
         if line == SYSLOG && std::str::from_utf8(data).is_ok_and(|text| !joined(text)) {
             let lines =
                 data.split(|b| *b == b'\n').filter(|l| !l.strip_suffix(b"\r").unwrap_or(l).trim_ascii().is_empty());
