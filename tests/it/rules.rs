@@ -19,6 +19,13 @@ fn the_pack_passes_its_own_events() {
 }
 
 #[test]
+fn every_sentence_of_the_specification_holds() {
+    let folder = root().join("rules/conformance");
+    let run = tarn(&["rules", "test", "--sources", text(&folder.join("sources")), text(&folder)]).ok();
+    assert!(run.stderr.contains(" 0 failed; 0 rules have no events"), "{}", run.stderr);
+}
+
+#[test]
 fn builtin_sources_give_their_golden_records() {
     tarn(&["sources", "test", text(&root().join("ingest/sources"))]).ok();
 }

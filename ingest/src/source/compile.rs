@@ -303,7 +303,7 @@ impl Compiler<'_> {
         for derive in &definition.derive {
             places.extend(self.derive(class, "derive", derive, true)?);
         }
-        for name in kind.kept.iter().chain(&kind.free) {
+        for name in kind.kept.iter().chain(&kind.free).filter(|n| *n != "*") {
             self.field(name);
         }
         let when = When::new(&kind.when, |n| self.field(n));
@@ -335,7 +335,8 @@ impl Source {
             housed: HashSet::new(),
         };
         let inventory = &definition.inventory;
-        for name in inventory.kept.iter().chain(&inventory.free).chain(&inventory.shipper) {
+        // `*` is every path and no field.
+        for name in inventory.kept.iter().chain(&inventory.free).chain(&inventory.shipper).filter(|n| *n != "*") {
             compiler.field(name);
         }
         let time = definition.source.time.iter().map(|t| (compiler.field(&t.field), t.format)).collect();
