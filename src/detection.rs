@@ -67,7 +67,7 @@ pub struct Found<'a> {
 
 impl Found<'_> {
     /// The hit as correlations take it; none where none does. An event without a time is of `now`, microseconds.
-    fn taken(&self, engine: &Engine, now: i64) -> Option<Match> {
+    pub fn taken(&self, engine: &Engine, now: i64) -> Option<Match> {
         let fields = engine.captures(self.rule)?;
         let values = fields.iter().map(|name| self.reader.value(self.row, name).cloned()).collect();
         let identity = self.identity(now);

@@ -10,14 +10,17 @@
 use crate::detection::{Found, Lane};
 use anyhow::Context;
 use arrow::array::RecordBatch;
+use chrono_tz::Tz;
 use std::io::Read;
 use std::sync::Arc;
+use tarn_engine::Engine;
+use tarn_engine::correlation::{Correlated, Correlator, Limits as Bounds};
 use tarn_engine::finding::{Evidence, Findings};
-use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::container::{Block, Blocks, Limits};
 use tarn_ingest::mapper::{MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 use tarn_lake::Ingest;
+use tarn_rules::About;
 use tarn_schema_ocsf::{ClassUid, Schema};
 use tokio::sync::mpsc;
 
@@ -28,10 +31,13 @@ const BATCHES_MAX: usize = 4;
 /// Mapped text that makes a batch, bytes.
 const BATCH_BYTES: usize = 8 << 20;
 
+/// How late an event may be for correlations, microseconds of event time.
+const LATENESS_US: i64 = 300 * 1_000_000;
+
 /// A finding as it happens.
-pub struct Alert {
-    /// The rule.
-    pub rule: RuleIx,
+pub struct Alert<'a> {
+    /// The rule or correlation.
+    pub about: &'a About,
     /// The event's time, microseconds since 1970.
     pub event_time: Option<i64>,
 }
@@ -69,7 +75,7 @@ impl Stream {
         &self,
         input: impl Read + Send + 'static,
         ingest: &mut Ingest,
-        alert: impl FnMut(Alert) + Send,
+        alert: impl FnMut(Alert<'_>) + Send,
         seen: impl Fn(&Totals) + Send,
     ) -> anyhow::Result<Totals> {
         let (rows, mut batches) = mpsc::channel(BATCHES_MAX);
@@ -132,34 +138,80 @@ impl Stream {
         &self,
         blocks: &std::sync::mpsc::Receiver<Arc<Block>>,
         mut findings: MapLane,
-        mut alert: impl FnMut(Alert),
+        mut alert: impl FnMut(Alert<'_>),
     ) -> anyhow::Result<u64> {
-        let writer = Findings::new(&self.engine);
-        let mut lane = Lane::new(&self.engine, None, chrono_tz::Tz::UTC);
-        let mut total = 0;
+        let engine = &self.engine;
+        let limits = Bounds { lateness_us: Some(LATENESS_US), ..Bounds::default() };
+        let (mut lane, mut correlator) = (Lane::new(engine, None, Tz::UTC), Correlator::new(engine.clone(), limits));
+        let mut writer = Writer::new(self);
+        let mut correlated = Vec::new();
         for block in blocks {
-            let mut made = Block::default();
-            let mut line = Vec::new();
             for found in lane.see("stream", &block) {
-                total += 1;
-                line.clear();
-                let event_time = self.write(&writer, &found, &mut line)?;
-                made.push(total, std::str::from_utf8(&line)?.trim_end());
-                alert(Alert { rule: found.rule, event_time });
+                if let Some(taken) = found.taken(engine, self.now.timestamp_micros()) {
+                    correlator.push(taken, &mut correlated);
+                }
+                if engine.is_shown(found.rule) {
+                    alert(writer.found(&found)?);
+                }
             }
-            findings.push(&made)?;
+            writer.correlated(&mut correlated, &mut alert)?;
+            findings.push(&writer.take())?;
         }
+        correlator.finish(&mut correlated);
+        writer.correlated(&mut correlated, &mut alert)?;
+        findings.push(&writer.take())?;
         findings.finish()?;
-        Ok(total)
+        Ok(writer.total)
+    }
+}
+
+/// Makes records of findings.
+struct Writer<'a> {
+    stream: &'a Stream,
+    findings: Findings,
+    made: Block,
+    total: u64,
+    line: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(stream: &'a Stream) -> Self {
+        let findings = Findings::new(&stream.engine);
+        Self { stream, findings, made: Block::default(), total: 0, line: Vec::new() }
     }
 
-    /// Writes a finding; gives the event's time.
-    fn write(&self, writer: &Findings, found: &Found<'_>, out: &mut Vec<u8>) -> anyhow::Result<Option<i64>> {
-        let identity = found.identity(self.now.timestamp_micros());
-        let (event, time_ms) = (found.block.json(found.record), self.now.timestamp_millis());
+    fn found(&mut self, found: &Found<'_>) -> anyhow::Result<Alert<'a>> {
+        let Stream { engine, now } = self.stream;
+        let identity = found.identity(now.timestamp_micros());
+        let (event, time_ms) = (found.block.json(found.record), now.timestamp_millis());
         let evidence = Evidence { event, identity: &identity, time_ms, file: None, record: found.record.number };
-        writer.ocsf(&self.engine, found.rule, &evidence, out)?;
-        Ok(identity.time)
+        self.findings.ocsf(engine, found.rule, &evidence, &mut self.line)?;
+        self.push()?;
+        Ok(Alert { about: &engine.rule(found.rule).about, event_time: identity.time })
+    }
+
+    fn correlated(&mut self, found: &mut Vec<Correlated>, alert: &mut impl FnMut(Alert<'_>)) -> anyhow::Result<()> {
+        let Stream { engine, now } = self.stream;
+        for found in found.drain(..).filter(|c| engine.is_correlation_shown(c.correlation)) {
+            self.findings.correlated_ocsf(engine, &found, now.timestamp_millis(), &mut self.line)?;
+            self.push()?;
+            let about = &engine.correlations()[found.correlation].about;
+            alert(Alert { about, event_time: Some(found.last) });
+        }
+        Ok(())
+    }
+
+    /// The line becomes a record.
+    fn push(&mut self) -> anyhow::Result<()> {
+        self.total += 1;
+        self.made.push(self.total, std::str::from_utf8(&self.line)?.trim_end());
+        self.line.clear();
+        Ok(())
+    }
+
+    /// What was made since the last time.
+    fn take(&mut self) -> Block {
+        std::mem::take(&mut self.made)
     }
 }
 

@@ -107,12 +107,12 @@ impl Args {
         let started = Instant::now();
         let bar = progress::events(u64::from(self.events));
         let stream = Stream { engine: engine.clone(), now: chrono::Utc::now() };
-        let mut repeats: BTreeMap<u32, u64> = BTreeMap::new();
-        let alert = |alert: Alert| {
-            let count = repeats.entry(alert.rule.0).or_default();
+        let mut repeats: BTreeMap<String, u64> = BTreeMap::new();
+        let alert = |alert: Alert<'_>| {
+            let count = repeats.entry(alert.about.id.clone()).or_default();
             *count += 1;
             if *count == 1 {
-                bar.suspend(|| announce(&engine, &alert));
+                bar.suspend(|| announce(&alert));
             }
         };
         let seen = |totals: &Totals| bar.set_position(totals.records);
@@ -149,23 +149,19 @@ impl Args {
 }
 
 /// A finding's line, as it happens.
-fn announce(engine: &Engine, alert: &Alert) {
-    let rule = engine.rule(alert.rule);
+fn announce(alert: &Alert<'_>) {
+    let rule = alert.about;
     let time = alert.event_time.and_then(DateTime::from_timestamp_micros).unwrap_or_default();
-    let level = rule.about.level.to_string();
-    let (on, off) = match (std::io::stdout().is_terminal(), rule.about.level >= tarn_rules::Level::High) {
+    let level = rule.level.to_string();
+    let (on, off) = match (std::io::stdout().is_terminal(), rule.level >= tarn_rules::Level::High) {
         (true, true) => ("\x1b[31m", "\x1b[0m"),
         (true, false) => ("\x1b[33m", "\x1b[0m"),
         (false, _) => ("", ""),
     };
-    let techniques = rule.about.attack.techniques.join(" ");
+    let techniques = rule.attack.techniques.join(" ");
     // A closed pipe ends the demo at its next write.
-    let _ = writeln!(
-        std::io::stdout(),
-        "{}  {on}{level:8}{off}  {}  {techniques}",
-        time.format("%H:%M:%S"),
-        rule.about.title
-    );
+    let _ =
+        writeln!(std::io::stdout(), "{}  {on}{level:8}{off}  {}  {techniques}", time.format("%H:%M:%S"), rule.title);
 }
 
 /// The day's events as a stream of lines, made while they are read.
