@@ -7,10 +7,8 @@
 use crate::json::{Kind, Members, at, end_of_value, kind, text};
 use std::borrow::Cow;
 
-/// Whether a member of this name may make an object a wrapper, or a list of them.
-pub fn may_wrap(key: &str) -> bool {
-    matches!(key, "_source" | "result" | "CloudTrailEvent" | "Events" | "events" | "hits")
-}
+/// Names of members that may make an object a wrapper, or a list of them.
+pub const NAMES: &[&str] = &["_source", "result", "CloudTrailEvent", "Events", "events", "hits"];
 
 /// The record in a wrapper.
 pub fn unwrap(item: &str) -> Option<Cow<'_, str>> {
