@@ -17,7 +17,8 @@ pub enum Input {
     Stdin,
 }
 
-/// Every input under `paths`, in the order given and by name inside a folder.
+/// Every input under `paths`, in the order given and by name inside a folder. Links are followed; those that lead
+/// nowhere, or back to where they stand, are told on stderr and left out.
 ///
 /// **Errors**: [`Usage`] when a path is not there or a folder holds no file.
 pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
@@ -33,8 +34,15 @@ pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
             continue;
         }
         let before = inputs.len();
-        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-            let entry = entry?;
+        for entry in walkdir::WalkDir::new(path).sort_by_file_name().follow_links(true) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if leads_nowhere(&error) => {
+                    eprintln!("warning: {error}");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
             if entry.file_type().is_file() && !hidden {
                 inputs.push(Input::File(entry.into_path()));
@@ -45,6 +53,11 @@ pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
         }
     }
     Ok(inputs)
+}
+
+/// Whether a link is in a loop, or its target is not there.
+fn leads_nowhere(error: &walkdir::Error) -> bool {
+    error.loop_ancestor().is_some() || error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Bytes on disk of all inputs; standard input counts as none.

@@ -113,7 +113,7 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
     let mut loader = Loader::new(options);
     let mut seen = HashSet::new();
     for path in paths {
-        for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().take(FILES_MAX) {
+        for entry in walkdir::WalkDir::new(path).sort_by_file_name().follow_links(true).into_iter().take(FILES_MAX) {
             match entry {
                 Err(e) => loader.file_error(path, e.to_string()),
                 // A file named by the user is read whatever its name; in a folder, names tell.

@@ -100,3 +100,22 @@ fn one_unreadable_file_does_not_stop_the_others() {
     assert!(run.stderr.contains("a.parquet: not a readable Parquet file"), "{}", run.stderr);
     assert!(run.stderr.contains("b.evtx"), "{}", run.stderr);
 }
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_where_they_lead() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let rule = rule(folder.path());
+    let (logs, elsewhere) = (folder.path().join("logs"), folder.path().join("elsewhere"));
+    std::fs::create_dir_all(&logs).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    std::fs::write(elsewhere.join("log.ndjson"), event("")).unwrap();
+    symlink(elsewhere.join("log.ndjson"), logs.join("file.ndjson")).unwrap();
+    symlink(&elsewhere, logs.join("folder")).unwrap();
+    symlink(&logs, logs.join("loop")).unwrap();
+    symlink("gone", logs.join("dangling")).unwrap();
+    let run = tarn(&["detect", "--rules", &rule, text(&logs)]).ok();
+    assert_eq!(run.rows().len(), 2, "{}", run.stdout);
+    assert!(run.stderr.contains("loop") && run.stderr.contains("dangling"), "{}", run.stderr);
+}
