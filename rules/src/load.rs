@@ -271,65 +271,89 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Leads the references of correlations to their rules, and takes those out whose do not lead anywhere, or in a circle.
+/// Leads the references of correlations to their rules, and takes out those that lead nowhere, in a circle, too deep, or to
+/// one that is taken out.
 fn resolve(set: &mut Ruleset) {
-    loop {
-        let mut names: HashMap<&str, Vec<Referred>> = HashMap::new();
-        let rules = set.rules.iter().map(|r| &r.about).enumerate().map(|(i, a)| (a, Referred::Rule(i)));
-        let of_correlations = set.correlations.iter().map(|c| &c.about).enumerate();
-        for (about, to) in rules.chain(of_correlations.map(|(i, a)| (a, Referred::Correlation(i)))) {
-            for name in [Some(about.id.as_str()), about.name.as_deref()].into_iter().flatten() {
-                let known = names.entry(name).or_default();
-                if !known.contains(&to) {
-                    known.push(to);
+    let found = references(set);
+    let below: Vec<Vec<usize>> = found.iter().map(|f| correlations_of(f.as_deref().unwrap_or_default())).collect();
+    let mut above: Vec<Vec<usize>> = vec![Vec::new(); found.len()];
+    for (i, below) in below.iter().enumerate() {
+        below.iter().for_each(|b| above[*b].push(i));
+    }
+    // Those whose references all lead on are ready, level by level; what never is stands in a circle or upon one.
+    let mut wanting: Vec<usize> = below.iter().map(Vec::len).collect();
+    let mut ready: Vec<usize> = (0..found.len()).filter(|i| wanting[*i] == 0 && found[*i].is_ok()).collect();
+    let mut good = vec![false; found.len()];
+    for _ in 0..=DEPTH_MAX {
+        let mut next = Vec::new();
+        for i in ready {
+            good[i] = true;
+            for over in &above[i] {
+                wanting[*over] -= 1;
+                if wanting[*over] == 0 && found[*over].is_ok() {
+                    next.push(*over);
                 }
             }
         }
-        let lead = |name: &str| match names.get(name).map(Vec::as_slice) {
-            Some([to]) => Ok(*to),
-            Some(_) => Err(format!("several rules are called {name:?}")),
-            None => Err(format!("no loaded rule has the id or name {name:?}")),
+        ready = next;
+    }
+    let mut next = 0;
+    let numbers: Vec<usize> = good
+        .iter()
+        .map(|good| {
+            next += usize::from(*good);
+            next - usize::from(*good)
+        })
+        .collect();
+    for (i, (mut correlation, found)) in std::mem::take(&mut set.correlations).into_iter().zip(found).enumerate() {
+        if good[i] {
+            for (reference, to) in correlation.rules.iter_mut().zip(found.unwrap_or_default()) {
+                reference.to = match to {
+                    Referred::Correlation(c) => Referred::Correlation(numbers[c]),
+                    rule => rule,
+                };
+            }
+            set.correlations.push(correlation);
+            continue;
+        }
+        let refused = || match below[i].iter().any(|b| *b == i) {
+            true => "the correlation refers to itself".to_owned(),
+            false => {
+                format!("it refers to a correlation that is refused, to itself, or over more than {DEPTH_MAX} others")
+            }
         };
-        let found: Vec<Result<Vec<Referred>, String>> =
-            set.correlations.iter().map(|c| c.rules.iter().map(|r| lead(&r.name)).collect()).collect();
-        // What refers to one that is taken out leads nowhere in the next turn.
-        let mut bad: Vec<usize> = (0..found.len()).filter(|i| found[*i].is_err()).collect();
-        if bad.is_empty() {
-            bad = circular(&found);
-        }
-        if bad.is_empty() {
-            for (correlation, found) in set.correlations.iter_mut().zip(found) {
-                for (reference, to) in correlation.rules.iter_mut().zip(found.unwrap_or_default()) {
-                    reference.to = to;
-                }
-            }
-            return;
-        }
-        for bad in bad.into_iter().rev() {
-            let reason = found[bad].clone().err().unwrap_or_else(|| "the correlation refers to itself".into());
-            let about = set.correlations.remove(bad).about;
-            let (line, title) = (Some(about.line), Some(about.title));
-            set.errors.push(LoadError { file: about.file, document: None, line, title, reason });
-        }
+        let about = correlation.about;
+        let (line, title, reason) = (Some(about.line), Some(about.title), found.err().unwrap_or_else(refused));
+        set.errors.push(LoadError { file: about.file, document: None, line, title, reason });
     }
 }
 
-/// Correlations that refer to themselves, over others or directly.
-fn circular(found: &[Result<Vec<Referred>, String>]) -> Vec<usize> {
-    let below = |i: usize| {
-        let list = found[i].as_deref().unwrap_or_default();
-        list.iter().filter_map(|to| if let Referred::Correlation(c) = to { Some(*c) } else { None })
-    };
-    let reaches_itself = |start: &usize| {
-        let (mut seen, mut next) = (HashSet::new(), below(*start).collect::<Vec<_>>());
-        while let Some(at) = next.pop() {
-            if seen.insert(at) {
-                next.extend(below(at));
+/// Correlations over correlations, one upon the other, at most.
+const DEPTH_MAX: usize = 32;
+
+/// What every correlation refers to, or which reference leads nowhere.
+fn references(set: &Ruleset) -> Vec<Result<Vec<Referred>, String>> {
+    let mut names: HashMap<&str, Vec<Referred>> = HashMap::new();
+    let rules = set.rules.iter().enumerate().map(|(i, r)| (&r.about, Referred::Rule(i)));
+    let correlations = set.correlations.iter().enumerate().map(|(i, c)| (&c.about, Referred::Correlation(i)));
+    for (about, to) in rules.chain(correlations) {
+        for name in [Some(about.id.as_str()), about.name.as_deref()].into_iter().flatten() {
+            let known = names.entry(name).or_default();
+            if !known.contains(&to) {
+                known.push(to);
             }
         }
-        seen.contains(start)
+    }
+    let lead = |name: &str| match names.get(name).map(Vec::as_slice) {
+        Some([to]) => Ok(*to),
+        Some(_) => Err(format!("several rules are called {name:?}")),
+        None => Err(format!("no loaded rule has the id or name {name:?}")),
     };
-    (0..found.len()).filter(reaches_itself).collect()
+    set.correlations.iter().map(|c| c.rules.iter().map(|r| lead(&r.name)).collect()).collect()
+}
+
+fn correlations_of(references: &[Referred]) -> Vec<usize> {
+    references.iter().filter_map(|to| if let Referred::Correlation(c) = to { Some(*c) } else { None }).collect()
 }
 
 fn negates(condition: &Expr) -> bool {

@@ -181,7 +181,11 @@ impl Correlator {
         let mut takers: AHashMap<Referred, Vec<(usize, usize)>> = AHashMap::new();
         for (i, bound) in engine.correlations().iter().enumerate() {
             for (place, reference) in bound.rules.iter().enumerate() {
-                takers.entry(reference.to).or_default().push((i, place));
+                let of_rule = takers.entry(reference.to).or_default();
+                // A rule that is named twice, by id and by name, counts once.
+                if of_rule.iter().all(|(correlation, _)| *correlation != i) {
+                    of_rule.push((i, place));
+                }
             }
         }
         Self {

@@ -119,6 +119,7 @@ fn can_match(correlation: &Correlation, can: &impl Fn(&Referred) -> bool) -> boo
 /// Fields of each rule's events that correlations need.
 fn captures(correlations: &[Correlation]) -> BTreeMap<usize, Vec<String>> {
     let mut out: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for correlation in correlations {
         for (place, reference) in correlation.rules.iter().enumerate() {
             // Every rule that is taken is here, with fields or without.
@@ -127,7 +128,7 @@ fn captures(correlations: &[Correlation]) -> BTreeMap<usize, Vec<String>> {
             }
             for name in correlation.group_by.iter().chain(correlation.measured()) {
                 if let Some(field) = correlation.field_of(name, place) {
-                    capture(correlations, reference.to, field, &mut out);
+                    capture(correlations, reference.to, field, &mut seen, &mut out);
                 }
             }
         }
@@ -136,7 +137,16 @@ fn captures(correlations: &[Correlation]) -> BTreeMap<usize, Vec<String>> {
     out
 }
 
-fn capture(correlations: &[Correlation], of: Referred, field: &str, out: &mut BTreeMap<usize, Vec<String>>) {
+fn capture(
+    correlations: &[Correlation],
+    of: Referred,
+    field: &str,
+    seen: &mut BTreeSet<(Referred, String)>,
+    out: &mut BTreeMap<usize, Vec<String>>,
+) {
+    if !seen.insert((of, field.to_owned())) {
+        return;
+    }
     match of {
         Referred::Rule(rule) => {
             let fields = out.entry(rule).or_default();
@@ -148,7 +158,7 @@ fn capture(correlations: &[Correlation], of: Referred, field: &str, out: &mut BT
         Referred::Correlation(number) if correlations[number].group_by.iter().any(|name| name == field) => {}
         Referred::Correlation(number) => {
             for reference in &correlations[number].rules {
-                capture(correlations, reference.to, field, out);
+                capture(correlations, reference.to, field, seen, out);
             }
         }
     }

@@ -96,3 +96,18 @@ fn a_correlation_over_one_that_is_refused_is_refused() {
     );
     assert_eq!((set.errors.len(), set.correlations.len()), (2, 0));
 }
+
+#[test]
+fn chains_end_somewhere() {
+    let chain = |length: usize| {
+        let link = |n: usize| {
+            let below = if n == 0 { "a".to_owned() } else { format!("c{}", n - 1) };
+            format!("---\ntitle: T\nname: c{n}\ncorrelation: {{type: temporal, rules: [{below}], timespan: 1h}}\n")
+        };
+        let text = BASE.to_owned() + &(0..length).map(link).collect::<String>();
+        parse(Path::new("c.yml"), &text, &LoadOptions::default())
+    };
+    assert!(chain(33).errors.is_empty());
+    let set = chain(2_000);
+    assert!(set.errors.iter().any(|e| e.reason.contains("more than 32")) && set.correlations.len() <= 33);
+}
