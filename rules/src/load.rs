@@ -316,7 +316,7 @@ fn resolve(set: &mut Ruleset) {
             set.correlations.push(correlation);
             continue;
         }
-        let refused = || match below[i].iter().any(|b| *b == i) {
+        let refused = || match below[i].contains(&i) {
             true => "the correlation refers to itself".to_owned(),
             false => {
                 format!("it refers to a correlation that is refused, to itself, or over more than {DEPTH_MAX} others")
