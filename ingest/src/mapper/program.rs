@@ -264,7 +264,7 @@ impl Program {
         let mut fate = vec![0_u8; found.fields.len()];
         let repeated = found.repeated();
         for op in &self.ops {
-            let written = op.run(found, builder, &source.placeholders);
+            let written = op.run(found, builder, &source.absent);
             if let (true, Some((exact, json))) = (op.places, written) {
                 for from in &op.from {
                     if let Some(i) = found.fields.iter().position(|(f, _, _)| f == from) {
@@ -289,7 +289,7 @@ impl Program {
                 kept.push((name, raw));
             }
             // Where there is no value, there is none to be typed.
-            let valueless = fate & 1 == 0 && placeholder(raw, &source.placeholders).is_some();
+            let valueless = fate & 1 == 0 && absent(raw, &source.absent).is_some();
             if let (false, Some(coverage)) = (*covered || valueless, coverage.as_deref_mut()) {
                 // A time that becomes `time` is typed though no placement names it.
                 let typed = fate & 1 != 0 || source.time.iter().any(|(f, _)| f == field) || source.uid.contains(field);
@@ -333,18 +333,18 @@ impl Program {
     }
 }
 
-/// The text of a value that is one of the placeholders.
-fn placeholder<'a>(raw: &'a str, placeholders: &[String]) -> Option<&'a str> {
+/// The text of a value that the source has for no value.
+fn absent<'a>(raw: &'a str, texts: &[String]) -> Option<&'a str> {
     let text = raw.strip_prefix('"')?.strip_suffix('"')?;
-    placeholders.iter().any(|p| p == text).then_some(text)
+    texts.iter().any(|t| t == text).then_some(text)
 }
 
 impl Op {
     /// Runs; whether something was written: verbatim?, to a JSON column?
-    fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder, placeholders: &[String]) -> Option<(bool, bool)> {
-        // A table that lists a placeholder says what it means.
+    fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder, absent_texts: &[String]) -> Option<(bool, bool)> {
+        // A table that lists such a text says what it means.
         let listed = |text: &str| matches!(&self.convert, Convert::Lookup(table, _) if table.contains_key(text));
-        let value = |raw: &&str| json::kind(raw) != JsonKind::Null && placeholder(raw, placeholders).is_none_or(listed);
+        let value = |raw: &&str| json::kind(raw) != JsonKind::Null && absent(raw, absent_texts).is_none_or(listed);
         let raws: Vec<Option<&str>> = self.from.iter().map(|f| found.get(*f).filter(value)).collect();
         let first = raws.iter().flatten().next().copied();
         let table_first = || -> Option<Cow<'_, str>> { first.map(json::text) };

@@ -121,7 +121,7 @@ pub struct Source {
     pub(crate) time: Vec<(u16, TimeFormat)>,
     pub(crate) uid: Vec<u16>,
     /// Texts that fill no column.
-    pub(crate) placeholders: Vec<String>,
+    pub(crate) absent: Vec<String>,
     kept: Vec<String>,
     pub(crate) free: Vec<String>,
     pub(crate) shipper: Vec<String>,
@@ -400,7 +400,7 @@ impl Source {
             kinds,
             time,
             uid,
-            placeholders: definition.source.placeholders.clone(),
+            absent: definition.source.absent.clone(),
             kept: definition.inventory.kept.clone(),
             free: definition.inventory.free.clone(),
             shipper: definition.inventory.shipper.clone(),

@@ -45,7 +45,7 @@ pub struct Header {
     pub time: Vec<Time>,
     /// Texts that stand for no value.
     #[serde(default)]
-    pub placeholders: Vec<String>,
+    pub absent: Vec<String>,
     /// Records are OCSF already.
     #[serde(default)]
     pub native: bool,
