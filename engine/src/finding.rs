@@ -128,47 +128,34 @@ impl Findings {
         &self,
         engine: &Engine,
         found: &Correlated,
-        time: i64,
+        time_ms: i64,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let template = &self.correlations[found.correlation];
-        let uid = found.uid(engine);
-        let events: Vec<Value> = found.events.iter().map(|uid| json!({ "uid": &**uid })).collect();
-        write!(
-            out,
-            "{},\"time\":{time},\"count\":{},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
-             \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
-             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time},\"related_events\":{},\
-             \"first_seen_time\":{},\"last_seen_time\":{},{}}},\"evidences\":[{{\"data\":{}}}]",
-            template.class,
-            found.count,
-            Value::from(events),
-            found.first / 1_000,
-            found.last / 1_000,
-            template.info,
-            evidence(found),
-        )
+        let events: Vec<&str> = found.events.iter().map(|uid| &**uid).collect();
+        let head = Head { uid: found.uid(engine), time_ms, events: &events, seen: Some((found.first, found.last)) };
+        self.correlations[found.correlation].write(&head, out)?;
+        write!(out, "{}}}],\"count\":{}", evidence(found), found.count)
     }
 
     fn members(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
-        let template = &self.templates[rule.0 as usize];
-        let uid = uid(&engine.rule(rule).about, &evidence.identity.uid);
-        let time = evidence.time_ms;
-        write!(
-            out,
-            "{},\"time\":{time},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
-             \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
-             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time},\"related_events\":[{{\"uid\":{}}}],",
-            template.class,
-            Value::from(evidence.identity.uid.as_str()),
-        )?;
-        if let Some(seen) = evidence.identity.time.map(|t| t / 1_000) {
-            write!(out, "\"first_seen_time\":{seen},\"last_seen_time\":{seen},")?;
-        }
-        write!(out, "{}}},\"evidences\":[{{\"data\":", template.info)?;
-        one_line(evidence.event, out)?;
+        let Evidence { event, identity, time_ms, .. } = *evidence;
+        let uid = uid(&engine.rule(rule).about, &identity.uid);
+        let head = Head { uid, time_ms, events: &[identity.uid.as_str()], seen: identity.time.map(|t| (t, t)) };
+        self.templates[rule.0 as usize].write(&head, out)?;
+        one_line(event, out)?;
         out.write_all(b"}]")
     }
+}
+
+/// What differs from finding to finding of one rule, but for its evidence.
+struct Head<'a> {
+    uid: String,
+    /// When it is made.
+    time_ms: i64,
+    /// Uids of its events.
+    events: &'a [&'a str],
+    /// When the first and the last of them were, microseconds; none where they do not say.
+    seen: Option<(i64, i64)>,
 }
 
 /// What a correlation stands on.
@@ -183,6 +170,25 @@ fn one_line(json: &str, out: &mut impl Write) -> io::Result<()> {
 }
 
 impl Template {
+    /// Writes a finding's members, up to the data of its evidence.
+    fn write(&self, Head { uid, time_ms, events, seen }: &Head<'_>, out: &mut impl Write) -> io::Result<()> {
+        write!(
+            out,
+            "{},\"time\":{time_ms},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
+             \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
+             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time_ms},\"related_events\":[",
+            self.class,
+        )?;
+        for (i, event) in events.iter().enumerate() {
+            write!(out, "{}{{\"uid\":{}}}", if i > 0 { "," } else { "" }, Value::from(*event))?;
+        }
+        out.write_all(b"],")?;
+        if let Some((first, last)) = seen {
+            write!(out, "\"first_seen_time\":{},\"last_seen_time\":{},", first / 1_000, last / 1_000)?;
+        }
+        write!(out, "{}}},\"evidences\":[{{\"data\":", self.info)
+    }
+
     fn new(about: &About) -> Self {
         let (severity_id, severity) = severity(about.level);
         let class = json!({

@@ -78,6 +78,9 @@ impl Args {
 
     fn trace(&self, sources: Arc<Sources>, set: Ruleset, block: &Block, out: &mut impl Write) -> anyhow::Result<()> {
         let source = self.source.resolve(&sources)?;
+        if set.rules.is_empty() {
+            return Err(Usage("--event explains detection rules; here are only correlations, or none".into()).into());
+        }
         for rule in &set.rules {
             writeln!(out, "rule {} ({}, {})", rule.about.title, rule.about.id, rule.about.level)?;
             // Alone, so that a rule that cannot run here says so.
@@ -116,7 +119,8 @@ impl Args {
 /// A block of the one record.
 fn record(input: &Input, number: u64) -> anyhow::Result<Block> {
     let name = input.name();
-    let mut blocks = input.blocks(&ProgressBar::hidden())?;
+    let unreadable = |error: anyhow::Error| Usage(format!("{name}: {error:#}"));
+    let mut blocks = input.blocks(&ProgressBar::hidden()).map_err(unreadable)?;
     while let Some(mut block) = blocks.next_block()? {
         if let Some(dead) = block.dead.iter().find(|d| d.number == number) {
             return Err(Usage(format!("{name}: record {number} is a dead letter: {}", dead.reason)).into());
