@@ -69,7 +69,7 @@ impl Found<'_> {
     /// The hit as correlations take it; none where none does. An event without a time is of `now`, microseconds.
     pub fn taken(&self, engine: &Engine, now: i64) -> Option<Match> {
         let fields = engine.captures(self.rule)?;
-        let values = fields.iter().map(|name| self.reader.value(self.row, name).cloned()).collect();
+        let values = fields.iter().map(|name| self.reader.value(self.row, name)).collect();
         let identity = self.identity(now);
         let (time, uid) = (identity.time.unwrap_or(now), identity.uid.into());
         Some(Match { rule: self.rule, time, uid, values })
@@ -109,11 +109,11 @@ impl Lane {
     /// What rules find in a block, by record.
     pub fn see<'a>(&'a mut self, input: &'a str, block: &'a Block) -> impl Iterator<Item = Found<'a>> {
         self.reader.read(block, self.source);
-        let hits = self.matcher.evaluate(&self.reader);
+        let hits = self.matcher.evaluate(self.reader.rows());
         let reader = &self.reader;
         hits.iter().map(move |Hit { row, rule }| {
             let row = *row as usize;
-            let record = &block.records[reader.batch().records[row] as usize];
+            let record = &block.records[row];
             Found { input, block, record, rule: *rule, row, reader }
         })
     }
@@ -124,7 +124,7 @@ impl Lane {
         input: Arc<str>,
         mut block: Block,
         render: &Render<'_>,
-    ) -> std::io::Result<Seen> {
+    ) -> std::io::Result<(Seen, Block)> {
         let (mut output, mut matches, mut findings) = (Vec::new(), Vec::new(), 0);
         for found in self.see(&input, &block) {
             matches.extend(found.taken(&to.engine, to.now));
@@ -134,7 +134,8 @@ impl Lane {
             }
         }
         let records = block.records.len() as u64;
-        Ok(Seen { input, output, matches, findings, records, dead: std::mem::take(&mut block.dead) })
+        let dead = std::mem::take(&mut block.dead);
+        Ok((Seen { input, output, matches, findings, records, dead }, block))
     }
 }
 
@@ -151,7 +152,11 @@ impl Detection {
     ) -> anyhow::Result<Vec<Unreadable>> {
         if self.threads <= 1 {
             let mut lane = Lane::new(&self.engine, self.source, self.zone);
-            return read(inputs, bar, &mut |input, block| take(lane.render(self, input, block, render)?));
+            return read(inputs, bar, &mut |input, block| {
+                let (seen, done) = lane.render(self, input, block, render)?;
+                take(seen)?;
+                Ok(done)
+            });
         }
         self.run_threads(inputs, bar, render, take)
     }
@@ -168,9 +173,9 @@ impl Detection {
         let blocks = Mutex::new(blocks);
         let (send_seen, seen) = sync_channel(bound);
         // A block is read when one of these is free, so that what waits for its turn is bounded.
-        let (free, permits) = sync_channel::<()>(bound);
+        let (free, permits) = sync_channel::<Block>(bound);
         for _ in 0..bound {
-            let _ = free.send(());
+            let _ = free.send(Block::default());
         }
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
@@ -181,10 +186,10 @@ impl Detection {
             let reading = scope.spawn(move || {
                 let mut number = 0;
                 read(inputs, bar, &mut |input, block| {
-                    permits.recv().context("stopped")?;
+                    let done = permits.recv().context("stopped")?;
                     send_block.send((number, input, block)).context("stopped")?;
                     number += 1;
-                    Ok(())
+                    Ok(done)
                 })
             });
             let taken = in_order(&seen, &free, take);
@@ -197,7 +202,7 @@ impl Detection {
     }
 }
 
-type Numbered = (u64, std::io::Result<Seen>);
+type Numbered = (u64, std::io::Result<(Seen, Block)>);
 
 fn work(
     detection: &Detection,
@@ -221,7 +226,7 @@ fn work(
 
 fn in_order(
     seen: &Receiver<Numbered>,
-    free: &SyncSender<()>,
+    free: &SyncSender<Block>,
     take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut next = 0;
@@ -229,19 +234,20 @@ fn in_order(
     for (number, result) in seen {
         waiting.insert(number, result);
         while let Some(result) = waiting.remove(&next) {
-            take(result?)?;
+            let (seen, done) = result?;
+            take(seen)?;
             next += 1;
-            let _ = free.try_send(());
+            let _ = free.try_send(done);
         }
     }
     Ok(())
 }
 
-/// Reads inputs one after the other; one that fails does not stop the others.
+/// Reads inputs one after the other; one that fails does not stop the others. `give` gives blocks back that are done with.
 fn read(
     inputs: &[Input],
     bar: &ProgressBar,
-    give: &mut dyn FnMut(Arc<str>, Block) -> anyhow::Result<()>,
+    give: &mut dyn FnMut(Arc<str>, Block) -> anyhow::Result<Block>,
 ) -> anyhow::Result<Vec<Unreadable>> {
     let mut unreadable = Vec::new();
     for input in inputs {
@@ -255,7 +261,10 @@ fn read(
         };
         loop {
             match blocks.next_block() {
-                Ok(Some(block)) => give(name.clone(), block)?,
+                Ok(Some(block)) => {
+                    let done = give(name.clone(), block)?;
+                    blocks.give_back(done);
+                }
                 Ok(None) => break,
                 Err(error) => {
                     unreadable.push(Unreadable { input: name, error: error.into() });

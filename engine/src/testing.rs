@@ -44,7 +44,7 @@ pub fn run(sources: &Arc<Sources>, rule: &Rule, events: &[TestEvent]) -> Vec<Out
         let mut block = Block::default();
         block.push(1, &test.event.to_string());
         reader.read(&block, None);
-        Ok(!matcher.evaluate(&reader).is_empty())
+        Ok(!matcher.evaluate(reader.rows()).is_empty())
     };
     let mut fired = fired;
     events.iter().map(|test| Outcome { name: test.name.clone(), expected: test.fires, fired: fired(test) }).collect()

@@ -88,7 +88,7 @@ fn check(blocks: &[Block], Lanes { mapper, reader, .. }: &mut Lanes, only: Optio
     let mut identified = Vec::new();
     for block in blocks {
         reader.read(block, only);
-        assert_eq!(reader.batch().len(), block.records.len());
+        assert_eq!(reader.rows().len(), block.records.len());
         identified.extend((0..block.records.len()).map(|row| reader.identity(block, row, INGEST_TIME).uid));
     }
     identified.sort();

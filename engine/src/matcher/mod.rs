@@ -5,14 +5,17 @@
 //! evaluated over the row's atoms, if the row's route belongs to the rule's log source.
 //! **Bounds**: memory as large as the reader's dictionaries, which are bounded.
 
+mod affixes;
+mod literals;
 mod program;
+mod required;
 mod values;
 
 use crate::bind::{Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
 use program::{Node, Program};
 use std::sync::Arc;
-use tarn_ingest::fields::{Cell, FieldIx, FieldReader, FieldValue, KEYWORDS, RouteId};
+use tarn_ingest::fields::{Cell, FieldIx, FieldValue, KEYWORDS, RouteId, Rows};
 use tarn_ingest::source::Logsource;
 use tarn_rules::{Expr, FieldTest};
 use values::{AtomIx, FieldTests};
@@ -77,35 +80,34 @@ impl Matcher {
         }
     }
 
-    /// The hits on the reader's batch, by row.
-    pub fn evaluate(&mut self, reader: &FieldReader) -> &[Hit] {
+    /// The hits on a batch, by row.
+    pub fn evaluate(&mut self, rows: &Rows) -> &[Hit] {
         self.hits.clear();
-        self.learn(reader);
-        let batch = reader.batch();
-        for row in 0..batch.len() {
-            self.row(row, batch.routes[row], batch.cells(row), reader);
+        self.learn(rows);
+        for row in 0..rows.len() {
+            self.row(row, rows);
         }
         &self.hits
     }
 
     /// Works out the atoms of codes that were not seen before, and the conditions of routes.
-    fn learn(&mut self, reader: &FieldReader) {
+    fn learn(&mut self, rows: &Rows) {
         let mut atoms = Vec::new();
         for (i, known) in self.fields.iter_mut().enumerate().filter(|(_, k)| k.tested) {
-            let dictionary = reader.dictionary(FieldIx(i as u16));
+            let dictionary = rows.dictionary(FieldIx(i as u16));
             if dictionary.epoch() != known.epoch {
                 known.ends.clear();
                 known.atoms.clear();
                 known.epoch = dictionary.epoch();
             }
             for code in known.ends.len()..dictionary.len() {
-                known.tests.atoms(dictionary.value(code as u32), &mut atoms);
+                known.tests.atoms(dictionary, code as u32, &mut atoms);
                 known.atoms.extend(&atoms);
                 known.ends.push(known.atoms.len() as u32);
             }
         }
-        for id in self.routes.len()..reader.route_count() {
-            let route = reader.route(RouteId(id as u32));
+        for id in self.routes.len()..rows.route_count() {
+            let route = rows.route(RouteId(id as u32));
             let applies: Vec<bool> = self
                 .program
                 .conditions
@@ -119,10 +121,10 @@ impl Matcher {
 
     /// Why a rule did or did not fire on a row of the batch that was evaluated last: an answer for each source that it
     /// is bound to and the event is of; none where the rule is not bound to the event's source.
-    pub fn trace(&mut self, reader: &FieldReader, row: usize, rule: RuleIx) -> Vec<Trace> {
-        let cells = reader.batch().cells(row);
+    pub fn trace(&mut self, rows: &Rows, row: usize, rule: RuleIx) -> Vec<Trace> {
+        let cells = rows.cells(row);
         self.mark(cells);
-        let route = reader.route(reader.batch().routes[row]);
+        let route = rows.route(rows.route_of(row));
         let source = self.engine.sources.source(route.source);
         let logsources = source.logsources.iter().filter(|l| route.logsources.contains(&l.id));
         let describe = |l: &Logsource| {
@@ -141,7 +143,7 @@ impl Matcher {
                     source: source.name.clone(),
                     kind: source.kinds[route.kind as usize].name.clone(),
                     logsources: logsources.clone(),
-                    condition: applies.then(|| self.step(&bound.condition, &condition.node, cells, reader)),
+                    condition: applies.then(|| self.step(&bound.condition, &condition.node, cells, rows)),
                 });
             }
         }
@@ -149,26 +151,26 @@ impl Matcher {
     }
 
     /// A condition and its node have one form.
-    fn step(&self, condition: &Expr, node: &Node, cells: &[Cell], reader: &FieldReader) -> Step {
+    fn step(&self, condition: &Expr, node: &Node, cells: &[Cell], rows: &Rows) -> Step {
         let steps = |list: &[Expr], nodes: &[Node]| {
-            list.iter().zip(nodes).map(|(e, n)| self.step(e, n, cells, reader)).collect::<Vec<_>>()
+            list.iter().zip(nodes).map(|(e, n)| self.step(e, n, cells, rows)).collect::<Vec<_>>()
         };
         let part = match (condition, node) {
             (Expr::And(list), Node::And(nodes)) => Part::And(steps(list, nodes)),
             (Expr::Or(list), Node::Or(nodes)) => Part::Or(steps(list, nodes)),
-            (Expr::Not(inner), Node::Not(node)) => Part::Not(Box::new(self.step(inner, node, cells, reader))),
+            (Expr::Not(inner), Node::Not(node)) => Part::Not(Box::new(self.step(inner, node, cells, rows))),
             (Expr::Item(item), _) => {
                 let names = fields_of(item).into_iter().chain(item.field.is_none().then_some(KEYWORDS));
                 let value = |name: &str| {
                     let field = self.engine.field(name)?;
                     let cell = cells.iter().find(|c| c.field == field)?;
-                    Some(reader.dictionary(field).value(cell.code).clone())
+                    Some(rows.dictionary(field).value(cell.code))
                 };
                 Part::Item(item.clone(), names.map(|name| (name.to_owned(), value(name))).collect())
             }
             _ => Part::Or(Vec::new()),
         };
-        Step { holds: holds(node, &self.stamps, self.stamp, cells, reader), part }
+        Step { holds: holds(node, &self.stamps, self.stamp, cells, rows), part }
     }
 
     /// Stamps the atoms of a row.
@@ -187,7 +189,8 @@ impl Matcher {
         }
     }
 
-    fn row(&mut self, row: usize, route: RouteId, cells: &[Cell], reader: &FieldReader) {
+    fn row(&mut self, row: usize, rows: &Rows) {
+        let (route, cells) = (rows.route_of(row), rows.cells(row));
         self.mark(cells);
         let stamp = self.stamp;
         let first = self.hits.len();
@@ -205,7 +208,7 @@ impl Matcher {
                     if applies[c] && self.tried[c] != stamp {
                         self.tried[c] = stamp;
                         let condition = &self.program.conditions[c];
-                        if holds(&condition.node, &self.stamps, stamp, cells, reader) {
+                        if holds(&condition.node, &self.stamps, stamp, cells, rows) {
                             let rule = self.engine.bound[condition.bound as usize].rule;
                             self.hits.push(Hit { row: row as u32, rule });
                         }
@@ -215,7 +218,7 @@ impl Matcher {
         }
         for c in &self.always[route.0 as usize] {
             let condition = &self.program.conditions[*c as usize];
-            if holds(&condition.node, &self.stamps, stamp, cells, reader) {
+            if holds(&condition.node, &self.stamps, stamp, cells, rows) {
                 let rule = self.engine.bound[condition.bound as usize].rule;
                 self.hits.push(Hit { row: row as u32, rule });
             }
@@ -224,19 +227,19 @@ impl Matcher {
     }
 }
 
-fn holds(node: &Node, stamps: &[u64], stamp: u64, cells: &[Cell], reader: &FieldReader) -> bool {
+fn holds(node: &Node, stamps: &[u64], stamp: u64, cells: &[Cell], rows: &Rows) -> bool {
     match node {
         Node::Atom(atom) => stamps[*atom as usize] == stamp,
-        Node::And(list) => list.iter().all(|n| holds(n, stamps, stamp, cells, reader)),
-        Node::Or(list) => list.iter().any(|n| holds(n, stamps, stamp, cells, reader)),
-        Node::Not(inner) => !holds(inner, stamps, stamp, cells, reader),
+        Node::And(list) => list.iter().all(|n| holds(n, stamps, stamp, cells, rows)),
+        Node::Or(list) => list.iter().any(|n| holds(n, stamps, stamp, cells, rows)),
+        Node::Not(inner) => !holds(inner, stamps, stamp, cells, rows),
         Node::Absent(field, null) => stamps[*null as usize] == stamp || cells.iter().all(|c| c.field != *field),
         Node::Fields(a, how, b) => {
             let value = |field: &FieldIx| {
-                cells.iter().find(|c| c.field == *field).map(|c| reader.dictionary(*field).value(c.code))
+                cells.iter().find(|c| c.field == *field).map(|c| rows.dictionary(*field).value(c.code))
             };
             match (value(a), value(b)) {
-                (Some(a), Some(b)) => compare(a, *how, b),
+                (Some(a), Some(b)) => compare(&a, *how, &b),
                 _ => false,
             }
         }

@@ -1,13 +1,17 @@
 //! What one field's tests say of a value, worked out once for each distinct value.
 //!
-//! Texts without case go through one hash table (equal), one Aho–Corasick automaton (contains, starts, ends, and the
-//! longest literal of each glob) and regular expressions behind the literals that they need.
+//! Texts are compared without case first: equal ones by one hash, beginnings and ends by another that grows by a byte at a
+//! time ([`Affixes`]), all that may stand anywhere by [`Literals`]. Globs and regular expressions are tried on texts with
+//! a literal that they need.
 
+use super::affixes::{Affixes, Side};
+use super::literals::{LiteralIx, Literals};
+use super::required;
 use ahash::AHashMap;
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use regex::{Regex, RegexBuilder};
+use std::cell::OnceCell;
 use std::net::IpAddr;
-use tarn_ingest::fields::FieldValue;
+use tarn_ingest::fields::{Dictionary, Scalar};
 use tarn_rules::{Compare, Number, Part, Pattern, Test, TimePart, expr, reference};
 
 /// An atom's number: one distinct test of one field.
@@ -15,148 +19,165 @@ pub type AtomIx = u32;
 
 /// Why a literal is looked for.
 #[derive(Clone, Copy)]
-enum Needle {
+enum Meaning {
     Contains(AtomIx),
-    Prefix(AtomIx),
-    Suffix(AtomIx),
     /// The glob with this number may match.
     Glob(u32),
+    /// The regular expression with this number may match.
+    Regex(u32),
 }
 
-struct Glob {
+/// A regular expression, compiled when a text is worth trying.
+struct Lazy {
     atom: AtomIx,
-    pattern: Pattern,
+    pattern: String,
+    regex: OnceCell<Option<Regex>>,
 }
 
-/// One case's literals and patterns.
+/// The rules crate compiled it before, with the same limit.
+const PROGRAM_BYTES_MAX: usize = 4 << 20;
+
+impl Lazy {
+    fn is_match(&self, text: &str) -> bool {
+        let compile = || RegexBuilder::new(&self.pattern).size_limit(PROGRAM_BYTES_MAX).build().ok();
+        self.regex.get_or_init(compile).as_ref().is_some_and(|regex| regex.is_match(text))
+    }
+}
+
+/// Literals as they are collected.
+#[derive(Default)]
+struct Collected {
+    numbers: AHashMap<String, LiteralIx>,
+    texts: Vec<String>,
+    meanings: Vec<Vec<Meaning>>,
+}
+
+impl Collected {
+    fn add(&mut self, text: &str, meaning: Meaning) {
+        let number = *self.numbers.entry(text.to_owned()).or_insert_with(|| {
+            self.texts.push(text.to_owned());
+            self.meanings.push(Vec::new());
+            (self.texts.len() - 1) as LiteralIx
+        });
+        self.meanings[number as usize].push(meaning);
+    }
+}
+
+/// One case's texts and patterns.
 #[derive(Default)]
 struct Texts {
+    any: Vec<AtomIx>,
     exact: AHashMap<Box<str>, Vec<AtomIx>>,
-    needles: Option<AhoCorasick>,
-    /// For each of the automaton's patterns, what it stands for.
-    meanings: Vec<Vec<Needle>>,
-    lengths: Vec<usize>,
-    globs: Vec<Glob>,
+    starts: Affixes,
+    ends: Affixes,
+    literals: Literals,
+    /// For each literal, what it stands for.
+    meanings: Vec<Vec<Meaning>>,
+    globs: Vec<(AtomIx, Pattern)>,
     /// Globs without a literal.
     loose: Vec<u32>,
-    any: Vec<AtomIx>,
-}
-
-/// All tests of one field.
-#[derive(Default)]
-pub struct FieldTests {
-    folded: Texts,
-    cased: Texts,
-    has_cased: bool,
-    regexes: Vec<(AtomIx, Regex)>,
-    nets: Vec<(AtomIx, ipnet::IpNet)>,
-    numbers: Vec<(AtomIx, Compare, Number)>,
-    times: Vec<(AtomIx, TimePart, Compare, Number)>,
-    null: Vec<AtomIx>,
-    exists: Vec<AtomIx>,
+    /// Scratch: literals of the text at hand.
+    found: Vec<LiteralIx>,
+    /// Scratch: whether a literal is among them.
     seen: Vec<bool>,
 }
 
 impl Texts {
-    fn add(&mut self, needles: &mut Vec<(String, Needle)>, atom: AtomIx, pattern: &Pattern) {
+    fn new() -> Self {
+        Self { starts: Affixes::of(Side::Start), ends: Affixes::of(Side::End), ..Self::default() }
+    }
+
+    fn add(&mut self, collected: &mut Collected, atom: AtomIx, pattern: &Pattern) {
         match pattern {
             Pattern::Any => self.any.push(atom),
             Pattern::Exact(t) => self.exact.entry(t.as_str().into()).or_default().push(atom),
-            Pattern::Contains(t) => needles.push((t.clone(), Needle::Contains(atom))),
-            Pattern::Prefix(t) => needles.push((t.clone(), Needle::Prefix(atom))),
-            Pattern::Suffix(t) => needles.push((t.clone(), Needle::Suffix(atom))),
+            Pattern::Prefix(t) => self.starts.add(t, atom),
+            Pattern::Suffix(t) => self.ends.add(t, atom),
+            Pattern::Contains(t) => collected.add(t, Meaning::Contains(atom)),
             Pattern::Glob(parts) => {
                 let number = self.globs.len() as u32;
-                self.globs.push(Glob { atom, pattern: pattern.clone() });
-                let literal = parts
-                    .iter()
-                    .filter_map(|p| if let Part::Text(t) = p { Some(t) } else { None })
-                    .max_by_key(|t| t.len());
-                match literal {
-                    Some(t) => needles.push((t.clone(), Needle::Glob(number))),
+                self.globs.push((atom, pattern.clone()));
+                let literals = parts.iter().filter_map(|p| if let Part::Text(t) = p { Some(t) } else { None });
+                match literals.max_by_key(|t| t.len()) {
+                    Some(t) => collected.add(t, Meaning::Glob(number)),
                     None => self.loose.push(number),
                 }
             }
         }
     }
 
-    fn build(&mut self, needles: Vec<(String, Needle)>) {
-        let mut numbers: AHashMap<String, usize> = AHashMap::new();
-        let mut patterns: Vec<String> = Vec::new();
-        for (text, needle) in needles {
-            let number = *numbers.entry(text.clone()).or_insert_with(|| {
-                self.lengths.push(text.len());
-                patterns.push(text);
-                self.meanings.push(Vec::new());
-                patterns.len() - 1
-            });
-            self.meanings[number].push(needle);
-        }
-        if !patterns.is_empty() {
-            let mut builder = AhoCorasickBuilder::new();
-            builder.match_kind(MatchKind::Standard).kind(Some(aho_corasick::AhoCorasickKind::ContiguousNFA));
-            // A small automaton is worth the faster form.
-            if patterns.len() <= 100 {
-                builder.kind(Some(aho_corasick::AhoCorasickKind::DFA));
-            }
-            self.needles = builder.build(&patterns).ok();
-        }
+    fn build(&mut self, collected: Collected) {
+        self.literals = Literals::new(&collected.texts);
+        self.seen = vec![false; collected.texts.len()];
+        self.meanings = collected.meanings;
     }
 
-    fn run(&self, text: &str, out: &mut Vec<AtomIx>, seen: &mut [bool]) {
+    /// The atoms that hold for a text, some more than once; `regex` gets the numbers of expressions worth trying.
+    fn run(&mut self, text: &str, out: &mut Vec<AtomIx>, regex: &mut impl FnMut(u32)) {
         out.extend(&self.any);
         if let Some(atoms) = self.exact.get(text) {
             out.extend(atoms);
         }
-        let glob = |number: &u32, out: &mut Vec<AtomIx>| {
-            let glob = &self.globs[*number as usize];
-            if glob.pattern.matches(text) {
-                out.push(glob.atom);
+        self.starts.find(text.as_bytes(), out);
+        self.ends.find(text.as_bytes(), out);
+        let (seen, found) = (&mut self.seen, &mut self.found);
+        self.literals.find(text.as_bytes(), &mut |literal| {
+            if !std::mem::replace(&mut seen[literal as usize], true) {
+                found.push(literal);
+            }
+        });
+        let globs = &self.globs;
+        let glob = |number: u32, out: &mut Vec<AtomIx>| {
+            let (atom, pattern) = &globs[number as usize];
+            if pattern.matches(text) {
+                out.push(*atom);
             }
         };
-        let Some(needles) = &self.needles else { return self.loose.iter().for_each(|n| glob(n, out)) };
-        // A glob is tried once, however often its literal comes.
-        let mut tried: Vec<u32> = Vec::new();
-        for found in needles.find_overlapping_iter(text) {
-            let number = found.pattern().as_usize();
-            for meaning in &self.meanings[number] {
+        for literal in self.found.drain(..) {
+            self.seen[literal as usize] = false;
+            for meaning in &self.meanings[literal as usize] {
                 match meaning {
-                    Needle::Contains(atom) if !std::mem::replace(&mut seen[*atom as usize], true) => out.push(*atom),
-                    Needle::Prefix(atom) if found.start() == 0 => out.push(*atom),
-                    Needle::Suffix(atom) if found.end() == text.len() => out.push(*atom),
-                    Needle::Glob(number) if !tried.contains(number) => {
-                        tried.push(*number);
-                        glob(number, out);
-                    }
-                    _ => {}
+                    Meaning::Contains(atom) => out.push(*atom),
+                    Meaning::Glob(number) => glob(*number, out),
+                    Meaning::Regex(number) => regex(*number),
                 }
             }
         }
-        self.loose.iter().for_each(|n| glob(n, out));
-        for atom in out.iter() {
-            seen[*atom as usize] = false;
-        }
+        self.loose.iter().for_each(|number| glob(*number, out));
     }
 }
 
+/// All tests of one field.
+#[derive(Default)]
+pub struct FieldTests {
+    folded: Texts,
+    cased: Option<Texts>,
+    regexes: Vec<Lazy>,
+    /// Numbers of expressions that no literal tells of.
+    tried_always: Vec<u32>,
+    nets: Vec<(AtomIx, ipnet::IpNet)>,
+    numbers: Vec<(AtomIx, Compare, Number)>,
+    times: Vec<(AtomIx, TimePart, Compare, Number)>,
+    null: Vec<AtomIx>,
+    exists: Vec<AtomIx>,
+    /// Scratch: a text without case.
+    text: String,
+    /// Scratch: expressions worth trying.
+    worth: Vec<u32>,
+}
+
 impl FieldTests {
-    /// The tests of one field, by atom; `atoms` is how many atoms there are in all.
+    /// The tests of one field, by atom.
     pub fn new<'a>(tests: impl Iterator<Item = (AtomIx, &'a Test)>) -> Self {
-        let mut out = Self::default();
-        let (mut folded, mut cased) = (Vec::new(), Vec::new());
-        let mut highest = 0;
+        let mut out = Self { folded: Texts::new(), ..Self::default() };
+        let (mut folded, mut cased) = (Collected::default(), Collected::default());
         for (atom, test) in tests {
-            highest = highest.max(atom as usize + 1);
             match test {
                 Test::Text { pattern, cased: false } => out.folded.add(&mut folded, atom, pattern),
                 Test::Text { pattern, cased: true } => {
-                    out.has_cased = true;
-                    out.cased.add(&mut cased, atom, pattern);
+                    out.cased.get_or_insert_with(Texts::new).add(&mut cased, atom, pattern);
                 }
-                // The rules crate compiled it before.
-                Test::Regex(pattern) => {
-                    out.regexes.extend(RegexBuilder::new(pattern).size_limit(4 << 20).build().ok().map(|r| (atom, r)))
-                }
+                Test::Regex(pattern) => out.add_regex(&mut folded, atom, pattern),
                 Test::Cidr(net) => out.nets.push((atom, *net)),
                 Test::Number(compare, n) => out.numbers.push((atom, *compare, *n)),
                 Test::Time(part, compare, n) => out.times.push((atom, *part, *compare, *n)),
@@ -167,45 +188,56 @@ impl FieldTests {
             }
         }
         out.folded.build(folded);
-        out.cased.build(cased);
-        out.seen = vec![false; highest];
+        if let Some(texts) = &mut out.cased {
+            texts.build(cased);
+        }
         out
     }
 
-    /// The atoms that hold for a value, ascending and once each.
-    pub fn atoms(&mut self, value: &FieldValue, out: &mut Vec<AtomIx>) {
+    fn add_regex(&mut self, folded: &mut Collected, atom: AtomIx, pattern: &str) {
+        let number = self.regexes.len() as u32;
+        match required::of(pattern) {
+            Some(literals) => literals.iter().for_each(|text| folded.add(text, Meaning::Regex(number))),
+            None => self.tried_always.push(number),
+        }
+        self.regexes.push(Lazy { atom, pattern: pattern.to_owned(), regex: OnceCell::new() });
+    }
+
+    /// The atoms that hold for a code's value, ascending and once each.
+    pub fn atoms(&mut self, dictionary: &Dictionary, code: u32, out: &mut Vec<AtomIx>) {
         out.clear();
         out.extend(&self.exists);
-        let mut folded = String::new();
-        self.value(value, out, &mut folded);
+        dictionary.visit(code, &mut |scalar| match scalar {
+            Scalar::Null => out.extend(&self.null),
+            Scalar::Text(text) => self.text(&text, out),
+        });
         out.sort_unstable();
         out.dedup();
     }
 
-    fn value(&mut self, value: &FieldValue, out: &mut Vec<AtomIx>, folded: &mut String) {
-        match value {
-            FieldValue::Null => out.extend(&self.null),
-            FieldValue::Text(text) => self.text(text, out, folded),
-            FieldValue::List(list) => list.iter().for_each(|v| self.value(v, out, folded)),
-        }
-    }
-
-    fn text(&mut self, text: &str, out: &mut Vec<AtomIx>, folded: &mut String) {
-        let mut found = Vec::new();
-        if text.is_ascii() {
-            folded.clear();
+    fn text(&mut self, text: &str, out: &mut Vec<AtomIx>) {
+        let folded = &mut self.text;
+        folded.clear();
+        let ascii = text.is_ascii();
+        if ascii {
             folded.push_str(text);
             folded.make_ascii_lowercase();
         } else {
-            *folded = expr::fold(text);
+            folded.push_str(&expr::fold(text));
         }
-        self.folded.run(folded, &mut found, &mut self.seen);
-        out.append(&mut found);
-        if self.has_cased {
-            self.cased.run(text, &mut found, &mut self.seen);
-            out.append(&mut found);
+        self.worth.clear();
+        self.worth.extend(&self.tried_always);
+        self.folded.run(folded, out, &mut |number| self.worth.push(number));
+        if let Some(cased) = &mut self.cased {
+            cased.run(text, out, &mut |_| {});
         }
-        out.extend(self.regexes.iter().filter(|(_, r)| r.is_match(text)).map(|(a, _)| *a));
+        if !ascii {
+            // Literals tell of expressions only in ASCII texts.
+            self.worth.clear();
+            self.worth.extend(0..self.regexes.len() as u32);
+        }
+        let regexes = self.worth.iter().map(|number| &self.regexes[*number as usize]);
+        out.extend(regexes.filter(|regex| regex.is_match(text)).map(|regex| regex.atom));
         if !self.nets.is_empty()
             && let Ok(ip) = text.trim().parse::<IpAddr>()
         {

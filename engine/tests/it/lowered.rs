@@ -80,7 +80,7 @@ impl Both {
         let mut fired = Fired::new();
         for block in blocks {
             reader.read(block, None);
-            for hit in matcher.evaluate(&reader) {
+            for hit in matcher.evaluate(reader.rows()) {
                 fired.insert((hit.rule.0, reader.identity(block, hit.row as usize, 0).uid));
             }
         }

@@ -33,11 +33,18 @@ pub fn log_event(item: &str) -> Option<Cow<'_, str>> {
         keys += 1;
         match key {
             "message" | "log" => inner = Some(value),
-            "id" | "eventId" | "timestamp" | "ingestionTime" | "logStreamName" | "stream" | "time" | "attrs" => {}
+            other if is_of_log_event(other.as_bytes()) => {}
             _ => return None,
         }
     }
     object(inner.filter(|raw| keys >= 2 && kind(raw) == Kind::String)?)
+}
+
+/// Whether a log event has members of this name.
+pub fn is_of_log_event(key: &[u8]) -> bool {
+    const NAMES: [&str; 10] =
+        ["message", "log", "id", "eventId", "timestamp", "ingestionTime", "logStreamName", "stream", "time", "attrs"];
+    NAMES.iter().any(|name| name.as_bytes() == key)
 }
 
 /// The object under a key, where one of the other keys is there, too.

@@ -5,7 +5,7 @@
 
 use super::{Block, ContainerError, Input, Limits, State, export};
 use crate::dead_letter::{DeadLetter, Reason};
-use crate::json::{Kind, Members, Stop, end_of_value, kind, skip_space, text};
+use crate::json::{Kind, MemberSpan, Members, Scanner, Stop, end_of_value, kind, skip_space, text};
 use aho_corasick::packed;
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -14,10 +14,8 @@ use std::sync::LazyLock;
 const ENVELOPES: &[&str] = &["Records", "logEvents", "records"];
 
 /// Finds the keys, in quotes, that make an object an envelope or a wrapper.
-static WRAPPERS: LazyLock<Option<packed::Searcher>> = LazyLock::new(|| {
-    let names = ENVELOPES.iter().chain(export::NAMES).chain(&["items"]);
-    packed::Searcher::new(names.map(|name| format!("\"{name}\"")))
-});
+static WRAPPERS: LazyLock<Option<packed::Searcher>> =
+    LazyLock::new(|| packed::Searcher::new(WRAPPING.0.iter().map(|name| [b"\"", *name, b"\""].concat())));
 
 /// The first byte that is no white space.
 pub fn first_byte(bytes: &[u8]) -> Option<u8> {
@@ -76,6 +74,8 @@ pub struct JsonReader {
     inside_line: bool,
     /// Header lines stand between the records.
     headed: bool,
+    /// Records are taken one by one until there is more of the input.
+    careful: bool,
 }
 
 /// Where reading is in an envelope behind its array.
@@ -104,6 +104,7 @@ impl JsonReader {
             tail: Tail::default(),
             inside_line: false,
             headed,
+            careful: false,
         }
     }
 
@@ -126,6 +127,12 @@ impl JsonReader {
                 continue;
             }
             if self.headed && !self.in_array && self.skip_header(input, limits)? {
+                continue;
+            }
+            if !self.headed && self.plain(state, limits, block) {
+                if block.size() >= limits.block_bytes {
+                    return Ok(true);
+                }
                 continue;
             }
             if !self.in_array && self.enter() {
@@ -177,7 +184,85 @@ impl JsonReader {
         }
     }
 
+    /// Takes the run of records that begins here: objects that no export wraps, as many as the block has room for. The
+    /// block gets their bytes at once, and where their members are. False where no such run begins.
+    fn plain(&mut self, state: &mut State, limits: &Limits, block: &mut Block) -> bool {
+        let room = limits.block_bytes.saturating_sub(block.size());
+        let longest = limits.record_bytes_max.min(LONG);
+        let (records, members) = (block.records.len(), block.index.len());
+        let mut scanner = Scanner::new(&self.buffer);
+        let (mut end, mut next) = (self.at, self.at);
+        while !self.careful && next - self.at <= room && self.buffer.get(next) == Some(&b'{') {
+            let first = block.index.len();
+            let scanned = scanner.members(next, &mut block.index);
+            let Some(behind) =
+                scanned.ok().filter(|end| end - next <= longest && self.stands_alone(&block.index[first..]))
+            else {
+                block.index.truncate(first);
+                break;
+            };
+            block.add_indexed(state.next(), next..behind, first);
+            state.offset += (behind - next) as u64;
+            end = behind;
+            next = skip_space(&self.buffer, end);
+            if self.in_array && self.buffer.get(next) == Some(&b',') {
+                next = skip_space(&self.buffer, next + 1);
+            }
+        }
+        if end == self.at {
+            return false;
+        }
+        // A line's beginning stays: it tells how the next record is indented.
+        let cut = memchr::memrchr(b'\n', &self.buffer[end..next]).map_or(end, |line| end + line + 1);
+        if self.give(cut, next, block, records, members).is_none() {
+            // One of them is no UTF-8: which, is found one by one.
+            state.number -= (block.records.len() - records) as u64;
+            state.offset -= block.records[records..].iter().map(|r| r.json.len() as u64).sum::<u64>();
+            block.records.truncate(records);
+            block.index.truncate(members);
+            self.careful = true;
+            return false;
+        }
+        true
+    }
+
+    /// Gives the bytes up to `cut` to the block, whose new records and members are told by offsets in the buffer.
+    fn give(&mut self, cut: usize, next: usize, block: &mut Block, records: usize, members: usize) -> Option<()> {
+        if !block.json.is_empty() {
+            let text = std::str::from_utf8(&self.buffer[self.at..cut]).ok()?;
+            block.shift(records, members, block.json.len(), self.at);
+            block.json.push_str(text);
+            self.at = next;
+            return Some(());
+        }
+        // The block's own memory holds what is left, which is little.
+        let mut rest = std::mem::take(&mut block.json).into_bytes();
+        rest.extend_from_slice(&self.buffer[cut..]);
+        self.buffer.truncate(cut);
+        match String::from_utf8(std::mem::take(&mut self.buffer)) {
+            Ok(text) => {
+                self.inside_line = !text.ends_with('\n');
+                block.json = text;
+                self.buffer = rest;
+                self.at = next - cut;
+                Some(())
+            }
+            Err(error) => {
+                self.buffer = error.into_bytes();
+                self.buffer.extend(rest);
+                None
+            }
+        }
+    }
+
+    /// Whether an object with these members neither is an envelope nor what an export wraps.
+    fn stands_alone(&self, members: &[MemberSpan]) -> bool {
+        let key = |span: &MemberSpan| &self.buffer[span.key.start as usize..span.key.end as usize];
+        !members.iter().any(|m| wraps(key(m))) && !members.iter().all(|m| export::is_of_log_event(key(m)))
+    }
+
     fn fill(&mut self, input: &mut Input, want: usize) -> Result<(), ContainerError> {
+        self.careful = false;
         if self.ended {
             return Ok(());
         }
@@ -386,12 +471,23 @@ impl JsonReader {
     }
 }
 
+/// Names of members that may make an object an envelope or a wrapper, and which bytes they begin with.
+static WRAPPING: LazyLock<(Vec<&[u8]>, [bool; 256])> = LazyLock::new(|| {
+    let names: Vec<&[u8]> = ENVELOPES.iter().chain(export::NAMES).chain(&["items"]).map(|n| n.as_bytes()).collect();
+    let first = std::array::from_fn(|byte| names.iter().any(|name| name.first() == Some(&(byte as u8))));
+    (names, first)
+});
+
+fn wraps(key: &[u8]) -> bool {
+    let (names, first) = &*WRAPPING;
+    key.first().is_some_and(|byte| first[*byte as usize]) && names.contains(&key)
+}
+
 /// An envelope whose array is not its first member, or what an export wraps: the records instead of it.
 fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
     // One look tells nearly all records from these, and a search by vectors is faster than that.
     let named = || WRAPPERS.as_ref().is_none_or(|search| search.find(record.as_bytes()).is_some());
-    let wraps = |key: &str| ENVELOPES.contains(&key) || key == "items" || export::NAMES.contains(&key);
-    if !(named() && Members::of(record).any(|(key, _)| wraps(key))) {
+    if !(named() && Members::of(record).any(|(key, _)| wraps(key.as_bytes()))) {
         return push_unwrapped(export::log_event(record), record, state, block);
     }
     // A Kubernetes list, such as audit's EventList, says so before its items.

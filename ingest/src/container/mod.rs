@@ -14,6 +14,7 @@ mod lines;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::decode::parquet::RowReader;
 use crate::identity::{self, Origin};
+use crate::json::{MemberSpan, Members};
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use thiserror::Error;
@@ -44,6 +45,8 @@ pub struct RecordSpan {
     pub json: Range<usize>,
     /// The original's text in [`Block::text`], where that is not the JSON.
     pub original: Option<Range<usize>>,
+    /// Its members in the block's index; empty where nobody has looked.
+    members: Range<u32>,
 }
 
 /// Some records of a container, in order.
@@ -57,6 +60,8 @@ pub struct Block {
     pub text: String,
     /// The records.
     pub records: Vec<RecordSpan>,
+    /// Members of the records whose scan found them, as offsets in `json`.
+    index: Vec<MemberSpan>,
     /// What was no record.
     pub dead: Vec<DeadLetter>,
     /// Numbers of records and dead letters that the container's end cut off, or may have: if it grows, they may go on.
@@ -69,6 +74,17 @@ impl Block {
         &self.json[record.json.clone()]
     }
 
+    /// A record's members: keys between their quotes, still escaped, and texts of values.
+    pub fn members<'a>(&'a self, record: &RecordSpan, into: &mut Vec<(&'a str, &'a str)>) {
+        into.clear();
+        if record.members.is_empty() {
+            return into.extend(Members::of(self.json(record)));
+        }
+        let text = |range: &Range<u32>| self.json.get(range.start as usize..range.end as usize).unwrap_or_default();
+        let spans = &self.index[record.members.start as usize..record.members.end as usize];
+        into.extend(spans.iter().map(|span| (text(&span.key), text(&span.value))));
+    }
+
     /// A record as its producer wrote it.
     pub fn original(&self, record: &RecordSpan) -> &str {
         record.original.clone().map_or_else(|| self.json(record), |range| &self.text[range])
@@ -78,7 +94,7 @@ impl Block {
     pub fn push(&mut self, number: u64, json: &str) {
         let start = self.json.len();
         self.json.push_str(json);
-        self.records.push(RecordSpan { number, json: start..self.json.len(), original: None });
+        self.records.push(RecordSpan { number, json: start..self.json.len(), original: None, members: 0..0 });
     }
 
     /// Adds a record with the text that it was made of.
@@ -89,6 +105,31 @@ impl Block {
         if let Some(record) = self.records.last_mut() {
             record.original = Some(start..self.text.len());
         }
+    }
+
+    /// Adds a record whose members are those of the index from `first` on.
+    fn add_indexed(&mut self, number: u64, json: Range<usize>, first: usize) {
+        self.records.push(RecordSpan { number, json, original: None, members: first as u32..self.index.len() as u32 });
+    }
+
+    /// Moves the records from `records` on, and the members from `members` on, from offset `from` to `to`.
+    fn shift(&mut self, records: usize, members: usize, to: usize, from: usize) {
+        for record in &mut self.records[records..] {
+            record.json = record.json.start - from + to..record.json.end - from + to;
+        }
+        let moved = |range: &Range<u32>| range.start - from as u32 + to as u32..range.end - from as u32 + to as u32;
+        for span in &mut self.index[members..] {
+            *span = MemberSpan { key: moved(&span.key), value: moved(&span.value) };
+        }
+    }
+
+    fn clear(&mut self) {
+        self.json.clear();
+        self.text.clear();
+        self.records.clear();
+        self.index.clear();
+        self.dead.clear();
+        self.unsettled.clear();
     }
 
     fn is_empty(&self) -> bool {
@@ -134,6 +175,8 @@ pub struct Blocks {
     format: Option<Format>,
     limits: Limits,
     state: State,
+    /// A block that was given back.
+    spare: Block,
 }
 
 /// What all formats count.
@@ -165,12 +208,23 @@ impl Input {
     /// Reads up to `want` bytes onto `into`; 0 at the end.
     fn read_onto(&mut self, into: &mut Vec<u8>, want: usize) -> Result<usize, ContainerError> {
         let before = into.len();
-        let result = self.reader.by_ref().take(want as u64).read_to_end(into);
+        // Zeros first, as only bytes that are there can be written to; then as much at once as the reader gives.
+        into.resize(before + want, 0);
+        let mut end = before;
+        let result = loop {
+            match self.reader.read(&mut into[end..]) {
+                Ok(0) => break Ok(()),
+                Ok(n) => end += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        into.truncate(end);
         match result {
-            Ok(n) => Ok(n),
+            Ok(()) => Ok(end - before),
             Err(error) if self.compressed => {
                 self.broken.get_or_insert(error.to_string());
-                Ok(into.len() - before)
+                Ok(end - before)
             }
             Err(error) => Err(ContainerError::Read(error)),
         }
@@ -198,7 +252,13 @@ impl Blocks {
             compressed = true;
         }
         let input = Input { reader, compressed, broken: None };
-        Ok(Self { input, format: None, limits, state: State::default() })
+        Ok(Self { input, format: None, limits, state: State::default(), spare: Block::default() })
+    }
+
+    /// Takes a block back whose records are done with: its memory serves the next one.
+    pub fn give_back(&mut self, mut block: Block) {
+        block.clear();
+        self.spare = block;
     }
 
     /// The next block; none at the end.
@@ -209,7 +269,7 @@ impl Blocks {
             Some(format) => format,
             None => self.sniff()?,
         };
-        let mut block = Block::default();
+        let mut block = std::mem::take(&mut self.spare);
         loop {
             let more = match &mut format {
                 Format::Json(reader) => reader.read(&mut self.input, &mut self.state, &self.limits, &mut block)?,

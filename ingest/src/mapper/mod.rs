@@ -15,7 +15,7 @@ use crate::container::{Block, RecordSpan};
 use crate::dead_letter::DeadLetter;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Members};
-use crate::source::{Sink, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
+use crate::source::{Record, Sink, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
 use ahash::AHashMap;
 use arrow::array::RecordBatch;
 use chrono_tz::Tz;
@@ -228,9 +228,8 @@ impl Mapper {
         let mut members = Vec::new();
         for span in &block.records {
             let text = block.json(span);
-            members.clear();
-            members.extend(Members::of(text));
-            let (id, shape) = self.sources.recognise(&members, only);
+            block.members(span, &mut members);
+            let (id, shape) = self.sources.recognise(&Record::new(&members), only);
             let sources = self.sources.clone();
             let source = sources.source(id);
             // A class that OCSF 1.8.0 does not have is this source's default kind, whole.

@@ -3,7 +3,7 @@
 use super::definition::{Constant, Definition, Derive, Kind as KindDefinition, Target, TimeFormat};
 use super::function::{self, Function, ShapeFunction};
 use super::reach;
-use super::recognition::{FormError, Recognition};
+use super::recognition::{FormError, Recognition, Record};
 use super::trie::Trie;
 use super::when::When;
 use super::{LogsourceId, SourceId};
@@ -416,15 +416,15 @@ impl Source {
         self.shapes.iter().map(|s| Trie::new((!unshaped(s)).then_some(&s.definition), fields)).collect()
     }
 
-    pub(crate) fn recognises(&self, members: &[(&str, &str)]) -> bool {
-        self.recognise.iter().any(|test| test.holds(members))
+    pub(crate) fn recognises(&self, record: &Record<'_, '_>) -> bool {
+        self.recognise.iter().any(|test| test.holds(record))
     }
 
-    pub(crate) fn shape_of(&self, members: &[(&str, &str)]) -> Option<u16> {
+    pub(crate) fn shape_of(&self, record: &Record<'_, '_>) -> Option<u16> {
         if self.shapes.is_empty() {
             return Some(0);
         }
-        self.shapes.iter().position(|s| s.test.holds(members)).map(|i| i as u16)
+        self.shapes.iter().position(|s| s.test.holds(record)).map(|i| i as u16)
     }
 
     /// The kinds that events of these log source entries can be; all kinds for no entry.

@@ -16,6 +16,7 @@ mod when;
 pub(crate) use compile::{Convert, Place};
 pub(crate) use definition::TimeFormat;
 pub(crate) use function::Made;
+pub(crate) use recognition::Record;
 pub(crate) use time::{parse as parse_time, parse_at as parse_time_at};
 pub(crate) use trie::{Sink, Trie};
 pub(crate) use when::{Values, When};
@@ -203,13 +204,13 @@ impl Sources {
     }
 
     /// The source and shape of a record: the first source that takes it, or `only` that one.
-    pub(crate) fn recognise(&self, members: &[(&str, &str)], only: Option<SourceId>) -> (SourceId, u16) {
+    pub(crate) fn recognise(&self, record: &Record<'_, '_>, only: Option<SourceId>) -> (SourceId, u16) {
         if let Some(id) = only {
             let source = self.source(id);
-            return (id, source.shape_of(members).unwrap_or(0));
+            return (id, source.shape_of(record).unwrap_or(0));
         }
         let last = SourceId((self.list.len() - 1) as u16);
-        let found = self.list.iter().filter(|s| s.recognises(members)).find_map(|s| Some((s.id, s.shape_of(members)?)));
+        let found = self.list.iter().filter(|s| s.recognises(record)).find_map(|s| Some((s.id, s.shape_of(record)?)));
         found.unwrap_or((last, 0))
     }
 }
@@ -251,9 +252,14 @@ mod tests {
             Sources::compile(vec![("mine".to_owned(), text)])
         };
         let sources = source("like = { \"a.id\" = [\"x-#\", \"#/#\"] }").unwrap();
-        let takes = |id: &str| sources.list[0].recognises(&[("a", format!("{{\"id\":{id}}}").as_str())]);
+        let takes = |id: &str| sources.list[0].recognises(&Record::new(&[("a", format!("{{\"id\":{id}}}").as_str())]));
         assert!(takes("\"X-12\"") && takes("\"1/2\""));
-        assert!(!takes("\"x-\"") && !takes("12") && !takes("null") && !sources.list[0].recognises(&[("b", "1")]));
+        assert!(
+            !takes("\"x-\"")
+                && !takes("12")
+                && !takes("null")
+                && !sources.list[0].recognises(&Record::new(&[("b", "1")]))
+        );
         let error = source("like = { id = \"x\" }").unwrap_err().to_string();
         assert!(error.contains("recognise, like") && error.contains("\"x\": a form without #"), "{error}");
     }

@@ -2,6 +2,8 @@
 
 use super::definition::OneOrMany;
 use crate::json;
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -106,24 +108,55 @@ impl Recognition {
         })
     }
 
-    /// Whether a record with these members is meant.
-    pub fn holds(&self, members: &[(&str, &str)]) -> bool {
-        let member = |key: &str| members.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
-        // Nested, or as one dotted key.
-        let value = |path: &str| {
-            member(path).or_else(|| {
-                let (head, rest) = path.split_once('.')?;
-                json::at(member(head)?, rest)
+    /// Whether a record is meant.
+    pub fn holds(&self, record: &Record<'_, '_>) -> bool {
+        self.has.iter().all(|path| record.value(path).is_some())
+            && (self.any.is_empty() || self.any.iter().any(|path| record.value(path).is_some()))
+            && self.equals.iter().all(|(path, texts)| {
+                record.text(path).is_some_and(|t| texts.iter().any(|own| t.eq_ignore_ascii_case(own)))
             })
-        };
-        let text = |path: &str| value(path).map(json::text);
-        self.has.iter().all(|path| value(path).is_some())
-            && (self.any.is_empty() || self.any.iter().any(|path| value(path).is_some()))
             && self
-                .equals
+                .like
                 .iter()
-                .all(|(path, texts)| text(path).is_some_and(|t| texts.iter().any(|own| t.eq_ignore_ascii_case(own))))
-            && self.like.iter().all(|(path, forms)| text(path).is_some_and(|t| forms.iter().any(|form| form.fits(&t))))
+                .all(|(path, forms)| record.text(path).is_some_and(|t| forms.iter().any(|form| form.fits(&t))))
+    }
+}
+
+/// A record's members, and whether more than their keys was looked at.
+pub struct Record<'a, 'm> {
+    members: &'m [(&'a str, &'a str)],
+    values: Cell<bool>,
+}
+
+impl<'a, 'm> Record<'a, 'm> {
+    /// A record with these members.
+    pub fn new(members: &'m [(&'a str, &'a str)]) -> Self {
+        Self { members, values: Cell::new(false) }
+    }
+
+    /// Whether what was found out so far holds for every record with the same keys.
+    pub fn by_keys(&self) -> bool {
+        !self.values.get()
+    }
+
+    fn member(&self, key: &str) -> Option<&'a str> {
+        self.members.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)
+    }
+
+    /// What is at a path: nested, or as one dotted key.
+    fn value(&self, path: &str) -> Option<&'a str> {
+        self.member(path).or_else(|| {
+            let (head, rest) = path.split_once('.')?;
+            let head = self.member(head)?;
+            self.values.set(true);
+            json::at(head, rest)
+        })
+    }
+
+    fn text(&self, path: &str) -> Option<Cow<'a, str>> {
+        let value = self.value(path)?;
+        self.values.set(true);
+        Some(json::text(value))
     }
 }
 

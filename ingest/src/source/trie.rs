@@ -116,18 +116,46 @@ impl Trie {
         }
     }
 
-    fn member<'a>(&self, node: usize, key: &'a str, raw: &'a str, covered: bool, sink: &mut impl Sink<'a>) {
+    /// The node of a record's member, and its field when nothing more is to be found in it; none when no field is.
+    pub fn top(&self, key: &str) -> Option<(u32, Option<u16>)> {
+        let child = self.child_of(0, key)?;
+        let at = &self.nodes[child as usize];
+        let deeper = !at.children.is_empty() || at.any.is_some();
+        Some((child, at.field.filter(|_| !deeper)))
+    }
+
+    /// Walks the value of the member whose node [`Trie::top`] told.
+    pub fn enter<'a>(&self, node: u32, key: &'a str, raw: &'a str, sink: &mut impl Sink<'a>) {
+        self.value(0, node, key, raw, false, sink);
+    }
+
+    fn child_of(&self, node: usize, key: &str) -> Option<u32> {
         let parent = &self.nodes[node];
         let child = match parent.children.get(key) {
             None if key.contains('\\') => parent.children.get(unescape(key).as_ref()),
             found => found,
         };
-        let Some(child) = child.copied().or(parent.any) else {
-            if !covered {
-                sink.other(&parent.prefix, key, raw);
-            }
-            return;
-        };
+        child.copied().or(parent.any)
+    }
+
+    fn member<'a>(&self, node: usize, key: &'a str, raw: &'a str, covered: bool, sink: &mut impl Sink<'a>) {
+        match self.child_of(node, key) {
+            Some(child) => self.value(node, child, key, raw, covered, sink),
+            None if !covered => sink.other(&self.nodes[node].prefix, key, raw),
+            None => {}
+        }
+    }
+
+    fn value<'a>(
+        &self,
+        parent: usize,
+        child: u32,
+        key: &'a str,
+        raw: &'a str,
+        covered: bool,
+        sink: &mut impl Sink<'a>,
+    ) {
+        let parent = &self.nodes[parent];
         let at = &self.nodes[child as usize];
         let deeper = !at.children.is_empty() || at.any.is_some();
         match (kind(raw), at.field) {

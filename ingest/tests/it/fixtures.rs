@@ -54,8 +54,9 @@ fn every_kind_has_a_golden_record() {
         let mut blocks = Blocks::open(bytes, Limits::default()).unwrap();
         while let Some(block) = blocks.next_block().unwrap() {
             reader.read(&block, None);
-            seen.extend(reader.batch().routes.iter().map(|id| {
-                let route = reader.route(*id);
+            let rows = reader.rows();
+            seen.extend((0..rows.len()).map(|row| {
+                let route = rows.route(rows.route_of(row));
                 (route.source, route.kind)
             }));
         }

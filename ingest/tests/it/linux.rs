@@ -33,9 +33,9 @@ fn read(
     let mut out = Vec::new();
     while let Some(block) = blocks.next_block().unwrap() {
         reader.read(&block, None);
-        let batch = reader.batch();
+        let batch = reader.rows();
         for row in 0..batch.len() {
-            let route = reader.route(batch.routes[row]);
+            let route = batch.route(batch.route_of(row));
             let covering = bindings
                 .iter()
                 .enumerate()
@@ -44,7 +44,7 @@ fn read(
                 .collect();
             let value = |ix: usize| {
                 let cell = batch.cells(row).iter().find(|c| c.field == FieldIx(ix as u16))?;
-                Some(reader.dictionary(cell.field).value(cell.code).clone())
+                Some(batch.dictionary(cell.field).value(cell.code))
             };
             out.push((covering, (0..fields.len()).map(value).collect()));
         }

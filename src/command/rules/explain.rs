@@ -102,10 +102,10 @@ impl Args {
             let mut reader = FieldReader::new(sources.clone(), engine.request());
             let mut matcher = Matcher::new(engine);
             reader.read(block, source);
-            matcher.evaluate(&reader);
-            let traces = matcher.trace(&reader, 0, RuleIx(0));
+            matcher.evaluate(reader.rows());
+            let traces = matcher.trace(reader.rows(), 0, RuleIx(0));
             if traces.is_empty() {
-                let name = &sources.source(reader.route(reader.batch().routes[0]).source).name;
+                let name = &sources.source(reader.rows().route(reader.rows().route_of(0)).source).name;
                 writeln!(out, "does not fire: the event is of source {name}, which the rule's log source is not from")?;
             }
             for trace in traces {

@@ -1,184 +1,14 @@
 //! JSON text read in place: strict validation, members of an object, unescaping. No tree is built.
 //!
-//! [`end_of_value`] checks everything that RFC 8259 asks (tokens, nesting, control characters); the readers below it
-//! rely on a text that passed.
+//! [`Scanner`] checks everything that RFC 8259 asks (tokens, nesting, control characters); the readers here rely on a
+//! text that passed.
+
+mod scan;
+
+pub use scan::{DEPTH_MAX, MemberSpan, Scanner, Stop, end_of_value, skip_space};
 
 use memchr::memchr2;
 use std::borrow::Cow;
-
-/// Deepest nesting that is read.
-pub const DEPTH_MAX: usize = 128;
-
-/// Why a value does not end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The bytes end inside the value: more may complete it.
-    Incomplete,
-    /// The value is broken at this offset.
-    Broken {
-        /// Offset of the first wrong byte.
-        at: usize,
-        /// What should stand there.
-        expected: &'static str,
-    },
-}
-
-fn broken<T>(at: usize, expected: &'static str) -> Result<T, Stop> {
-    Err(Stop::Broken { at, expected })
-}
-
-/// The offset of the first byte that is no white space.
-pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
-        at += 1;
-    }
-    at
-}
-
-/// The offset behind the value that starts at `at`.
-///
-/// **Errors**: [`Stop`]. **Bounds**: nesting up to [`DEPTH_MAX`].
-pub fn end_of_value(bytes: &[u8], at: usize) -> Result<usize, Stop> {
-    value(bytes, at, 0)
-}
-
-fn value(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Stop> {
-    match bytes.get(at) {
-        None => Err(Stop::Incomplete),
-        Some(b'"') => string(bytes, at),
-        Some(b'{') if depth < DEPTH_MAX => object(bytes, at, depth),
-        Some(b'[') if depth < DEPTH_MAX => array(bytes, at, depth),
-        Some(b'{' | b'[') => broken(at, "nesting of at most 128 levels"),
-        Some(b't') => literal(bytes, at, b"true"),
-        Some(b'f') => literal(bytes, at, b"false"),
-        Some(b'n') => literal(bytes, at, b"null"),
-        Some(b'-' | b'0'..=b'9') => number(bytes, at),
-        Some(_) => broken(at, "a JSON value"),
-    }
-}
-
-fn object(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Stop> {
-    let mut at = skip_space(bytes, at + 1);
-    if bytes.get(at) == Some(&b'}') {
-        return Ok(at + 1);
-    }
-    loop {
-        match bytes.get(at) {
-            Some(b'"') => at = skip_space(bytes, string(bytes, at)?),
-            Some(_) => return broken(at, "a key in quotes"),
-            None => return Err(Stop::Incomplete),
-        }
-        match bytes.get(at) {
-            Some(b':') => at = skip_space(bytes, at + 1),
-            Some(_) => return broken(at, "`:`"),
-            None => return Err(Stop::Incomplete),
-        }
-        at = skip_space(bytes, value(bytes, at, depth + 1)?);
-        match bytes.get(at) {
-            Some(b',') => at = skip_space(bytes, at + 1),
-            Some(b'}') => return Ok(at + 1),
-            Some(_) => return broken(at, "`,` or `}`"),
-            None => return Err(Stop::Incomplete),
-        }
-    }
-}
-
-fn array(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Stop> {
-    let mut at = skip_space(bytes, at + 1);
-    if bytes.get(at) == Some(&b']') {
-        return Ok(at + 1);
-    }
-    loop {
-        at = skip_space(bytes, value(bytes, at, depth + 1)?);
-        match bytes.get(at) {
-            Some(b',') => at = skip_space(bytes, at + 1),
-            Some(b']') => return Ok(at + 1),
-            Some(_) => return broken(at, "`,` or `]`"),
-            None => return Err(Stop::Incomplete),
-        }
-    }
-}
-
-fn literal(bytes: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Stop> {
-    let there = &bytes[at..bytes.len().min(at + word.len())];
-    if there == word {
-        Ok(at + word.len())
-    } else if word.starts_with(there) {
-        Err(Stop::Incomplete)
-    } else {
-        broken(at, "true, false or null")
-    }
-}
-
-fn number(bytes: &[u8], start: usize) -> Result<usize, Stop> {
-    let digits = |mut at: usize| {
-        let from = at;
-        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
-            at += 1;
-        }
-        match (at > from, at < bytes.len()) {
-            (true, _) => Ok(at),
-            (false, true) => broken(at, "a digit"),
-            (false, false) => Err(Stop::Incomplete),
-        }
-    };
-    let mut at = start + usize::from(bytes[start] == b'-');
-    let leading = bytes.get(at) == Some(&b'0');
-    let end = digits(at)?;
-    if leading && end > at + 1 {
-        return broken(at + 1, "no digit after a leading 0");
-    }
-    at = end;
-    if bytes.get(at) == Some(&b'.') {
-        at = digits(at + 1)?;
-    }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        at += 1;
-        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-        at = digits(at)?;
-    }
-    Ok(at)
-}
-
-fn string(bytes: &[u8], start: usize) -> Result<usize, Stop> {
-    let mut at = start + 1;
-    loop {
-        let Some(found) = memchr2(b'"', b'\\', &bytes[at..]) else {
-            return match control(&bytes[at..]) {
-                Some(i) => broken(at + i, "an escaped control character"),
-                None => Err(Stop::Incomplete),
-            };
-        };
-        if let Some(i) = control(&bytes[at..at + found]) {
-            return broken(at + i, "an escaped control character");
-        }
-        at += found;
-        if bytes[at] == b'"' {
-            return Ok(at + 1);
-        }
-        match bytes.get(at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
-            Some(b'u') => {
-                for i in at + 2..at + 6 {
-                    match bytes.get(i) {
-                        Some(b) if b.is_ascii_hexdigit() => {}
-                        Some(_) => return broken(i, "four hexadecimal digits"),
-                        None => return Err(Stop::Incomplete),
-                    }
-                }
-                at += 6;
-            }
-            Some(_) => return broken(at + 1, "a JSON escape"),
-            None => return Err(Stop::Incomplete),
-        }
-    }
-}
-
-/// The first control character. The fold is one that compilers vectorise; the search runs only where it found one.
-fn control(bytes: &[u8]) -> Option<usize> {
-    let least = bytes.iter().fold(0xff_u8, |least, b| least.min(*b));
-    if least >= 0x20 { None } else { bytes.iter().position(|b| *b < 0x20) }
-}
 
 /// The end of a value in a text that passed [`end_of_value`]: brackets and quotes are all that has to be looked at.
 fn skip(bytes: &[u8], at: usize) -> usize {
@@ -496,6 +326,20 @@ mod tests {
             let start = skip_space(text.as_bytes(), 0);
             let ours = end_of_value(text.as_bytes(), start).is_ok_and(|end| skip_space(text.as_bytes(), end) == text.len());
             prop_assert_eq!(ours, theirs, "{}", text);
+        }
+
+        #[test]
+        fn a_scan_finds_the_members_wherever_windows_begin(value in json(), before in 0_usize..200) {
+            let object = serde_json::json!({ "a": value, "b\n": [value], "": 0 }).to_string();
+            let text = format!("{}{object} ", " ".repeat(before));
+            let mut spans = Vec::new();
+            prop_assert_eq!(Scanner::new(text.as_bytes()).members(before, &mut spans), Ok(before + object.len()));
+            let range = |r: &std::ops::Range<u32>| &text[r.start as usize..r.end as usize];
+            let found: Vec<_> = spans.iter().map(|m| (range(&m.key), range(&m.value))).collect();
+            prop_assert_eq!(found, Members::of(&object).collect::<Vec<_>>());
+            for cut in 1..object.len() {
+                prop_assert_eq!(end_of_value(&object.as_bytes()[..cut], 0), Err(Stop::Incomplete), "{}", cut);
+            }
         }
 
         #[test]

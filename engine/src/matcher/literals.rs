@@ -1,0 +1,263 @@
+//! Which of thousands of literals are in a text.
+//!
+//! A long literal is known by eight of its grams (four bytes each) that follow each other, so that of a text only every
+//! eighth gram has to be looked up, in a small table of bits that says no nearly always. Shorter literals are found by
+//! vectors when they are few, else the same way in smaller steps. Texts are short, so what an automaton saves in
+//! comparisons it would lose in waiting for memory.
+
+use ahash::AHashMap;
+use aho_corasick::packed;
+
+/// A literal's number.
+pub type LiteralIx = u32;
+
+/// A set of distinct literals, none empty.
+#[derive(Default)]
+pub struct Literals {
+    texts: Vec<Box<[u8]>>,
+    tables: Vec<Table>,
+    /// Finds the short ones, when they are few.
+    few: Option<(packed::Searcher, Vec<LiteralIx>)>,
+    /// Literals of two or three bytes by their first two.
+    pairs: Option<Pairs>,
+    /// Literals of one byte.
+    single: Vec<(u8, LiteralIx)>,
+}
+
+/// Searching by vectors is as fast for any number of literals up to this.
+const FEW: usize = 64;
+
+impl Literals {
+    /// For these literals, numbered in their order.
+    pub fn new(texts: &[String]) -> Self {
+        let mut out = Self { texts: texts.iter().map(|t| t.as_bytes().into()).collect(), ..Self::default() };
+        let of_length = |lengths: std::ops::RangeInclusive<usize>| -> Vec<LiteralIx> {
+            let fits = |i: &LiteralIx| lengths.contains(&texts[*i as usize].len());
+            (0..texts.len() as LiteralIx).filter(fits).collect()
+        };
+        let short = of_length(1..=Table::shortest(STRIDES[0]) - 1);
+        out.add_table(of_length(Table::shortest(STRIDES[0])..=usize::MAX), STRIDES[0]);
+        if short.is_empty() {
+            return out;
+        }
+        if short.len() <= FEW
+            && let Some(searcher) = packed::Searcher::new(short.iter().map(|i| &texts[*i as usize]))
+        {
+            out.few = Some((searcher, short));
+            return out;
+        }
+        for steps in STRIDES.windows(2) {
+            out.add_table(of_length(Table::shortest(steps[1])..=Table::shortest(steps[0]) - 1), steps[1]);
+        }
+        let pairs = of_length(2..=3);
+        out.pairs = (!pairs.is_empty()).then(|| Pairs::new(&out.texts, &pairs));
+        out.single = of_length(1..=1).into_iter().map(|i| (out.texts[i as usize][0], i)).collect();
+        out
+    }
+
+    fn add_table(&mut self, literals: Vec<LiteralIx>, stride: usize) {
+        if !literals.is_empty() {
+            self.tables.push(Table::new(&self.texts, &literals, stride));
+        }
+    }
+
+    /// Tells the literals that are in a text; one that is there more than once may be told as often.
+    pub fn find(&self, text: &[u8], found: &mut impl FnMut(LiteralIx)) {
+        for table in &self.tables {
+            table.find(&self.texts, text, found);
+        }
+        if let Some((searcher, literals)) = &self.few {
+            let mut from = 0;
+            while let Some(hit) = searcher.find_in(text, (from..text.len()).into()) {
+                // Others may begin at the same place, and inside.
+                for literal in literals {
+                    if text[hit.start()..].starts_with(&self.texts[*literal as usize]) {
+                        found(*literal);
+                    }
+                }
+                from = hit.start() + 1;
+            }
+        }
+        if let Some(pairs) = &self.pairs {
+            pairs.find(&self.texts, text, found);
+        }
+        self.single.iter().filter(|(byte, _)| memchr::memchr(*byte, text).is_some()).for_each(|(_, l)| found(*l));
+    }
+}
+
+const GRAM: usize = 4;
+const GOLDEN: u32 = 0x9E37_79B1;
+/// Steps in which a text is looked at, by the lengths of literals.
+const STRIDES: [usize; 4] = [8, 4, 2, 1];
+/// More grams would fill the table; longer literals are then looked for in smaller steps.
+const GRAMS_MAX: usize = 1 << 14;
+/// Bits of the table for each gram, so that few grams of a text are taken for those of a literal.
+const BITS_PER_GRAM: usize = 32;
+/// The table stays in the fastest cache.
+const BITS_MAX: u32 = 17;
+/// Hashes that share a place in the list of entries.
+const HASHES: usize = 8;
+
+/// Where a gram stands in a literal.
+#[derive(Clone, Copy)]
+struct Entry {
+    gram: u32,
+    literal: LiteralIx,
+    offset: u32,
+}
+
+/// Literals by some of their grams.
+struct Table {
+    /// Every so many bytes of a text a gram is looked up.
+    stride: usize,
+    /// Whether a gram with this hash is a literal's.
+    bits: Vec<u64>,
+    shift: u32,
+    /// Where the entries of each eight hashes begin.
+    starts: Vec<u32>,
+    entries: Vec<Entry>,
+}
+
+impl Table {
+    /// How long a literal has to be so that one of its grams is looked up wherever it stands.
+    const fn shortest(stride: usize) -> usize {
+        GRAM + stride - 1
+    }
+
+    fn new(texts: &[Box<[u8]>], literals: &[LiteralIx], most: usize) -> Self {
+        let stride = STRIDES.into_iter().find(|s| *s <= most && literals.len() * s <= GRAMS_MAX).unwrap_or(1);
+        let mut uses: AHashMap<u32, u32> = AHashMap::new();
+        for literal in literals {
+            grams(&texts[*literal as usize]).for_each(|gram| *uses.entry(gram).or_default() += 1);
+        }
+        let mut entries = Vec::new();
+        for literal in literals {
+            let all: Vec<u32> = grams(&texts[*literal as usize]).collect();
+            // The run of grams that is expected least often in texts.
+            let common = |run: &[u32]| {
+                run.iter().map(|gram| commonness(*gram) + uses.get(gram).map_or(0, |n| n.ilog2())).sum::<u32>()
+            };
+            let run = all.windows(stride).enumerate().min_by_key(|(_, run)| common(run));
+            let (first, run) = run.unwrap_or((0, &all));
+            let entry = |(i, gram): (usize, &u32)| Entry { gram: *gram, literal: *literal, offset: (first + i) as u32 };
+            entries.extend(run.iter().enumerate().map(entry));
+        }
+        let bits = (entries.len() * BITS_PER_GRAM).next_power_of_two().trailing_zeros().clamp(10, BITS_MAX);
+        let shift = u32::BITS - bits;
+        let hash = |entry: &Entry| (entry.gram.wrapping_mul(GOLDEN) >> shift) as usize;
+        entries.sort_by_key(hash);
+        let mut set = vec![0_u64; (1 << bits) / 64];
+        entries.iter().map(hash).for_each(|hash| set[hash / 64] |= 1 << (hash % 64));
+        let starts = (0..=(1 << bits) / HASHES)
+            .map(|group| entries.partition_point(|e| hash(e) < group * HASHES) as u32)
+            .collect();
+        Self { stride, bits: set, shift, starts, entries }
+    }
+
+    fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
+        for at in (0..text.len().saturating_sub(GRAM - 1)).step_by(self.stride) {
+            let Some(gram) = text[at..].first_chunk::<GRAM>() else { return };
+            let gram = u32::from_le_bytes(*gram);
+            let hash = (gram.wrapping_mul(GOLDEN) >> self.shift) as usize;
+            if self.bits[hash / 64] >> (hash % 64) & 1 != 0 {
+                let entries = self.starts[hash / HASHES] as usize..self.starts[hash / HASHES + 1] as usize;
+                for entry in self.entries[entries].iter().filter(|e| e.gram == gram) {
+                    let begins = at.checked_sub(entry.offset as usize);
+                    if begins.is_some_and(|start| text[start..].starts_with(&texts[entry.literal as usize])) {
+                        found(entry.literal);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn grams(text: &[u8]) -> impl Iterator<Item = u32> {
+    text.array_windows::<GRAM>().map(|gram| u32::from_le_bytes(*gram))
+}
+
+/// How often a gram is expected in lower-cased logs, from its bytes alone.
+fn commonness(gram: u32) -> u32 {
+    let of_byte = |byte: u8| match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 3,
+        b'l' | b'd' | b'c' | b'm' | b'p' | b'u' | b'h' | b'.' | b'\\' | b' ' | b'0'..=b'9' => 2,
+        b'a'..=b'z' | b'-' | b'/' | b'_' | b':' | b'=' => 1,
+        _ => 0,
+    };
+    gram.to_le_bytes().into_iter().map(of_byte).sum()
+}
+
+/// Literals of two or three bytes, by their first two.
+struct Pairs {
+    bits: Vec<u64>,
+    literals: AHashMap<u16, Vec<LiteralIx>>,
+}
+
+impl Pairs {
+    fn new(texts: &[Box<[u8]>], literals: &[LiteralIx]) -> Self {
+        let mut out = Self { bits: vec![0; (1 << 16) / 64], literals: AHashMap::new() };
+        for literal in literals {
+            if let Some(pair) = texts[*literal as usize].first_chunk::<2>() {
+                let pair = u16::from_le_bytes(*pair);
+                out.bits[usize::from(pair) / 64] |= 1 << (pair % 64);
+                out.literals.entry(pair).or_default().push(*literal);
+            }
+        }
+        out
+    }
+
+    fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
+        for (at, pair) in text.array_windows::<2>().enumerate() {
+            let pair = u16::from_le_bytes(*pair);
+            if self.bits[usize::from(pair) / 64] >> (pair % 64) & 1 != 0
+                && let Some(literals) = self.literals.get(&pair)
+            {
+                literals.iter().filter(|l| text[at..].starts_with(&texts[**l as usize])).for_each(|l| found(*l));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn check(literals: BTreeSet<String>, text: &str) {
+        let literals: Vec<String> = literals.into_iter().collect();
+        let mut found = BTreeSet::new();
+        Literals::new(&literals).find(text.as_bytes(), &mut |l| {
+            found.insert(l as usize);
+        });
+        let expected: BTreeSet<usize> = (0..literals.len()).filter(|l| text.contains(literals[*l].as_str())).collect();
+        assert_eq!(found, expected, "{literals:?} in {text:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn finds_few(literals in prop::collection::btree_set("[abé]{1,9}", 0..30), text in "[abé.]{0,80}") {
+            check(literals, &text);
+        }
+
+        #[test]
+        fn finds_many(literals in prop::collection::btree_set("[ab\\\\.]{1,14}", 80..200), text in "[ab\\\\.]{0,80}") {
+            check(literals, &text);
+        }
+
+        #[test]
+        fn finds_parts_of_itself(text in "[a-z0-9\\\\ .é]{20,200}", from in 0_usize..19, length in 1_usize..40) {
+            let part: String = text.chars().skip(from).take(length).collect();
+            let other: String = text.chars().rev().collect();
+            check([part, other].into(), &text);
+        }
+    }
+
+    #[test]
+    fn tables_of_many_literals_step_less() {
+        let all: BTreeSet<String> = (0..6_000).map(|i| format!("{:032x}", i * 77_777_777_u128)).collect();
+        let text: String = all.iter().step_by(500).cloned().collect();
+        check(all, &text);
+    }
+}

@@ -1,0 +1,143 @@
+//! What rules look at: rows of (field, code), the distinct values behind the codes, and what the rows are.
+
+use super::{Dictionary, FieldIx, FieldRequest, KEYWORDS};
+use crate::source::Route;
+
+/// A distinct set of (source, kind, log sources) that events had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteId(pub u32);
+
+/// One field of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The field.
+    pub field: FieldIx,
+    /// The value's code in the field's dictionary.
+    pub code: u32,
+}
+
+/// Rows of one batch, whose codes outlive it.
+#[derive(Debug, Default)]
+pub struct Rows {
+    dictionaries: Vec<Dictionary>,
+    routes: Vec<Route>,
+    route_of: Vec<RouteId>,
+    cells: Vec<Cell>,
+    ends: Vec<u32>,
+    /// By field, the row (from 1) that has it last, and its cell.
+    has: Vec<(u32, u32)>,
+    /// Cells whose field came again, and all values of it.
+    repeated: Vec<(u32, String)>,
+}
+
+impl Rows {
+    /// For the fields of a request; no rows yet.
+    pub fn new(request: &FieldRequest) -> Self {
+        let dictionary = |name: &String| if name == KEYWORDS { Dictionary::of_events() } else { Dictionary::default() };
+        Self {
+            dictionaries: request.fields.iter().map(dictionary).collect(),
+            has: vec![(0, 0); request.fields.len()],
+            ..Self::default()
+        }
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.route_of.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.route_of.is_empty()
+    }
+
+    /// A row's cells; an absent field has none.
+    pub fn cells(&self, row: usize) -> &[Cell] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
+        &self.cells[start..self.ends[row] as usize]
+    }
+
+    /// A field's values.
+    pub fn dictionary(&self, field: FieldIx) -> &Dictionary {
+        &self.dictionaries[field.0 as usize]
+    }
+
+    /// A row's route.
+    pub fn route_of(&self, row: usize) -> RouteId {
+        self.route_of[row]
+    }
+
+    /// What a route is.
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.routes[id.0 as usize]
+    }
+
+    /// How many routes there are so far.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// The number of a route.
+    pub fn route_id(&mut self, route: &Route) -> RouteId {
+        let known = self.routes.iter().position(|r| r == route);
+        RouteId(known.unwrap_or_else(|| {
+            self.routes.push(route.clone());
+            self.routes.len() - 1
+        }) as u32)
+    }
+
+    /// Begins a batch: rows go, values stay unless they are too many.
+    pub fn clear(&mut self) {
+        self.dictionaries.iter_mut().for_each(Dictionary::renew);
+        self.route_of.clear();
+        self.cells.clear();
+        self.ends.clear();
+        self.has.fill((0, 0));
+    }
+
+    /// Gives the row at hand a value of a field, as JSON; a field that comes again (an element of an array) has them all.
+    pub fn add(&mut self, field: FieldIx, raw: &str) {
+        let row = self.ends.len() as u32 + 1;
+        let (last, at) = self.has[field.0 as usize];
+        if last != row {
+            self.has[field.0 as usize] = (row, self.cells.len() as u32);
+            let code = self.dictionaries[field.0 as usize].code(raw);
+            return self.cells.push(Cell { field, code });
+        }
+        let known = self.repeated.iter().position(|(cell, _)| *cell == at).unwrap_or_else(|| {
+            let first = self.dictionaries[field.0 as usize].raw(self.cells[at as usize].code);
+            self.repeated.push((at, format!("[{first}")));
+            self.repeated.len() - 1
+        });
+        let all = &mut self.repeated[known].1;
+        all.push(',');
+        all.push_str(raw);
+    }
+
+    /// Gives the row at hand a value's code that [`Rows::code`] told, of a field that it has no value of.
+    pub fn add_code(&mut self, field: FieldIx, code: u32) {
+        self.has[field.0 as usize] = (self.ends.len() as u32 + 1, self.cells.len() as u32);
+        self.cells.push(Cell { field, code });
+    }
+
+    /// A value's code, for [`Rows::add_code`] within this batch.
+    pub fn code(&mut self, field: FieldIx, raw: &str) -> u32 {
+        self.dictionaries[field.0 as usize].code(raw)
+    }
+
+    /// Whether the row at hand has a value of a field.
+    pub fn has(&self, field: FieldIx) -> bool {
+        self.has[field.0 as usize].0 == self.ends.len() as u32 + 1
+    }
+
+    /// Ends the row at hand.
+    pub fn end(&mut self, route: RouteId) {
+        for (cell, mut all) in self.repeated.drain(..) {
+            all.push(']');
+            let cell = &mut self.cells[cell as usize];
+            cell.code = self.dictionaries[cell.field.0 as usize].code(&all);
+        }
+        self.route_of.push(route);
+        self.ends.push(self.cells.len() as u32);
+    }
+}

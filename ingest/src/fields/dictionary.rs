@@ -1,0 +1,240 @@
+//! The distinct values of one field, by the raw, still escaped bytes of their JSON.
+//!
+//! **Bounds**: one that outgrows [`DICTIONARY_BYTES_MAX`] is cleared between blocks, and its epoch moves on. So is one
+//! whose values hardly ever come again, which are then not looked up for some blocks: that costs more than it gives.
+
+use super::FieldValue;
+use crate::json::{self, Kind, Members};
+use ahash::RandomState;
+use hashbrown::HashTable;
+use std::borrow::Cow;
+
+/// Bytes of values that one field's dictionary remembers.
+pub const DICTIONARY_BYTES_MAX: usize = 32 << 20;
+
+/// A part of a value that tests look at.
+pub enum Scalar<'a> {
+    /// JSON null.
+    Null,
+    /// A text; numbers and booleans are their JSON text.
+    Text(Cow<'a, str>),
+}
+
+/// Which values rules find in a JSON text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reading {
+    /// Those of a field.
+    #[default]
+    Field,
+    /// Every value of an event; nothing is remembered, as no event comes twice.
+    Event,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: u64,
+    start: u32,
+    length: u32,
+}
+
+/// The distinct values of one field.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    codes: HashTable<u32>,
+    state: RandomState,
+    entries: Vec<Entry>,
+    /// The values' texts, one behind the other.
+    texts: String,
+    /// The code that came last: logs repeat themselves.
+    last: u32,
+    epoch: u64,
+    reading: Reading,
+    /// Values of the block at hand, and how many of them were known.
+    asked: u32,
+    known: u32,
+    /// Blocks for which nothing is looked up.
+    forgetful: u32,
+}
+
+/// Fewer values of a block tell nothing.
+const ASKED_MIN: u32 = 32;
+/// Of how many values one has to come again.
+const KNOWN_ONE_OF: u32 = 16;
+/// How many blocks later it is tried again.
+const FORGETFUL_BLOCKS: u32 = 32;
+
+impl Dictionary {
+    /// Of whole events, for keywords.
+    pub(super) fn of_events() -> Self {
+        Self { reading: Reading::Event, ..Self::default() }
+    }
+
+    /// The JSON text of a code.
+    pub fn raw(&self, code: u32) -> &str {
+        let entry = self.entries[code as usize];
+        &self.texts[entry.start as usize..(entry.start + entry.length) as usize]
+    }
+
+    /// The value of a code.
+    pub fn value(&self, code: u32) -> FieldValue {
+        match self.reading {
+            Reading::Field => FieldValue::of(self.raw(code)),
+            Reading::Event => {
+                let mut values = Vec::new();
+                json::scalars(self.raw(code), &mut |raw| values.push(FieldValue::Text(json::text(raw).into())));
+                FieldValue::List(values.into())
+            }
+        }
+    }
+
+    /// Every part of a code's value that tests look at, as [`FieldValue::of`] has them.
+    pub fn visit(&self, code: u32, found: &mut impl FnMut(Scalar<'_>)) {
+        match self.reading {
+            Reading::Field => visit(self.raw(code), found),
+            Reading::Event => json::scalars(self.raw(code), &mut |raw| found(Scalar::Text(json::text(raw)))),
+        }
+    }
+
+    /// How many codes there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no code yet.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Moves on when codes are given anew.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The code of a value.
+    pub(super) fn code(&mut self, raw: &str) -> u32 {
+        if self.reading == Reading::Event {
+            return self.add(raw, 0);
+        }
+        self.asked += 1;
+        if (self.last as usize) < self.entries.len() && self.raw(self.last) == raw {
+            self.known += 1;
+            return self.last;
+        }
+        if self.forgetful > 0 {
+            self.last = self.add(raw, 0);
+            return self.last;
+        }
+        let hash = self.state.hash_one(raw);
+        let (entries, texts) = (&self.entries, &self.texts);
+        let same = |code: &u32| {
+            let entry = entries[*code as usize];
+            entry.hash == hash && &texts[entry.start as usize..(entry.start + entry.length) as usize] == raw
+        };
+        let code = match self.codes.find(hash, same) {
+            Some(code) => {
+                self.known += 1;
+                *code
+            }
+            None => {
+                let code = self.add(raw, hash);
+                self.codes.insert_unique(hash, code, |code| self.entries[*code as usize].hash);
+                code
+            }
+        };
+        self.last = code;
+        code
+    }
+
+    fn add(&mut self, raw: &str, hash: u64) -> u32 {
+        let start = self.texts.len() as u32;
+        self.texts.push_str(raw);
+        self.entries.push(Entry { hash, start, length: raw.len() as u32 });
+        (self.entries.len() - 1) as u32
+    }
+
+    /// Between blocks: forgets what is too much, or not worth it.
+    pub(super) fn renew(&mut self) {
+        let once = self.forgetful == 0 && self.asked >= ASKED_MIN && self.known * KNOWN_ONE_OF < self.asked;
+        let bytes = self.texts.len() + self.entries.len() * 32;
+        if self.reading == Reading::Event || self.forgetful > 0 || once || bytes > DICTIONARY_BYTES_MAX {
+            self.codes.clear();
+            self.entries.clear();
+            self.texts.clear();
+            self.epoch += 1;
+        }
+        self.forgetful = if once { FORGETFUL_BLOCKS } else { self.forgetful.saturating_sub(1) };
+        (self.asked, self.known) = (0, 0);
+    }
+}
+
+fn visit(raw: &str, found: &mut impl FnMut(Scalar<'_>)) {
+    match json::kind(raw) {
+        Kind::Null => found(Scalar::Null),
+        Kind::Array => Members::of(raw).for_each(|(_, element)| visit(element, found)),
+        Kind::Object => {
+            found(Scalar::Text(json::compact(raw).into()));
+            json::scalars(raw, &mut |scalar| found(Scalar::Text(json::text(scalar))));
+        }
+        _ => found(Scalar::Text(json::text(raw))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(value: &FieldValue, out: &mut Vec<String>) {
+        match value {
+            FieldValue::Null => out.push("null".into()),
+            FieldValue::Text(text) => out.push(format!("{text:?}")),
+            FieldValue::List(list) => list.iter().for_each(|v| parts(v, out)),
+        }
+    }
+
+    #[test]
+    fn parts_are_those_of_the_value() {
+        let mut dictionary = Dictionary::default();
+        for raw in ["null", "1.50", "\"a\\\\b\"", "[1,[null,\"x\"]]", "{ \"a\": {\"b\": [true, \"y\"]}, \"c\": null }"]
+        {
+            let code = dictionary.code(raw);
+            let (mut seen, mut expected) = (Vec::new(), Vec::new());
+            dictionary.visit(code, &mut |scalar| match scalar {
+                Scalar::Null => seen.push("null".into()),
+                Scalar::Text(text) => seen.push(format!("{text:?}")),
+            });
+            parts(&dictionary.value(code), &mut expected);
+            assert_eq!(seen, expected, "{raw}");
+            assert_eq!(dictionary.code(raw), code, "{raw}");
+        }
+        assert_eq!(dictionary.len(), 5);
+    }
+
+    #[test]
+    fn a_full_dictionary_begins_anew() {
+        let mut dictionary = Dictionary::default();
+        let long = "9".repeat(DICTIONARY_BYTES_MAX / 2);
+        assert_eq!((dictionary.code(&long), dictionary.code("1"), dictionary.code(&long)), (0, 1, 0));
+        dictionary.renew();
+        assert_eq!((dictionary.code("1"), dictionary.epoch()), (1, 0));
+        dictionary.code(&format!("1{long}"));
+        dictionary.renew();
+        assert_eq!((dictionary.code("1"), dictionary.epoch()), (0, 1));
+    }
+
+    #[test]
+    fn values_that_never_come_again_are_not_looked_up() {
+        let mut dictionary = Dictionary::default();
+        let block = |dictionary: &mut Dictionary, from: u32, values: u32| {
+            dictionary.renew();
+            (0..64).map(|i| dictionary.code(&(from + i % values).to_string())).max()
+        };
+        assert_eq!(block(&mut dictionary, 0, 8), Some(7));
+        assert_eq!(block(&mut dictionary, 0, 64), Some(63), "and remembered what came before");
+        assert_eq!(block(&mut dictionary, 100, 64), Some(127));
+        assert_eq!((block(&mut dictionary, 200, 8), dictionary.epoch()), (Some(63), 1), "new ones again and again");
+        for _ in 0..FORGETFUL_BLOCKS {
+            block(&mut dictionary, 300, 8);
+        }
+        assert_eq!(block(&mut dictionary, 300, 8), Some(7), "until it is tried again");
+    }
+}

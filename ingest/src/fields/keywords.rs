@@ -1,0 +1,133 @@
+//! Keyword rules search every value of an event: which events are worth it.
+
+use super::{FieldIx, FieldUse};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, packed};
+use std::collections::BTreeSet;
+
+/// Lower-case ASCII that JSON writes as it is: it is in a value without case only if it is in the event's JSON, or the
+/// JSON has an escape by number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needle(Box<str>);
+
+impl Needle {
+    /// The longest such part of a text; none when no character of it is written as it is.
+    pub fn of(text: &str) -> Option<Self> {
+        let plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\' | '/');
+        let part = text.split(|c| !plain(c)).max_by_key(|p| p.len()).filter(|p| !p.is_empty())?;
+        Some(Self(part.to_ascii_lowercase().into()))
+    }
+}
+
+/// When an event's values are worth collecting.
+pub(super) struct Keywords {
+    pub field: FieldIx,
+    /// Finds one of the needles in lower-cased JSON; none when every event is.
+    search: Option<Search>,
+}
+
+/// Whether any of some texts is in another.
+enum Search {
+    /// By vectors, for a few texts.
+    Packed(packed::Searcher),
+    Automaton(AhoCorasick),
+}
+
+impl Search {
+    fn new(texts: BTreeSet<&str>) -> Option<Self> {
+        if let Some(packed) = packed::Searcher::new(&texts) {
+            return Some(Self::Packed(packed));
+        }
+        AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(texts).ok().map(Self::Automaton)
+    }
+
+    fn finds(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Packed(searcher) => searcher.find(text).is_some(),
+            Self::Automaton(automaton) => automaton.is_match(text),
+        }
+    }
+}
+
+impl Keywords {
+    pub fn new(field: FieldIx, uses: &[&FieldUse]) -> Self {
+        let of_keywords = uses.iter().filter(|u| u.fields.contains(&field.0));
+        let needles: Option<Vec<&BTreeSet<Needle>>> = of_keywords.map(|u| u.needles.as_ref()).collect();
+        let search = needles.and_then(|sets| {
+            let all: BTreeSet<&str> = sets.into_iter().flatten().map(|n| &*n.0).collect();
+            Search::new(all)
+        });
+        Self { field, search }
+    }
+
+    /// Whether a keyword may be in an event.
+    pub fn worth(&self, event: &str, lower: &mut Vec<u8>) -> bool {
+        let Some(search) = &self.search else { return true };
+        lower.clear();
+        lower.extend_from_slice(event.as_bytes());
+        lower.make_ascii_lowercase();
+        search.finds(lower) || (folds_into_ascii(lower) && search.finds(&unescaped(lower)))
+    }
+}
+
+/// The one character beyond ASCII whose lower case is within.
+const KELVIN: &str = "\u{212a}";
+
+/// Whether some of a JSON text's characters may stand for others in ASCII.
+fn folds_into_ascii(lower: &[u8]) -> bool {
+    memchr::memmem::find(lower, b"\\u").is_some()
+        || (!lower.is_ascii() && memchr::memmem::find(lower, KELVIN.as_bytes()).is_some())
+}
+
+/// A lower-cased JSON text in which characters stand for themselves that were escaped by number.
+fn unescaped(lower: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(lower.len());
+    let mut rest = lower;
+    while let Some(byte) = rest.first() {
+        let code = rest.strip_prefix(b"\\u").and_then(|r| std::str::from_utf8(r.get(..4)?).ok());
+        let code = code.and_then(|hex| u8::try_from(u16::from_str_radix(hex, 16).ok()?).ok()).filter(u8::is_ascii);
+        let (byte, used) = match code {
+            Some(code) => (code.to_ascii_lowercase(), 6),
+            None if rest.starts_with(KELVIN.as_bytes()) || rest.starts_with(b"\\u212a") => {
+                (b'k', if *byte == b'\\' { 6 } else { KELVIN.len() })
+            }
+            // An escaped backslash is none that escapes.
+            None if rest.starts_with(b"\\\\") => {
+                out.push(b'\\');
+                (b'\\', 2)
+            }
+            None => (*byte, 1),
+        };
+        out.push(byte);
+        rest = &rest[used..];
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_found_however_they_are_escaped() {
+        let uses = FieldUse {
+            binding: crate::source::Binding { source: crate::source::SourceId(0), category: None, service: None },
+            fields: [0].into(),
+            needles: Some(["mimikatz", "<script>", "u0041"].into_iter().filter_map(Needle::of).collect()),
+        };
+        let keywords = Keywords::new(FieldIx(0), &[&uses]);
+        let mut lower = Vec::new();
+        for event in [
+            r#"{"a":"x MIMIKATZ"}"#,
+            r#"{"a":"\u006dimi\u004Batz"}"#,
+            r#"{"a":"mimi\u212Aatz"}"#,
+            "{\"a\":\"mimi\u{212a}atz\"}",
+            r#"{"a":"\u003cScript>"}"#,
+            r#"{"a":"\\u0041"}"#,
+        ] {
+            assert!(keywords.worth(event, &mut lower), "{event}");
+        }
+        for event in [r#"{"a":"mimi"}"#, r#"{"a":"\u0042 \u212b"}"#, r#"{"a":"\\\\u006dimikatz"}"#, "{\"a\":\"é\"}"] {
+            assert!(!keywords.worth(event, &mut lower), "{event}");
+        }
+    }
+}

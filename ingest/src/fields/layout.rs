@@ -1,0 +1,115 @@
+//! Layouts: records with the same keys in the same order are the same source's, and keep their fields at the same places.
+//!
+//! Producers write the same keys again and again. A key is found by the one that stood before it, and what follows from
+//! all of a record's keys (its source, where its fields are) is worked out once a layout.
+//! **Bounds**: keys come from outside; beyond [`KEYS_MAX`] or [`LAYOUTS_MAX`] all are forgotten.
+
+use crate::source::{SourceId, Trie};
+use ahash::AHashMap;
+
+/// Distinct keys that are remembered.
+const KEYS_MAX: usize = 1 << 16;
+/// Distinct layouts that are remembered.
+const LAYOUTS_MAX: usize = 1 << 13;
+
+/// A known key.
+struct Key {
+    text: Box<str>,
+    /// The number of the key that stood behind it last.
+    next: u32,
+}
+
+/// A member in which fields are found.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Its number in the record.
+    pub member: u32,
+    /// The trie's node of its key.
+    pub node: u32,
+    /// Its field, when the member holds no more than that.
+    pub field: Option<u16>,
+}
+
+/// What follows from a record's keys.
+#[derive(Default)]
+pub struct Layout {
+    /// Its source and shape, where its keys alone tell them.
+    pub recognised: Option<(SourceId, u16)>,
+    /// By trie (of a source and a shape), where the fields are.
+    steps: Vec<((SourceId, u16), Box<[Step]>)>,
+}
+
+impl Layout {
+    /// The members with fields of one trie.
+    pub fn steps(&mut self, of: (SourceId, u16), trie: &Trie, members: &[(&str, &str)]) -> &[Step] {
+        let at = self.steps.iter().position(|(known, _)| *known == of).unwrap_or_else(|| {
+            let step = |(member, (key, _)): (usize, &(&str, &str))| {
+                let (node, field) = trie.top(key)?;
+                Some(Step { member: member as u32, node, field })
+            };
+            self.steps.push((of, members.iter().enumerate().filter_map(step).collect()));
+            self.steps.len() - 1
+        });
+        &self.steps[at].1
+    }
+}
+
+/// All layouts so far.
+#[derive(Default)]
+pub struct Layouts {
+    keys: Vec<Key>,
+    numbers: AHashMap<Box<str>, u32>,
+    layouts: Vec<Layout>,
+    /// Layouts by their keys.
+    of_keys: AHashMap<Box<[u32]>, u32>,
+    /// Scratch: the record's keys.
+    record: Vec<u32>,
+}
+
+impl Layouts {
+    /// The number of a record's layout, until the next record's is asked for.
+    pub fn of(&mut self, members: &[(&str, &str)]) -> usize {
+        if self.keys.len() > KEYS_MAX || self.layouts.len() > LAYOUTS_MAX {
+            self.keys.clear();
+            self.numbers.clear();
+            self.layouts.clear();
+            self.of_keys.clear();
+        }
+        if self.keys.is_empty() {
+            // What stands before the first key.
+            self.keys.push(Key { text: "".into(), next: 0 });
+        }
+        self.record.clear();
+        let mut before = 0;
+        for (key, _) in members {
+            before = self.number(before, key);
+            self.record.push(before);
+        }
+        if let Some(at) = self.of_keys.get(self.record.as_slice()) {
+            return *at as usize;
+        }
+        self.of_keys.insert(self.record.as_slice().into(), self.layouts.len() as u32);
+        self.layouts.push(Layout::default());
+        self.layouts.len() - 1
+    }
+
+    /// The layout of a number.
+    pub fn layout(&mut self, number: usize) -> &mut Layout {
+        &mut self.layouts[number]
+    }
+
+    fn number(&mut self, before: u32, key: &str) -> u32 {
+        let guess = self.keys[before as usize].next;
+        if guess != 0 && *self.keys[guess as usize].text == *key {
+            return guess;
+        }
+        let number = self.numbers.get(key).copied().unwrap_or_else(|| {
+            let number = self.keys.len() as u32;
+            self.keys.push(Key { text: key.into(), next: 0 });
+            self.numbers.insert(key.into(), number);
+            number
+        });
+        self.keys[before as usize].next = number;
+        number
+    }
+}

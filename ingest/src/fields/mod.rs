@@ -1,0 +1,374 @@
+//! The detection lane: the fields that rules use, and only these, as dictionary codes.
+//!
+//! A row is a short list of cells (field, code). A code stands for one distinct value of a field and is remembered
+//! across blocks, so what rules say of a value is worked out once. **Bounds**: those of [`Dictionary`] and of layouts.
+
+mod batch;
+mod dictionary;
+mod keywords;
+mod layout;
+
+pub use batch::{Cell, RouteId, Rows};
+pub use dictionary::{DICTIONARY_BYTES_MAX, Dictionary, Scalar};
+pub use keywords::Needle;
+
+use keywords::Keywords;
+use layout::Layouts;
+
+use crate::container::Block;
+use crate::identity::{record_uid, vendor_uid};
+use crate::json::{self, Kind, Members};
+use crate::source::{Binding, Record, Route, Sink, Source, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
+use ahash::AHashMap;
+use chrono_tz::Tz;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A field's number in a [`FieldRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldIx(pub u16);
+
+/// What rules ask for.
+#[derive(Clone, Debug, Default)]
+pub struct FieldRequest {
+    /// Fields by number; [`KEYWORDS`] is every value of an event.
+    pub fields: Vec<String>,
+    /// Which events need which fields.
+    pub uses: Vec<FieldUse>,
+}
+
+/// Fields that rules of one log source use.
+#[derive(Clone, Debug)]
+pub struct FieldUse {
+    /// The events.
+    pub binding: Binding,
+    /// The fields' numbers.
+    pub fields: BTreeSet<u16>,
+    /// Of which one is in every event that a keyword item of these rules holds for; none when that cannot be said.
+    pub needles: Option<BTreeSet<Needle>>,
+}
+
+/// The name of the field that is every value of an event, for keyword items.
+pub const KEYWORDS: &str = "*";
+
+/// A field's value as rules see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldValue {
+    /// JSON null.
+    Null,
+    /// A text; numbers and booleans are their JSON text.
+    Text(Box<str>),
+    /// Any element counts. An object is a list of its own compact JSON text and the texts of all values in it.
+    List(Box<[FieldValue]>),
+}
+
+impl FieldValue {
+    /// The value of a JSON text.
+    pub fn of(raw: &str) -> Self {
+        match json::kind(raw) {
+            Kind::Null => Self::Null,
+            Kind::Array => Self::List(Members::of(raw).map(|(_, v)| Self::of(v)).collect()),
+            // Rules search objects for what is in them, however they are spelled.
+            Kind::Object => {
+                let mut values = vec![Self::Text(json::compact(raw).into())];
+                json::scalars(raw, &mut |scalar| values.push(Self::Text(json::text(scalar).into())));
+                Self::List(values.into())
+            }
+            _ => Self::Text(json::text(raw).into()),
+        }
+    }
+}
+
+/// What identifies an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its `metadata.uid`.
+    pub uid: String,
+    /// Its time, microseconds since 1970, UTC; none where it says none.
+    pub time: Option<i64>,
+}
+
+/// A source's part of a plan.
+struct Lane {
+    tries: Vec<Trie>,
+    /// The request's field of each of the lane's fields; none for those that only tell the route.
+    wanted: Vec<Option<FieldIx>>,
+    /// The source's number of each of the lane's fields that tell the route.
+    discriminates: Vec<Option<u16>>,
+    /// Finds what identifies an event, only when that is asked for.
+    identity: Vec<Trie>,
+    /// Routes by the values that tell them.
+    routes: AHashMap<Box<[u8]>, RouteId>,
+}
+
+/// What rules want of a route's events.
+struct RoutePlan {
+    /// The request's field of each of the lane's fields.
+    wanted: Vec<Option<FieldIx>>,
+    /// Stand-ins: (vendor field of the lane, requested field).
+    aliases: Vec<(u16, FieldIx)>,
+    /// Every value, for keyword rules.
+    keywords: Option<Keywords>,
+}
+
+/// Reads blocks into cells. One a thread.
+pub struct FieldReader {
+    sources: Arc<Sources>,
+    lanes: Vec<Lane>,
+    /// Names of each lane's fields.
+    names: Vec<Vec<String>>,
+    layouts: Layouts,
+    /// The source of all records, where that is known.
+    only: Option<SourceId>,
+    keywords: Option<FieldIx>,
+    /// By route.
+    plans: Vec<RoutePlan>,
+    rows: Rows,
+    request: FieldRequest,
+    /// What bare times are in.
+    zone: Tz,
+    /// Scratch: an event in lower case.
+    lower: Vec<u8>,
+}
+
+struct Found<'a, 'b>(&'b mut Vec<(u16, &'a str)>);
+
+impl<'a> Sink<'a> for Found<'a, '_> {
+    fn field(&mut self, field: u16, raw: &'a str, _covered: bool) {
+        self.0.push((field, raw));
+    }
+}
+
+/// Routes beyond this are not remembered by their values, only looked up: discriminators come from outside.
+const ROUTE_CACHE_MAX: usize = 200_000;
+
+impl FieldReader {
+    /// A reader for what rules ask for.
+    pub fn new(sources: Arc<Sources>, request: FieldRequest) -> Self {
+        let keywords = request.fields.iter().position(|f| f == KEYWORDS).map(|i| FieldIx(i as u16));
+        let mut lanes = Vec::new();
+        let mut all_names = Vec::new();
+        for source in sources.iter() {
+            let uses = request.uses.iter().filter(|u| u.binding.source == source.id);
+            let asked: BTreeSet<u16> = uses.flat_map(|u| u.fields.iter().copied()).collect();
+            let mut names: Vec<String> = Vec::new();
+            let mut wanted = Vec::new();
+            let mut number = |name: &str, ix: Option<FieldIx>, wanted: &mut Vec<Option<FieldIx>>| {
+                let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
+                    names.push(name.to_owned());
+                    wanted.push(None);
+                    names.len() - 1
+                });
+                wanted[at] = wanted[at].or(ix);
+                at as u16
+            };
+            for ix in &asked {
+                let name = &request.fields[*ix as usize];
+                if name != KEYWORDS {
+                    number(name, Some(FieldIx(*ix)), &mut wanted);
+                }
+            }
+            let telling: Vec<(u16, u16)> = source
+                .discriminators
+                .iter()
+                .map(|f| (number(&source.fields[*f as usize], None, &mut wanted), *f))
+                .collect();
+            for (_, vendor) in source.logsources.iter().flat_map(|l| &l.alias) {
+                number(vendor, None, &mut wanted);
+            }
+            let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
+            let told = |field| telling.iter().find(|(here, _)| *here == field).map(|(_, own)| *own);
+            lanes.push(Lane {
+                tries: source.tries(&fields),
+                wanted,
+                discriminates: (0..names.len() as u16).map(told).collect(),
+                identity: source.tries(&identifying(source)),
+                routes: AHashMap::new(),
+            });
+            all_names.push(names);
+        }
+        Self {
+            sources,
+            lanes,
+            names: all_names,
+            layouts: Layouts::default(),
+            only: None,
+            keywords,
+            plans: Vec::new(),
+            rows: Rows::new(&request),
+            request,
+            zone: Tz::UTC,
+            lower: Vec::new(),
+        }
+    }
+
+    /// The same, with bare times in `zone` instead of UTC.
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    /// The rows that [`FieldReader::read`] read last: one for each of the block's records, in their order.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// A row's value of a requested field; none where it has none.
+    pub fn value(&self, row: usize, field: &str) -> Option<FieldValue> {
+        let ix = self.request.fields.iter().position(|f| f == field)?;
+        let cell = self.rows.cells(row).iter().find(|c| c.field.0 as usize == ix)?;
+        Some(self.rows.dictionary(cell.field).value(cell.code))
+    }
+
+    /// What identifies a row of `block`, which was read last. `now` (µs) tells the year of times without one.
+    pub fn identity(&self, block: &Block, row: usize, now: i64) -> Identity {
+        let record = &block.records[row];
+        let source = self.sources.source(self.rows.route(self.rows.route_of(row)).source);
+        let text = block.json(record);
+        let mut members = Vec::new();
+        block.members(record, &mut members);
+        let shape = source.shape_of(&Record::new(&members)).unwrap_or(0);
+        let event = unwrap(source, shape, text);
+        let inner: Vec<(&str, &str)> = Members::of(&event).collect();
+        let mut found = Vec::new();
+        let trie = if source.shapes.is_empty() { 0 } else { shape as usize };
+        self.lanes[source.id.0 as usize].identity[trie].walk(&inner, &mut Found(&mut found));
+        let get = |field: u16| found.iter().find(|(at, _)| *at == field).map(|(_, raw)| *raw);
+        let uid = source.uid.iter().find_map(|f| vendor_uid(get(*f)?));
+        let time =
+            source.time.iter().find_map(|(f, format)| parse_time_at(&json::text(get(*f)?), *format, self.zone, now));
+        Identity { uid: uid.map_or_else(|| record_uid(block, record), Cow::into_owned), time }
+    }
+
+    /// Reads a block, of one source when that is known.
+    pub fn read(&mut self, block: &Block, source: Option<SourceId>) {
+        self.rows.clear();
+        if self.only != source {
+            self.layouts = Layouts::default();
+            self.only = source;
+        }
+        let sources = self.sources.clone();
+        let (mut members, mut found, mut key) = (Vec::new(), Vec::new(), Vec::new());
+        for record in &block.records {
+            block.members(record, &mut members);
+            let layout = self.layouts.of(&members);
+            let (id, shape) = self.recognise(layout, &members);
+            let known = sources.source(id);
+            let text = block.json(record);
+            if known.shapes.get(shape as usize).is_some_and(|s| s.unwrap.is_some() || s.code.is_some()) {
+                let event: Cow<'_, str> = unwrap(known, shape, text);
+                // The event may be owned by this turn of the loop, so its row is made before the turn ends.
+                let inner: Vec<(&str, &str)> = Members::of(&event).collect();
+                let mut inner_found = Vec::new();
+                let layout = self.layouts.of(&inner);
+                self.find(layout, (id, shape), &inner, &mut inner_found);
+                self.row(id, &inner_found, &event, &mut key);
+            } else {
+                found.clear();
+                self.find(layout, (id, shape), &members, &mut found);
+                self.row(id, &found, text, &mut key);
+            }
+        }
+    }
+
+    fn recognise(&mut self, layout: usize, members: &[(&str, &str)]) -> (SourceId, u16) {
+        let layout = self.layouts.layout(layout);
+        if let Some(recognised) = layout.recognised {
+            return recognised;
+        }
+        let record = Record::new(members);
+        let recognised = self.sources.recognise(&record, self.only);
+        layout.recognised = record.by_keys().then_some(recognised);
+        recognised
+    }
+
+    /// The fields of a record's members.
+    fn find<'a>(
+        &mut self,
+        layout: usize,
+        of: (SourceId, u16),
+        members: &[(&'a str, &'a str)],
+        found: &mut Vec<(u16, &'a str)>,
+    ) {
+        let trie = &self.lanes[of.0.0 as usize].tries[of.1 as usize];
+        for step in self.layouts.layout(layout).steps(of, trie, members) {
+            let (key, raw) = members[step.member as usize];
+            match step.field {
+                Some(field) => found.push((field, raw)),
+                None => trie.enter(step.node, key, raw, &mut Found(found)),
+            }
+        }
+    }
+
+    fn row(&mut self, source: SourceId, found: &[(u16, &str)], event: &str, key: &mut Vec<u8>) {
+        let route = self.route_of(source, found, key);
+        let plan = &self.plans[route.0 as usize];
+        for (field, raw) in found {
+            if let Some(ix) = plan.wanted[*field as usize] {
+                self.rows.add(ix, raw);
+            }
+        }
+        for (vendor, ix) in &plan.aliases {
+            if let Some((_, raw)) = found.iter().find(|(f, _)| f == vendor).filter(|_| !self.rows.has(*ix)) {
+                self.rows.add(*ix, raw);
+            }
+        }
+        if let Some(keywords) = plan.keywords.as_ref().filter(|k| k.worth(event, &mut self.lower)) {
+            self.rows.add(keywords.field, event);
+        }
+        self.rows.end(route);
+    }
+
+    fn route_of(&mut self, source: SourceId, found: &[(u16, &str)], key: &mut Vec<u8>) -> RouteId {
+        let lane = source.0 as usize;
+        let here = &self.lanes[lane];
+        let telling = || found.iter().filter_map(|(f, raw)| Some((here.discriminates[*f as usize]?, *raw)));
+        key.clear();
+        for (field, raw) in telling() {
+            key.extend(field.to_le_bytes());
+            key.extend(raw.as_bytes());
+            key.push(0);
+        }
+        if let Some(route) = here.routes.get(key.as_slice()) {
+            return *route;
+        }
+        let route = self.sources.source(source).route(&Values::new(telling()));
+        let id = self.rows.route_id(&route);
+        if id.0 as usize == self.plans.len() {
+            let plan = self.plan(lane, &route);
+            self.plans.push(plan);
+        }
+        let routes = &mut self.lanes[lane].routes;
+        if routes.len() < ROUTE_CACHE_MAX {
+            routes.insert(key.as_slice().into(), id);
+        }
+        id
+    }
+
+    fn plan(&self, lane: usize, route: &Route) -> RoutePlan {
+        let source = self.sources.source(route.source);
+        let uses: Vec<&FieldUse> = self.request.uses.iter().filter(|u| u.binding.covers(route)).collect();
+        let asked: BTreeSet<u16> = uses.iter().flat_map(|u| u.fields.iter().copied()).collect();
+        let mut aliases = Vec::new();
+        for entry in source.logsources.iter().filter(|l| route.logsources.contains(&l.id)) {
+            for (sigma, vendor) in &entry.alias {
+                let ix = asked.iter().find(|ix| self.request.fields[**ix as usize] == *sigma);
+                let vendor = self.names[lane].iter().position(|n| n == vendor);
+                if let (Some(ix), Some(vendor)) = (ix, vendor) {
+                    aliases.push((vendor as u16, FieldIx(*ix)));
+                }
+            }
+        }
+        let asks = |ix: &FieldIx| asked.contains(&ix.0);
+        let wanted = self.lanes[lane].wanted.iter().map(|ix| ix.filter(asks)).collect();
+        let keywords = self.keywords.filter(asks).map(|ix| Keywords::new(ix, &uses));
+        RoutePlan { wanted, aliases, keywords }
+    }
+}
+
+/// The fields that identify a source's events, under the source's own numbers.
+fn identifying(source: &Source) -> Vec<(&str, u16)> {
+    let fields = source.uid.iter().chain(source.time.iter().map(|(f, _)| f));
+    fields.map(|f| (source.fields[*f as usize].as_str(), *f)).collect()
+}
