@@ -1,5 +1,6 @@
 //! `tarn bench lane`: events to measure with, from a seed or grown from a sample, into a file or a pipe.
 
+use super::hints;
 use crate::command::Usage;
 use crate::{input, progress};
 use anyhow::Context;
@@ -35,6 +36,9 @@ pub struct Args {
     /// Seed of what is made
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Add `product`, `service` and `category` to each event, for engines that route by them, such as rsigma
+    #[arg(long)]
+    hints: bool,
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -52,6 +56,15 @@ pub enum Log {
 }
 
 impl Log {
+    /// What its lanes are called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "windows",
+            Self::Cloudtrail => "cloudtrail",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
     fn source(self) -> Source {
         match self {
             Self::Windows => Source::Windows,
@@ -104,26 +117,48 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let origin = self.sample.map_or(Origin::Log(self.log), Origin::Sample);
         let lane = Lane { origin, events: self.events, seed: self.seed };
-        match &self.out {
-            Some(path) => {
-                let written = lane.write_to(path)?;
-                eprintln!("{} events, {:.1} MB: {}", written.events, written.bytes as f64 / 1e6, path.display());
-            }
-            None => {
-                lane.write(std::io::stdout().lock())?;
-            }
+        let out: Box<dyn Write> = match &self.out {
+            Some(path) => Box::new(create(path)?),
+            None => Box::new(std::io::stdout().lock()),
+        };
+        let written = if self.hints {
+            let plain = tempfile::NamedTempFile::new().context("no file for the lane")?;
+            let written = lane.write(plain.as_file())?;
+            hints::write(plain.path(), out)?;
+            written
+        } else {
+            lane.write(out)?
+        };
+        if let Some(path) = &self.out {
+            eprintln!("{} events, {:.1} MB: {}", written.events, written.bytes as f64 / 1e6, path.display());
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+fn create(path: &Path) -> anyhow::Result<File> {
+    Ok(File::create(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?)
+}
+
 impl Lane {
+    /// What the lane is called: its log, or its sample's file without the endings.
+    pub fn name(&self) -> String {
+        match &self.origin {
+            Origin::Log(log) => log.name().to_owned(),
+            Origin::Sample(path) => {
+                let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                let plain = [".gz", ".zst"].iter().find_map(|end| file.strip_suffix(end)).unwrap_or(&file);
+                let plain = [".ndjson", ".jsonl", ".json"].iter().find_map(|end| plain.strip_suffix(end));
+                plain.unwrap_or(&file).to_owned()
+            }
+        }
+    }
+
     /// Writes the lane to a file.
     ///
     /// **Errors**: as of [`Lane::write`].
     pub fn write_to(&self, path: &Path) -> anyhow::Result<Written> {
-        let unwritable = || format!("cannot write {}", path.display());
-        self.write(File::create(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?).with_context(unwritable)
+        self.write(create(path)?)
     }
 
     /// Writes the lane as it is made. **Bounds**: a sample that is to grow is in memory, up to 512 MiB of it.

@@ -1,6 +1,11 @@
 //! `tarn bench`: measurements that others can repeat.
 
+mod detect;
+mod hints;
 mod lane;
+mod program;
+mod table;
+mod variations;
 
 use clap::{Args as ClapArgs, Subcommand};
 use std::process::ExitCode;
@@ -14,6 +19,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Detect(detect::Args),
     Lane(lane::Args),
 }
 
@@ -21,6 +27,7 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Detect(args) => args.run(),
             Command::Lane(args) => args.run(),
         }
     }
