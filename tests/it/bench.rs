@@ -2,7 +2,7 @@
 
 use crate::command::{data, tarn, tarn_reading, text};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 fn lines(text: &str) -> HashSet<&str> {
@@ -37,16 +37,34 @@ fn a_lane_grows_from_a_sample_in_a_file_or_a_pipe() {
     assert_eq!(tarn_reading(&["bench", "lane", "-"], sample.as_bytes()).ok().stdout, sample);
 }
 
+/// By member: how many values, and how many of them had not been seen.
+fn novelty(lines: &[&str], seen: &mut HashSet<(String, String)>) -> BTreeMap<String, (f64, f64)> {
+    let mut members = BTreeMap::<String, (f64, f64)>::new();
+    for line in lines {
+        for (name, value) in serde_json::from_str::<serde_json::Map<String, Value>>(line).unwrap() {
+            let (count, new) = members.entry(name.clone()).or_default();
+            *count += 1.0;
+            *new += f64::from(u8::from(seen.insert((name, value.to_string()))));
+        }
+    }
+    members
+}
+
 #[test]
-fn a_lane_of_real_events_repeats_none() {
+fn a_lane_of_real_events_repeats_none_and_has_as_many_new_values() {
     let Some(data) = data() else { return };
     let sample = data.join("windows/security-datasets-20k.ndjson.gz");
     let folder = tempfile::tempdir().unwrap();
     let lane = folder.path().join("lane.ndjson");
-    tarn(&["bench", "lane", text(&sample), "--events", "30000", "--out", text(&lane)]).ok();
+    tarn(&["bench", "lane", text(&sample), "--events", "32000", "--out", text(&lane)]).ok();
     let lane = std::fs::read_to_string(&lane).unwrap();
-    assert_eq!(lines(&lane).len(), 30_000);
-    assert!(lane.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    assert_eq!(lines(&lane).len(), 32_000);
+    let (mut seen, events) = (HashSet::new(), lane.lines().collect::<Vec<&str>>());
+    let sample = novelty(&events[..20_000], &mut seen);
+    for (member, (count, new)) in novelty(&events[20_000..], &mut seen).into_iter().filter(|(_, (n, _))| *n > 1_000.0) {
+        let (share, expected) = (new / count, sample[&member].1 / sample[&member].0);
+        assert!((share - expected).abs() < 0.03, "{member}: {share:.3}, not {expected:.3}");
+    }
 }
 
 #[test]

@@ -92,6 +92,9 @@ impl Args {
         for lane in &self.lanes {
             std::fs::metadata(lane).map_err(|e| Usage(format!("{}: {e}", lane.display())))?;
         }
+        if cfg!(debug_assertions) {
+            eprintln!("warning: this is a debug build; `cargo build --release` makes one that is worth measuring");
+        }
         let folder = tempfile::tempdir().context("no folder for lanes")?;
         let rsigma = if self.alone { None } else { Rsigma::find(self.rsigma.as_deref())? };
         let (rules, count) = self.rules(&folder)?;

@@ -69,7 +69,7 @@ fn row(lane: &Measured, runs: &Runs, rules: usize, format: Format) -> Map<String
         ("megabytes", Some("MB"), decimals(Some(megabytes), 1)),
         ("seconds", Some("s"), decimals(Some(of.seconds), 3)),
         ("start_seconds", Some("start s"), decimals(Some(of.start_seconds), 3)),
-        ("spread_percent", Some("± %"), decimals(Some(of.spread), 1)),
+        ("spread_percent", Some("spread %"), decimals(Some(of.spread), 1)),
         ("events_per_second", Some("events/s"), decimals(Some(events / of.seconds), 0)),
         ("megabytes_per_second", Some("MB/s"), decimals(Some(megabytes / of.seconds), 1)),
         ("net_events_per_second", None, decimals(net(events), 0)),
