@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 /// Gives every string (what is between its quotes) and number of a valid JSON text to `see`, with the path of its member:
-/// names as they are spelled, set apart by dots, `[]` for the elements of an array.
+/// names as they are spelled, set apart by dots, `[]` for the elements of an array. **Bounds**: what is nested deeper than
+/// 128 levels is passed over.
 pub fn leaves(json: &str, see: &mut impl FnMut(&str, Range<usize>, Scalar)) {
-    Walk { json: json.as_bytes(), at: 0, path: String::new(), text: json, see }.value();
+    Walk { json: json.as_bytes(), at: 0, depth: 0, path: String::new(), text: json, see }.value();
 }
+
+const DEPTH_MAX: usize = 128;
 
 /// What a leaf is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,7 @@ struct Walk<'a, F> {
     text: &'a str,
     json: &'a [u8],
     at: usize,
+    depth: usize,
     path: String,
     see: &'a mut F,
 }
@@ -30,8 +34,16 @@ struct Walk<'a, F> {
 impl<F: FnMut(&str, Range<usize>, Scalar)> Walk<'_, F> {
     fn value(&mut self) {
         match self.peek() {
-            Some(b'{') => self.object(),
-            Some(b'[') => self.array(),
+            Some(b'{' | b'[') if self.depth == DEPTH_MAX => self.pass_over(),
+            Some(open @ (b'{' | b'[')) => {
+                self.depth += 1;
+                if open == b'{' {
+                    self.object()
+                } else {
+                    self.array()
+                }
+                self.depth -= 1;
+            }
             Some(b'"') => {
                 let inside = self.string();
                 (self.see)(&self.path, inside, Scalar::Text);
@@ -82,6 +94,26 @@ impl<F: FnMut(&str, Range<usize>, Scalar)> Walk<'_, F> {
         self.at += 1;
     }
 
+    /// Over an object or an array.
+    fn pass_over(&mut self) {
+        let mut open = 0_usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    self.string();
+                    continue;
+                }
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => open -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if open == 0 {
+                return;
+            }
+        }
+    }
+
     /// Over a string; what is between its quotes.
     fn string(&mut self) -> Range<usize> {
         self.peek();
@@ -107,6 +139,14 @@ impl<F: FnMut(&str, Range<usize>, Scalar)> Walk<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_nested_too_deep_is_passed_over() {
+        let deep = format!(r#"{{"a":{}"]"{},"b":1}}"#, "[{\"c\":".repeat(100_000), "}]".repeat(100_000));
+        let mut seen = Vec::new();
+        leaves(&deep, &mut |path, at, _| seen.push((path.to_owned(), deep[at].to_owned())));
+        assert_eq!(seen, [("b".to_owned(), "1".to_owned())]);
+    }
 
     #[test]
     fn scalars_have_their_members_paths() {

@@ -4,7 +4,6 @@ use super::grown::Grown;
 use super::leaves::{Scalar, leaves};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use thiserror::Error;
 
 /// A text that is no JSON object.
@@ -56,6 +55,8 @@ pub(super) struct Leaf {
 /// Members of one name, in all kinds of events.
 #[derive(Debug, Default)]
 struct Path {
+    /// The number, from 1, of the last event that has it.
+    last_event: u32,
     is_discriminator: bool,
     count: u32,
     new: u32,
@@ -84,8 +85,6 @@ pub struct Sample {
     /// Hashes of (path, value), and of whole events.
     seen: HashSet<u64>,
     seen_whole: HashSet<u64>,
-    /// The event at hand: paths and places of its scalars.
-    at_hand: Vec<(u32, Range<usize>, Scalar)>,
 }
 
 impl Sample {
@@ -108,24 +107,21 @@ impl Sample {
     }
 
     fn add(&mut self, json: &str) {
-        let Self { paths, numbers, at_hand, .. } = self;
-        at_hand.clear();
+        let (paths, numbers, this) = (&mut self.paths, &mut self.numbers, self.events.len() as u32 + 1);
+        let (mut scalars, mut order) = (Vec::new(), Vec::new());
         leaves(json, &mut |path, at, scalar| {
             let number = numbers.get(path).copied().unwrap_or_else(|| {
                 paths.push(Path { is_discriminator: is_discriminator(path), ..Path::default() });
                 numbers.insert(path.to_owned(), paths.len() as u32 - 1);
                 paths.len() as u32 - 1
             });
-            at_hand.push((number, at, scalar));
-        });
-        let mut order: Vec<u32> = Vec::new();
-        at_hand.iter().for_each(|(path, ..)| {
-            if !order.contains(path) {
-                order.push(*path)
+            if std::mem::replace(&mut paths[number as usize].last_event, this) != this {
+                order.push(number);
             }
+            scalars.push((number, at, scalar));
         });
         let kind = super::hash(&order);
-        for (path, at, scalar) in std::mem::take(&mut self.at_hand) {
+        for (path, at, scalar) in scalars {
             let member = self.count(kind, path, &json.as_bytes()[at.clone()]);
             self.leaves.push(Leaf { start: at.start as u32, end: at.end as u32, member, scalar });
         }
