@@ -45,3 +45,12 @@ pub fn events(total: u64) -> ProgressBar {
     }
     bar
 }
+
+/// A bar over `total` steps; hidden where stderr is no terminal.
+pub fn steps(total: u64) -> ProgressBar {
+    let bar = bytes(total);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:30} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}

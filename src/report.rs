@@ -175,9 +175,14 @@ impl Stats {
     }
 }
 
-/// The process's largest resident memory so far, bytes; where the system says it (Linux).
+/// The largest resident memory of this process so far, bytes; where the system says it (Linux).
 pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    peak_memory_of("self")
+}
+
+/// The same, of a process by its number.
+pub fn peak_memory_of(process: impl std::fmt::Display) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
 }

@@ -1,6 +1,7 @@
 //! The commands, one module each, and what they share: usage errors and exit codes.
 
 mod arguments;
+mod bench;
 mod demo;
 mod detect;
 mod ingest;
@@ -31,6 +32,7 @@ enum Command {
     Sources(sources::Args),
     Ocsf(ocsf::Args),
     Lake(lake::Args),
+    Bench(bench::Args),
 }
 
 impl Cli {
@@ -45,6 +47,7 @@ impl Cli {
             Command::Sources(args) => args.run(),
             Command::Ocsf(args) => args.run(),
             Command::Lake(args) => args.run(),
+            Command::Bench(args) => args.run(),
         }
     }
 }

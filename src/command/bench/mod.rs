@@ -1,0 +1,34 @@
+//! `tarn bench`: measurements that others can repeat.
+
+mod detect;
+mod hints;
+mod lane;
+mod program;
+mod table;
+mod variations;
+
+use clap::{Args as ClapArgs, Subcommand};
+use std::process::ExitCode;
+
+/// Measure Tarn, and write the input for measuring others
+#[derive(ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Detect(detect::Args),
+    Lane(lane::Args),
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Detect(args) => args.run(),
+            Command::Lane(args) => args.run(),
+        }
+    }
+}
