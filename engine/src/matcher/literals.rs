@@ -134,11 +134,11 @@ impl Table {
         for literal in literals {
             let all: Vec<u32> = grams(&texts[*literal as usize]).collect();
             // The run of grams that is expected least often in texts.
-            let common = |run: &[u32]| {
-                run.iter().map(|gram| commonness(*gram) + uses.get(gram).map_or(0, |n| n.ilog2())).sum::<u32>()
-            };
-            let run = all.windows(stride).enumerate().min_by_key(|(_, run)| common(run));
-            let (first, run) = run.unwrap_or((0, &all));
+            let common = |gram: &u32| commonness(*gram) + uses.get(gram).map_or(0, |n| n.ilog2());
+            let common: Vec<u32> = all.iter().map(common).collect();
+            let runs = common.windows(stride).map(|run| run.iter().sum::<u32>()).enumerate();
+            let first = runs.min_by_key(|(_, common)| *common).map_or(0, |(first, _)| first);
+            let run = &all[first..all.len().min(first + stride)];
             let entry = |(i, gram): (usize, &u32)| Entry { gram: *gram, literal: *literal, offset: (first + i) as u32 };
             entries.extend(run.iter().enumerate().map(entry));
         }

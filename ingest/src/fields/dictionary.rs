@@ -116,7 +116,7 @@ impl Dictionary {
             return self.add(raw, 0);
         }
         self.asked += 1;
-        if (self.last as usize) < self.entries.len() && self.raw(self.last) == raw {
+        if self.is_last(raw) {
             self.known += 1;
             return self.last;
         }
@@ -143,6 +143,15 @@ impl Dictionary {
         };
         self.last = code;
         code
+    }
+
+    /// Whether a value is the one that came last. Values that differ mostly do so in their last bytes.
+    fn is_last(&self, raw: &str) -> bool {
+        let Some(entry) = self.entries.get(self.last as usize).filter(|e| e.length as usize == raw.len()) else {
+            return false;
+        };
+        let last = &self.texts.as_bytes()[entry.start as usize..(entry.start + entry.length) as usize];
+        raw.as_bytes().last_chunk::<8>() == last.last_chunk() && raw.as_bytes() == last
     }
 
     fn add(&mut self, raw: &str, hash: u64) -> u32 {

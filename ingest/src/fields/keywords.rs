@@ -70,37 +70,40 @@ impl Keywords {
 }
 
 /// The one character beyond ASCII whose lower case is within.
-const KELVIN: &str = "\u{212a}";
+const KELVIN: char = '\u{212a}';
 
 /// Whether some of a JSON text's characters may stand for others in ASCII.
 fn folds_into_ascii(lower: &[u8]) -> bool {
     memchr::memmem::find(lower, b"\\u").is_some()
-        || (!lower.is_ascii() && memchr::memmem::find(lower, KELVIN.as_bytes()).is_some())
+        || (!lower.is_ascii() && memchr::memmem::find(lower, KELVIN.encode_utf8(&mut [0; 4]).as_bytes()).is_some())
 }
 
 /// A lower-cased JSON text in which characters stand for themselves that were escaped by number.
 fn unescaped(lower: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(lower.len());
     let mut rest = lower;
-    while let Some(byte) = rest.first() {
-        let code = rest.strip_prefix(b"\\u").and_then(|r| std::str::from_utf8(r.get(..4)?).ok());
-        let code = code.and_then(|hex| u8::try_from(u16::from_str_radix(hex, 16).ok()?).ok()).filter(u8::is_ascii);
-        let (byte, used) = match code {
-            Some(code) => (code.to_ascii_lowercase(), 6),
-            None if rest.starts_with(KELVIN.as_bytes()) || rest.starts_with(b"\\u212a") => {
-                (b'k', if *byte == b'\\' { 6 } else { KELVIN.len() })
-            }
-            // An escaped backslash is none that escapes.
-            None if rest.starts_with(b"\\\\") => {
-                out.push(b'\\');
-                (b'\\', 2)
-            }
-            None => (*byte, 1),
+    while let Some(plain) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        // The backslash of `\\\\` escapes the next, which then escapes nothing.
+        let (byte, used) = match number(rest) {
+            Some(byte) => (byte, 6),
+            None => (b'\\', rest.len().min(2)),
         };
         out.push(byte);
         rest = &rest[used..];
     }
-    out
+    out.extend_from_slice(rest);
+    if out.is_ascii() { out } else { String::from_utf8_lossy(&out).replace(KELVIN, "k").into_bytes() }
+}
+
+/// The ASCII character, in lower case, that stands for an escape by number; none for other escapes.
+fn number(escape: &[u8]) -> Option<u8> {
+    let hex = std::str::from_utf8(escape.strip_prefix(b"\\u")?.get(..4)?).ok()?;
+    match u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)? {
+        KELVIN => Some(b'k'),
+        other => u8::try_from(other).ok().filter(u8::is_ascii).map(|byte| byte.to_ascii_lowercase()),
+    }
 }
 
 #[cfg(test)]

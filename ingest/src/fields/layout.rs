@@ -15,8 +15,37 @@ const LAYOUTS_MAX: usize = 1 << 13;
 /// A known key.
 struct Key {
     text: Box<str>,
+    ends: Ends,
     /// The number of the key that stood behind it last.
     next: u32,
+}
+
+/// A key's length and its first and last bytes: up to 16 bytes that is all of it.
+type Ends = (usize, u64, u64);
+
+#[inline]
+fn ends(key: &str) -> Ends {
+    let bytes = key.as_bytes();
+    let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => (four(first), four(last)),
+            _ => (bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
+        },
+    };
+    (bytes.len(), first, last)
+}
+
+impl Key {
+    fn new(text: &str) -> Self {
+        Self { text: text.into(), ends: ends(text), next: 0 }
+    }
+
+    #[inline]
+    fn is(&self, text: &str) -> bool {
+        self.ends == ends(text) && (text.len() <= 16 || *self.text == *text)
+    }
 }
 
 /// A member in which fields are found.
@@ -77,7 +106,7 @@ impl Layouts {
         }
         if self.keys.is_empty() {
             // What stands before the first key.
-            self.keys.push(Key { text: "".into(), next: 0 });
+            self.keys.push(Key::new(""));
         }
         self.record.clear();
         let mut before = 0;
@@ -100,12 +129,12 @@ impl Layouts {
 
     fn number(&mut self, before: u32, key: &str) -> u32 {
         let guess = self.keys[before as usize].next;
-        if guess != 0 && *self.keys[guess as usize].text == *key {
+        if guess != 0 && self.keys[guess as usize].is(key) {
             return guess;
         }
         let number = self.numbers.get(key).copied().unwrap_or_else(|| {
             let number = self.keys.len() as u32;
-            self.keys.push(Key { text: key.into(), next: 0 });
+            self.keys.push(Key::new(key));
             self.numbers.insert(key.into(), number);
             number
         });

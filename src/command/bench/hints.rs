@@ -24,11 +24,10 @@ pub fn write(lane: &Path, out: impl Write) -> anyhow::Result<()> {
     let mut out = BufWriter::with_capacity(256 << 10, out);
     while let Some(block) = blocks.next_block()? {
         reader.read(&block, None);
-        let batch = reader.batch();
-        for (record, route) in batch.records.iter().zip(&batch.routes) {
-            let text = block.json(&block.records[*record as usize]);
-            let mut event = flat(serde_json::from_str(text)?);
-            hint(&mut event, &sources, reader.route(*route));
+        let rows = reader.rows();
+        for (row, record) in block.records.iter().enumerate() {
+            let mut event = flat(serde_json::from_str(block.json(record))?);
+            hint(&mut event, &sources, rows.route(rows.route_of(row)));
             serde_json::to_writer(&mut out, &event)?;
             out.write_all(b"\n")?;
         }
