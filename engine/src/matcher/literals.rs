@@ -16,16 +16,10 @@ pub type LiteralIx = u32;
 pub struct Literals {
     texts: Vec<Box<[u8]>>,
     tables: Vec<Table>,
-    /// Finds the short ones, when they are few.
-    few: Option<(packed::Searcher, Vec<LiteralIx>)>,
-    /// Literals of two or three bytes by their first two.
-    pairs: Option<Pairs>,
-    /// Literals of one byte.
-    single: Vec<(u8, LiteralIx)>,
+    few: Option<Few>,
+    /// Literals of one or two bytes.
+    tiny: Option<Pairs>,
 }
-
-/// Searching by vectors is as fast for any number of literals up to this.
-const FEW: usize = 64;
 
 impl Literals {
     /// For these literals, numbered in their order.
@@ -35,23 +29,17 @@ impl Literals {
             let fits = |i: &LiteralIx| lengths.contains(&texts[*i as usize].len());
             (0..texts.len() as LiteralIx).filter(fits).collect()
         };
-        let short = of_length(1..=Table::shortest(STRIDES[0]) - 1);
-        out.add_table(of_length(Table::shortest(STRIDES[0])..=usize::MAX), STRIDES[0]);
-        if short.is_empty() {
-            return out;
+        let long = Table::shortest(STRIDES[0]);
+        out.add_table(of_length(long..=usize::MAX), STRIDES[0]);
+        out.few = Few::new(&out.texts, of_length(GRAM - 1..=long - 1));
+        let mut tiny = of_length(1..=GRAM - 2);
+        if out.few.is_none() {
+            for steps in STRIDES.windows(2) {
+                out.add_table(of_length(Table::shortest(steps[1])..=Table::shortest(steps[0]) - 1), steps[1]);
+            }
+            tiny.extend(of_length(GRAM - 1..=GRAM - 1));
         }
-        if short.len() <= FEW
-            && let Some(searcher) = packed::Searcher::new(short.iter().map(|i| &texts[*i as usize]))
-        {
-            out.few = Some((searcher, short));
-            return out;
-        }
-        for steps in STRIDES.windows(2) {
-            out.add_table(of_length(Table::shortest(steps[1])..=Table::shortest(steps[0]) - 1), steps[1]);
-        }
-        let pairs = of_length(2..=3);
-        out.pairs = (!pairs.is_empty()).then(|| Pairs::new(&out.texts, &pairs));
-        out.single = of_length(1..=1).into_iter().map(|i| (out.texts[i as usize][0], i)).collect();
+        out.tiny = (!tiny.is_empty()).then(|| Pairs::new(&out.texts, &tiny));
         out
     }
 
@@ -63,25 +51,46 @@ impl Literals {
 
     /// Tells the literals that are in a text; one that is there more than once may be told as often.
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(LiteralIx)) {
-        for table in &self.tables {
-            table.find(&self.texts, text, found);
+        self.tables.iter().for_each(|table| table.find(&self.texts, text, found));
+        if let Some(few) = &self.few {
+            few.find(&self.texts, text, found);
         }
-        if let Some((searcher, literals)) = &self.few {
-            let mut from = 0;
-            while let Some(hit) = searcher.find_in(text, (from..text.len()).into()) {
-                // Others may begin at the same place, and inside.
-                for literal in literals {
-                    if text[hit.start()..].starts_with(&self.texts[*literal as usize]) {
-                        found(*literal);
-                    }
-                }
-                from = hit.start() + 1;
-            }
+        if let Some(tiny) = &self.tiny {
+            tiny.find(&self.texts, text, found);
         }
-        if let Some(pairs) = &self.pairs {
-            pairs.find(&self.texts, text, found);
+    }
+}
+
+/// Literals of some bytes, few enough for a search by vectors.
+struct Few {
+    searcher: packed::Searcher,
+    /// For each of them, those that may stand where it stands: it, and those that it begins with or that begin with it.
+    there: Vec<Vec<LiteralIx>>,
+}
+
+impl Few {
+    /// More literals are searched for more slowly.
+    const MOST: usize = 64;
+
+    fn new(texts: &[Box<[u8]>], literals: Vec<LiteralIx>) -> Option<Self> {
+        if literals.is_empty() || literals.len() > Self::MOST {
+            return None;
         }
-        self.single.iter().filter(|(byte, _)| memchr::memchr(*byte, text).is_some()).for_each(|(_, l)| found(*l));
+        let text = |literal: &LiteralIx| &*texts[*literal as usize];
+        let share = |a: &LiteralIx, b: &LiteralIx| text(a).starts_with(text(b)) || text(b).starts_with(text(a));
+        let there = literals.iter().map(|a| literals.iter().copied().filter(|b| share(a, b)).collect()).collect();
+        packed::Searcher::new(literals.iter().map(text)).map(|searcher| Self { searcher, there })
+    }
+
+    fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
+        let mut from = 0;
+        while let Some(hit) = self.searcher.find_in(text, (from..text.len()).into()) {
+            let here = &text[hit.start()..];
+            let literals = &self.there[hit.pattern().as_usize()];
+            literals.iter().filter(|l| here.starts_with(&texts[**l as usize])).for_each(|l| found(*l));
+            // Others may begin inside.
+            from = hit.start() + 1;
+        }
     }
 }
 
@@ -187,26 +196,37 @@ fn commonness(gram: u32) -> u32 {
     gram.to_le_bytes().into_iter().map(of_byte).sum()
 }
 
-/// Literals of two or three bytes, by their first two.
+/// Literals of up to three bytes, by their first two.
 struct Pairs {
     bits: Vec<u64>,
     literals: AHashMap<u16, Vec<LiteralIx>>,
+    /// Those of one byte.
+    single: Vec<(u8, LiteralIx)>,
 }
 
 impl Pairs {
     fn new(texts: &[Box<[u8]>], literals: &[LiteralIx]) -> Self {
-        let mut out = Self { bits: vec![0; (1 << 16) / 64], literals: AHashMap::new() };
+        let mut out = Self { bits: Vec::new(), literals: AHashMap::new(), single: Vec::new() };
         for literal in literals {
-            if let Some(pair) = texts[*literal as usize].first_chunk::<2>() {
-                let pair = u16::from_le_bytes(*pair);
-                out.bits[usize::from(pair) / 64] |= 1 << (pair % 64);
-                out.literals.entry(pair).or_default().push(*literal);
+            match *texts[*literal as usize] {
+                [byte] => out.single.push((byte, *literal)),
+                [a, b, ..] => {
+                    let pair = u16::from_le_bytes([a, b]);
+                    out.bits.resize((1 << 16) / 64, 0);
+                    out.bits[usize::from(pair) / 64] |= 1 << (pair % 64);
+                    out.literals.entry(pair).or_default().push(*literal);
+                }
+                [] => {}
             }
         }
         out
     }
 
     fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
+        self.single.iter().filter(|(byte, _)| memchr::memchr(*byte, text).is_some()).for_each(|(_, l)| found(*l));
+        if self.bits.is_empty() {
+            return;
+        }
         for (at, pair) in text.array_windows::<2>().enumerate() {
             let pair = u16::from_le_bytes(*pair);
             if self.bits[usize::from(pair) / 64] >> (pair % 64) & 1 != 0
