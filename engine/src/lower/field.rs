@@ -78,7 +78,7 @@ impl<'a> Table<'a> {
         let mut cases: Vec<Case> = Vec::new();
         for kind in &self.kinds {
             let homes: Vec<FieldHome> =
-                self.source.homes(field, *kind).unwrap_or_default().into_iter().filter(|h| self.readable(h)).collect();
+                self.source.homes(field, *kind).unwrap_or_default().into_iter().filter(|h| h.is_readable(self.class)).collect();
             match cases.last_mut() {
                 Some(last) if last.homes == homes => last.kinds.push(*kind),
                 _ => cases.push(Case { kinds: vec![*kind], homes }),
@@ -112,17 +112,6 @@ impl<'a> Table<'a> {
 
     fn leaf(&self, path: &str) -> Option<(LeafType, Nesting)> {
         Schema::v1_8().leaf(self.class, path).ok().map(|l| (l.leaf_type, l.nesting))
-    }
-
-    /// Whether a home can give a value back as the vendor wrote it.
-    fn readable(&self, home: &FieldHome) -> bool {
-        match home {
-            FieldHome::Unmapped => false,
-            FieldHome::Inside(path, _) => self.leaf(path) == Some((LeafType::Json, Nesting::Column)),
-            FieldHome::Column(path) => {
-                matches!(self.leaf(path), Some((leaf, nesting)) if leaf != LeafType::Timestamp && nesting != Nesting::Child)
-            }
-        }
     }
 
     /// Whether any of the tests holds for a field: null where the row lacks the field. Tests are of one word.
@@ -265,7 +254,7 @@ impl<'a> Table<'a> {
         let mut homes: Vec<FieldHome> = Vec::new();
         for kind in &self.kinds {
             for home in self.source.homes(field, *kind).unwrap_or_default() {
-                if self.readable(&home) && !homes.contains(&home) {
+                if home.is_readable(self.class) && !homes.contains(&home) {
                     homes.push(home);
                 }
             }
@@ -283,7 +272,7 @@ impl<'a> Table<'a> {
                 for home in self.source.homes(field, *kind).unwrap_or_default() {
                     if let FieldHome::Column(path) = home
                         && !columns.contains(&path)
-                        && self.readable(&FieldHome::Column(path.clone()))
+                        && FieldHome::Column(path.clone()).is_readable(self.class)
                     {
                         columns.push(path);
                     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tarn_engine::lower::predicates;
 use tarn_engine::{Engine, Matcher, RuleIx};
 use tarn_ingest::container::{Block, Blocks, Limits};
-use tarn_ingest::fields::FieldReader;
+use tarn_ingest::fields::{FieldReader, TableReader};
 use tarn_ingest::mapper::{MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 use tarn_rules::{LoadOptions, Ruleset, events};
@@ -71,7 +71,35 @@ impl Both {
             })
             .collect();
         assert!(differing.is_empty(), "{name}: {differing:#?}");
+        // All of the rules, by the operator that hunts run.
+        let matched = self.matched(blocks);
+        let differing: Vec<String> = streamed
+            .symmetric_difference(&matched)
+            .map(|(rule, uid)| {
+                let side = if matched.contains(&(*rule, uid.clone())) { "only over columns" } else { "only in the stream" };
+                format!("{} on {uid}: {side}", self.title(*rule))
+            })
+            .collect();
+        assert!(differing.is_empty(), "{name}: {differing:#?}");
         streamed.len()
+    }
+
+    /// The same matcher over the rows of class tables.
+    fn matched(&self, blocks: &[Block]) -> Fired {
+        let mut mapper = Mapper::new(self.engine.sources().clone(), MapOptions::default());
+        blocks.iter().for_each(|block| mapper.push(block, None));
+        let mut fired = Fired::new();
+        for (class, batch) in mapper.drain().0 {
+            let uids = batch.column_by_name("metadata.uid").unwrap().as_string::<i32>().clone();
+            let mut reader = TableReader::new(self.engine.sources().clone(), self.engine.request(), class);
+            let mut matcher = Matcher::new(self.engine.clone());
+            for start in (0..batch.num_rows()).step_by(1000) {
+                reader.read(&batch.slice(start, 1000.min(batch.num_rows() - start)));
+                let hits = matcher.evaluate(reader.rows());
+                fired.extend(hits.iter().map(|h| (h.rule.0, uids.value(start + h.row as usize).to_owned())));
+            }
+        }
+        fired
     }
 
     fn streamed(&self, blocks: &[Block]) -> Fired {

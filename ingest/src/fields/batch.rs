@@ -105,7 +105,7 @@ impl Rows {
             return self.cells.push(Cell { field, code });
         }
         let known = self.repeated.iter().position(|(cell, _)| *cell == at).unwrap_or_else(|| {
-            let first = self.dictionaries[field.0 as usize].raw(self.cells[at as usize].code);
+            let first = self.dictionaries[field.0 as usize].json(self.cells[at as usize].code);
             self.repeated.push((at, format!("[{first}")));
             self.repeated.len() - 1
         });
@@ -114,15 +114,17 @@ impl Rows {
         all.push_str(raw);
     }
 
-    /// Gives the row at hand a value's code that [`Rows::code`] told, of a field that it has no value of.
-    pub fn add_code(&mut self, field: FieldIx, code: u32) {
+    /// Gives the row at hand a text, of a field that it has no value of.
+    pub fn add_text(&mut self, field: FieldIx, text: &str) {
         self.has[field.0 as usize] = (self.ends.len() as u32 + 1, self.cells.len() as u32);
+        let code = self.dictionaries[field.0 as usize].code_of_text(text);
         self.cells.push(Cell { field, code });
     }
 
-    /// A value's code, for [`Rows::add_code`] within this batch.
-    pub fn code(&mut self, field: FieldIx, raw: &str) -> u32 {
-        self.dictionaries[field.0 as usize].code(raw)
+    /// Gives the row at hand, in a cell of its own, all that is in a JSON text, for keywords.
+    pub fn add_keywords(&mut self, field: FieldIx, raw: &str) {
+        let code = self.dictionaries[field.0 as usize].code(raw);
+        self.cells.push(Cell { field, code });
     }
 
     /// Whether the row at hand has a value of a field.

@@ -35,6 +35,8 @@ struct Entry {
     hash: u64,
     start: u32,
     length: u32,
+    /// Whether it is the text itself, not JSON.
+    plain: bool,
 }
 
 /// The distinct values of one field.
@@ -69,19 +71,31 @@ impl Dictionary {
         Self { reading: Reading::Event, ..Self::default() }
     }
 
-    /// The JSON text of a code.
-    pub fn raw(&self, code: u32) -> &str {
+    fn of(&self, code: u32) -> (&str, bool) {
         let entry = self.entries[code as usize];
-        &self.texts[entry.start as usize..(entry.start + entry.length) as usize]
+        (&self.texts[entry.start as usize..(entry.start + entry.length) as usize], entry.plain)
+    }
+
+    /// The value of a code as JSON.
+    pub fn json(&self, code: u32) -> Cow<'_, str> {
+        match self.of(code) {
+            (raw, false) => raw.into(),
+            (text, true) => {
+                let mut raw = String::with_capacity(text.len() + 2);
+                json::push_string(&mut raw, text);
+                raw.into()
+            }
+        }
     }
 
     /// The value of a code.
     pub fn value(&self, code: u32) -> FieldValue {
-        match self.reading {
-            Reading::Field => FieldValue::of(self.raw(code)),
-            Reading::Event => {
+        match (self.reading, self.of(code)) {
+            (_, (text, true)) => FieldValue::Text(text.into()),
+            (Reading::Field, (raw, _)) => FieldValue::of(raw),
+            (Reading::Event, (raw, _)) => {
                 let mut values = Vec::new();
-                json::scalars(self.raw(code), &mut |raw| values.push(FieldValue::Text(json::text(raw).into())));
+                json::scalars(raw, &mut |raw| values.push(FieldValue::Text(json::text(raw).into())));
                 FieldValue::List(values.into())
             }
         }
@@ -89,9 +103,10 @@ impl Dictionary {
 
     /// Every part of a code's value that tests look at, as [`FieldValue::of`] has them.
     pub fn visit(&self, code: u32, found: &mut impl FnMut(Scalar<'_>)) {
-        match self.reading {
-            Reading::Field => visit(self.raw(code), found),
-            Reading::Event => json::scalars(self.raw(code), &mut |raw| found(Scalar::Text(json::text(raw)))),
+        match (self.reading, self.of(code)) {
+            (_, (text, true)) => found(Scalar::Text(text.into())),
+            (Reading::Field, (raw, _)) => visit(raw, found),
+            (Reading::Event, (raw, _)) => json::scalars(raw, &mut |raw| found(Scalar::Text(json::text(raw)))),
         }
     }
 
@@ -110,25 +125,36 @@ impl Dictionary {
         self.epoch
     }
 
-    /// The code of a value.
+    /// The code of a JSON text.
     pub(super) fn code(&mut self, raw: &str) -> u32 {
+        self.code_of(raw, false)
+    }
+
+    /// The code of a text as it is.
+    pub(super) fn code_of_text(&mut self, text: &str) -> u32 {
+        self.code_of(text, true)
+    }
+
+    fn code_of(&mut self, raw: &str, plain: bool) -> u32 {
         if self.reading == Reading::Event {
-            return self.add(raw, 0);
+            return self.add(raw, plain, 0);
         }
         self.asked += 1;
-        if self.is_last(raw) {
+        if self.is_last(raw, plain) {
             self.known += 1;
             return self.last;
         }
         if self.forgetful > 0 {
-            self.last = self.add(raw, 0);
+            self.last = self.add(raw, plain, 0);
             return self.last;
         }
         let hash = self.state.hash_one(raw);
         let (entries, texts) = (&self.entries, &self.texts);
         let same = |code: &u32| {
             let entry = entries[*code as usize];
-            entry.hash == hash && &texts[entry.start as usize..(entry.start + entry.length) as usize] == raw
+            entry.hash == hash
+                && entry.plain == plain
+                && &texts[entry.start as usize..(entry.start + entry.length) as usize] == raw
         };
         let code = match self.codes.find(hash, same) {
             Some(code) => {
@@ -136,7 +162,7 @@ impl Dictionary {
                 *code
             }
             None => {
-                let code = self.add(raw, hash);
+                let code = self.add(raw, plain, hash);
                 self.codes.insert_unique(hash, code, |code| self.entries[*code as usize].hash);
                 code
             }
@@ -146,18 +172,18 @@ impl Dictionary {
     }
 
     /// Whether a value is the one that came last. Values that differ mostly do so in their last bytes.
-    fn is_last(&self, raw: &str) -> bool {
-        let Some(entry) = self.entries.get(self.last as usize).filter(|e| e.length as usize == raw.len()) else {
+    fn is_last(&self, raw: &str, plain: bool) -> bool {
+        let Some(entry) = self.entries.get(self.last as usize).filter(|e| e.length as usize == raw.len() && e.plain == plain) else {
             return false;
         };
         let last = &self.texts.as_bytes()[entry.start as usize..(entry.start + entry.length) as usize];
         raw.as_bytes().last_chunk::<8>() == last.last_chunk() && raw.as_bytes() == last
     }
 
-    fn add(&mut self, raw: &str, hash: u64) -> u32 {
+    fn add(&mut self, raw: &str, plain: bool, hash: u64) -> u32 {
         let start = self.texts.len() as u32;
         self.texts.push_str(raw);
-        self.entries.push(Entry { hash, start, length: raw.len() as u32 });
+        self.entries.push(Entry { hash, start, length: raw.len() as u32, plain });
         (self.entries.len() - 1) as u32
     }
 

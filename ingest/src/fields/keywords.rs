@@ -16,6 +16,11 @@ impl Needle {
         let part = text.split(|c| !plain(c)).max_by_key(|p| p.len()).filter(|p| !p.is_empty())?;
         Some(Self(part.to_ascii_lowercase().into()))
     }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 /// When an event's values are worth collecting.
@@ -40,10 +45,10 @@ impl Search {
         AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(texts).ok().map(Self::Automaton)
     }
 
-    fn finds(&self, text: &[u8]) -> bool {
+    fn find(&self, text: &[u8]) -> Option<usize> {
         match self {
-            Self::Packed(searcher) => searcher.find(text).is_some(),
-            Self::Automaton(automaton) => automaton.is_match(text),
+            Self::Packed(searcher) => searcher.find(text).map(|hit| hit.start()),
+            Self::Automaton(automaton) => automaton.find(text).map(|hit| hit.start()),
         }
     }
 }
@@ -65,17 +70,28 @@ impl Keywords {
         lower.clear();
         lower.extend_from_slice(event.as_bytes());
         lower.make_ascii_lowercase();
-        search.finds(lower) || (folds_into_ascii(lower) && search.finds(&unescaped(lower)))
+        search.find(lower).is_some() || (unsure(lower).is_some() && search.find(&unescaped(lower)).is_some())
+    }
+
+    /// Whether there is anything to search for; if not, every event is worth it.
+    pub fn searches(&self) -> bool {
+        self.search.is_some()
+    }
+
+    /// Where the first keyword may begin in lower-cased bytes.
+    pub fn find(&self, lower: &[u8]) -> Option<usize> {
+        self.search.as_ref()?.find(lower)
     }
 }
 
 /// The one character beyond ASCII whose lower case is within.
 const KELVIN: char = '\u{212a}';
 
-/// Whether some of a JSON text's characters may stand for others in ASCII.
-fn folds_into_ascii(lower: &[u8]) -> bool {
-    memchr::memmem::find(lower, b"\\u").is_some()
-        || (!lower.is_ascii() && memchr::memmem::find(lower, KELVIN.encode_utf8(&mut [0; 4]).as_bytes()).is_some())
+/// Where a character of a lower-cased JSON text may stand for another in ASCII.
+pub(super) fn unsure(lower: &[u8]) -> Option<usize> {
+    let escape = memchr::memmem::find(lower, b"\\u");
+    let kelvin = || memchr::memmem::find(lower, KELVIN.encode_utf8(&mut [0; 4]).as_bytes());
+    escape.or_else(|| if lower.is_ascii() { None } else { kelvin() })
 }
 
 /// A lower-cased JSON text in which characters stand for themselves that were escaped by number.

@@ -6,20 +6,22 @@
 mod batch;
 mod dictionary;
 mod keywords;
+mod lane;
 mod layout;
+mod table;
 
 pub use batch::{Cell, RouteId, Rows};
 pub use dictionary::{DICTIONARY_BYTES_MAX, Dictionary, Scalar};
 pub use keywords::Needle;
+pub use table::TableReader;
 
-use keywords::Keywords;
+use lane::{Lane, RoutePlan};
 use layout::Layouts;
 
 use crate::container::Block;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Kind, Members};
-use crate::source::{Binding, Record, Route, Sink, Source, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
-use ahash::AHashMap;
+use crate::source::{Binding, Record, Sink, Source, SourceId, Sources, Trie, parse_time_at, unwrap};
 use chrono_tz::Tz;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -89,39 +91,22 @@ pub struct Identity {
     pub time: Option<i64>,
 }
 
-/// A source's part of a plan.
-struct Lane {
+/// How events of one source are read.
+struct EventLane {
+    lane: Lane,
+    /// By shape, where the lane's fields are.
     tries: Vec<Trie>,
-    /// The request's field of each of the lane's fields; none for those that only tell the route.
-    wanted: Vec<Option<FieldIx>>,
-    /// The source's number of each of the lane's fields that tell the route.
-    discriminates: Vec<Option<u16>>,
     /// Finds what identifies an event, only when that is asked for.
     identity: Vec<Trie>,
-    /// Routes by the values that tell them.
-    routes: AHashMap<Box<[u8]>, RouteId>,
-}
-
-/// What rules want of a route's events.
-struct RoutePlan {
-    /// The request's field of each of the lane's fields.
-    wanted: Vec<Option<FieldIx>>,
-    /// Stand-ins: (vendor field of the lane, requested field).
-    aliases: Vec<(u16, FieldIx)>,
-    /// Every value, for keyword rules.
-    keywords: Option<Keywords>,
 }
 
 /// Reads blocks into cells. One a thread.
 pub struct FieldReader {
     sources: Arc<Sources>,
-    lanes: Vec<Lane>,
-    /// Names of each lane's fields.
-    names: Vec<Vec<String>>,
+    lanes: Vec<EventLane>,
     layouts: Layouts,
     /// The source of all records, where that is known.
     only: Option<SourceId>,
-    keywords: Option<FieldIx>,
     /// By route.
     plans: Vec<RoutePlan>,
     rows: Rows,
@@ -140,61 +125,19 @@ impl<'a> Sink<'a> for Found<'a, '_> {
     }
 }
 
-/// Routes beyond this are not remembered by their values, only looked up: discriminators come from outside.
-const ROUTE_CACHE_MAX: usize = 200_000;
-
 impl FieldReader {
     /// A reader for what rules ask for.
     pub fn new(sources: Arc<Sources>, request: FieldRequest) -> Self {
-        let keywords = request.fields.iter().position(|f| f == KEYWORDS).map(|i| FieldIx(i as u16));
-        let mut lanes = Vec::new();
-        let mut all_names = Vec::new();
-        for source in sources.iter() {
-            let uses = request.uses.iter().filter(|u| u.binding.source == source.id);
-            let asked: BTreeSet<u16> = uses.flat_map(|u| u.fields.iter().copied()).collect();
-            let mut names: Vec<String> = Vec::new();
-            let mut wanted = Vec::new();
-            let mut number = |name: &str, ix: Option<FieldIx>, wanted: &mut Vec<Option<FieldIx>>| {
-                let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
-                    names.push(name.to_owned());
-                    wanted.push(None);
-                    names.len() - 1
-                });
-                wanted[at] = wanted[at].or(ix);
-                at as u16
-            };
-            for ix in &asked {
-                let name = &request.fields[*ix as usize];
-                if name != KEYWORDS {
-                    number(name, Some(FieldIx(*ix)), &mut wanted);
-                }
-            }
-            let telling: Vec<(u16, u16)> = source
-                .discriminators
-                .iter()
-                .map(|f| (number(&source.fields[*f as usize], None, &mut wanted), *f))
-                .collect();
-            for (_, vendor) in source.logsources.iter().flat_map(|l| &l.alias) {
-                number(vendor, None, &mut wanted);
-            }
-            let fields: Vec<(&str, u16)> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
-            let told = |field| telling.iter().find(|(here, _)| *here == field).map(|(_, own)| *own);
-            lanes.push(Lane {
-                tries: source.tries(&fields),
-                wanted,
-                discriminates: (0..names.len() as u16).map(told).collect(),
-                identity: source.tries(&identifying(source)),
-                routes: AHashMap::new(),
-            });
-            all_names.push(names);
-        }
+        let lane = |source: &Source| {
+            let lane = Lane::new(source, &request);
+            EventLane { tries: source.tries(&lane.fields()), identity: source.tries(&identifying(source)), lane }
+        };
+        let lanes = sources.iter().map(lane).collect();
         Self {
             sources,
             lanes,
-            names: all_names,
             layouts: Layouts::default(),
             only: None,
-            keywords,
             plans: Vec::new(),
             rows: Rows::new(&request),
             request,
@@ -249,7 +192,7 @@ impl FieldReader {
             self.only = source;
         }
         let sources = self.sources.clone();
-        let (mut members, mut found, mut key) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut members, mut found) = (Vec::new(), Vec::new());
         for record in &block.records {
             block.members(record, &mut members);
             let layout = self.layouts.of(&members);
@@ -263,11 +206,11 @@ impl FieldReader {
                 let mut inner_found = Vec::new();
                 let layout = self.layouts.of(&inner);
                 self.find(layout, (id, shape), &inner, &mut inner_found);
-                self.row(id, &inner_found, &event, &mut key);
+                self.row(id, &inner_found, &event);
             } else {
                 found.clear();
                 self.find(layout, (id, shape), &members, &mut found);
-                self.row(id, &found, text, &mut key);
+                self.row(id, &found, text);
             }
         }
     }
@@ -301,8 +244,12 @@ impl FieldReader {
         }
     }
 
-    fn row(&mut self, source: SourceId, found: &[(u16, &str)], event: &str, key: &mut Vec<u8>) {
-        let route = self.route_of(source, found, key);
+    fn row(&mut self, source: SourceId, found: &[(u16, &str)], event: &str) {
+        let (lane, source) = (&mut self.lanes[source.0 as usize].lane, self.sources.source(source));
+        let route = lane.route_of(source, found, &mut self.rows);
+        if route.0 as usize == self.plans.len() {
+            self.plans.push(lane.plan(source, &self.request, self.rows.route(route)));
+        }
         let plan = &self.plans[route.0 as usize];
         for (field, raw) in found {
             if let Some(ix) = plan.wanted[*field as usize] {
@@ -318,52 +265,6 @@ impl FieldReader {
             self.rows.add(keywords.field, event);
         }
         self.rows.end(route);
-    }
-
-    fn route_of(&mut self, source: SourceId, found: &[(u16, &str)], key: &mut Vec<u8>) -> RouteId {
-        let lane = source.0 as usize;
-        let here = &self.lanes[lane];
-        let telling = || found.iter().filter_map(|(f, raw)| Some((here.discriminates[*f as usize]?, *raw)));
-        key.clear();
-        for (field, raw) in telling() {
-            key.extend(field.to_le_bytes());
-            key.extend(raw.as_bytes());
-            key.push(0);
-        }
-        if let Some(route) = here.routes.get(key.as_slice()) {
-            return *route;
-        }
-        let route = self.sources.source(source).route(&Values::new(telling()));
-        let id = self.rows.route_id(&route);
-        if id.0 as usize == self.plans.len() {
-            let plan = self.plan(lane, &route);
-            self.plans.push(plan);
-        }
-        let routes = &mut self.lanes[lane].routes;
-        if routes.len() < ROUTE_CACHE_MAX {
-            routes.insert(key.as_slice().into(), id);
-        }
-        id
-    }
-
-    fn plan(&self, lane: usize, route: &Route) -> RoutePlan {
-        let source = self.sources.source(route.source);
-        let uses: Vec<&FieldUse> = self.request.uses.iter().filter(|u| u.binding.covers(route)).collect();
-        let asked: BTreeSet<u16> = uses.iter().flat_map(|u| u.fields.iter().copied()).collect();
-        let mut aliases = Vec::new();
-        for entry in source.logsources.iter().filter(|l| route.logsources.contains(&l.id)) {
-            for (sigma, vendor) in &entry.alias {
-                let ix = asked.iter().find(|ix| self.request.fields[**ix as usize] == *sigma);
-                let vendor = self.names[lane].iter().position(|n| n == vendor);
-                if let (Some(ix), Some(vendor)) = (ix, vendor) {
-                    aliases.push((vendor as u16, FieldIx(*ix)));
-                }
-            }
-        }
-        let asks = |ix: &FieldIx| asked.contains(&ix.0);
-        let wanted = self.lanes[lane].wanted.iter().map(|ix| ix.filter(asks)).collect();
-        let keywords = self.keywords.filter(asks).map(|ix| Keywords::new(ix, &uses));
-        RoutePlan { wanted, aliases, keywords }
     }
 }
 

@@ -231,6 +231,23 @@ pub fn at<'a>(text: &'a str, path: &str) -> Option<&'a str> {
     }
 }
 
+/// Every value at a dotted path: as nested objects, in every element of arrays on the way.
+pub fn descend<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
+    match kind(raw) {
+        Kind::Object => {
+            let (head, rest) = path.split_once('.').map_or((path, None), |(h, r)| (h, Some(r)));
+            for (_, value) in Members::of(raw).filter(|(key, _)| unescape(key) == head) {
+                match rest {
+                    Some(rest) => descend(value, rest, found),
+                    None => found(value),
+                }
+            }
+        }
+        Kind::Array => Members::of(raw).for_each(|(_, element)| descend(element, path, found)),
+        _ => {}
+    }
+}
+
 /// Appends a string as JSON, with its quotes.
 pub fn push_string(out: &mut String, text: &str) {
     out.push('"');

@@ -9,6 +9,8 @@ mod native;
 mod program;
 mod unmapped;
 
+pub(crate) use unmapped::FALLBACKS;
+
 pub use coverage::{Coverage, FieldCoverage, KindCoverage};
 
 use crate::container::{Block, RecordSpan};

@@ -6,6 +6,8 @@
 
 use super::compile::{Convert, FieldHome, Kind, Place, Source};
 use super::{LogsourceId, When};
+use tarn_schema_ocsf::column::Nesting;
+use tarn_schema_ocsf::{ClassUid, LeafType, Schema};
 
 /// A condition of a mapping on one field; all conditions of a list have to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,22 @@ pub struct Condition<'a> {
     pub negated: bool,
     /// Lower-cased values of which the field has one; a `*` at the end stands for any rest. None is any value.
     pub values: Option<&'a [String]>,
+}
+
+impl FieldHome {
+    /// Whether it can give a value back as the vendor wrote it, in the table of a class.
+    pub fn is_readable(&self, class: ClassUid) -> bool {
+        let leaf = |path: &str| Schema::v1_8().leaf(class, path).ok();
+        match self {
+            Self::Unmapped => false,
+            Self::Inside(path, _) => {
+                leaf(path).is_some_and(|l| l.leaf_type == LeafType::Json && l.nesting == Nesting::Column)
+            }
+            Self::Column(path) => {
+                leaf(path).is_some_and(|l| l.leaf_type != LeafType::Timestamp && l.nesting != Nesting::Child)
+            }
+        }
+    }
 }
 
 impl Source {

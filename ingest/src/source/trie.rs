@@ -24,6 +24,9 @@ struct Node {
     prefix: String,
 }
 
+/// Dots of a name at which it may be nested.
+const DOTS_MAX: usize = 8;
+
 /// A trie of one shape and the fields that a lane wants.
 #[derive(Debug)]
 pub struct Trie {
@@ -58,6 +61,23 @@ impl Trie {
         }
         trie.settle(0);
         trie
+    }
+
+    /// The trie of an object in which dotted names are nested anyhow: `a.b.c` as `{"a":{"b.c":…}}`, too.
+    pub fn nested(fields: &[(&str, u16)]) -> Self {
+        let mut trie = Self { nodes: vec![Node::default()] };
+        fields.iter().for_each(|(name, field)| trie.place_anyhow(0, name, *field, DOTS_MAX));
+        trie.settle(0);
+        trie
+    }
+
+    fn place_anyhow(&mut self, node: usize, name: &str, field: u16, dots: usize) {
+        let child = self.child(node, name);
+        self.nodes[child].field.get_or_insert(field);
+        for (at, _) in name.match_indices('.').take(dots) {
+            let head = self.child(node, &name[..at]);
+            self.place_anyhow(head, &name[at + 1..], field, dots - 1);
+        }
     }
 
     fn child(&mut self, node: usize, step: &str) -> usize {

@@ -1,0 +1,96 @@
+//! Keywords over columns: one search of a column's bytes tells which of its rows are worth a look.
+
+use super::Column;
+use super::column::Cell;
+use crate::fields::keywords::{Keywords, unsure};
+use crate::fields::{FieldIx, FieldUse, Rows};
+use crate::json;
+use crate::mapper::FALLBACKS;
+use arrow::array::{AsArray, StringArray};
+
+/// Finds rows in which a keyword may be.
+pub struct Suspects {
+    keywords: Keywords,
+    /// Whether a keyword may be a number's or a truth value's text.
+    in_numbers: bool,
+}
+
+impl Suspects {
+    /// For the keywords of some uses.
+    pub fn new(field: u16, uses: &[&FieldUse]) -> Self {
+        let keywords = Keywords::new(FieldIx(field), uses);
+        let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e');
+        let short = |text: &str| text.chars().all(is_number) || ["true", "false", "inf", "nan"].iter().any(|w| w.contains(text));
+        let in_numbers = uses.iter().filter_map(|u| u.needles.as_ref()).flatten().any(|needle| short(needle.text()));
+        Self { keywords, in_numbers }
+    }
+
+    /// For each of `rows` rows, whether a keyword may be in one of the columns.
+    pub fn of<'c>(&self, rows: usize, columns: impl Iterator<Item = &'c Column>) -> Vec<bool> {
+        let mut suspects = vec![!self.keywords.searches(); rows];
+        for column in columns {
+            match column {
+                Column::Text(texts) => self.mark(texts, &mut |row| suspects[row] = true),
+                Column::Json(texts) => self.mark(texts, &mut |row| suspects[row] = true),
+                Column::List(lists) => {
+                    let texts = lists.values().as_string::<i32>();
+                    self.mark(texts, &mut |element| {
+                        let row = lists.value_offsets().partition_point(|start| *start as usize <= element);
+                        suspects[row - 1] = true;
+                    });
+                }
+                Column::Whole(_) | Column::Decimal(_) | Column::Bool(_) if self.in_numbers => suspects.fill(true),
+                _ => {}
+            }
+        }
+        suspects
+    }
+
+    fn mark(&self, texts: &StringArray, suspect: &mut impl FnMut(usize)) {
+        let offsets = texts.value_offsets();
+        let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else { return };
+        let bytes = &texts.value_data()[*first as usize..*last as usize];
+        let lower = bytes.to_ascii_lowercase();
+        let row_of = |at: usize| offsets.partition_point(|start| (*start - *first) as usize <= at) - 1;
+        let end_of = |row: usize| (offsets[row + 1] - *first) as usize;
+        let mut from = 0;
+        while let Some(at) = self.keywords.find(&lower[from..]) {
+            let row = row_of(from + at);
+            suspect(row);
+            from = end_of(row);
+        }
+        // Rare characters are looked at again, row by row.
+        let mut from = 0;
+        while let Some(at) = unsure(&lower[from..]) {
+            let row = row_of(from + at);
+            if self.keywords.worth(texts.value(row), &mut Vec::new()) {
+                suspect(row);
+            }
+            from = end_of(row);
+        }
+    }
+}
+
+/// Gives a row every value that it has in `unmapped` and the columns, the first of which is that.
+pub fn add<'c>(
+    rows: &mut Rows,
+    field: FieldIx,
+    unmapped: &[(&str, &str)],
+    columns: impl Iterator<Item = &'c Column>,
+    row: usize,
+) {
+    let own: Vec<&str> = unmapped.iter().filter(|(key, _)| *key != FALLBACKS).map(|(_, raw)| *raw).collect();
+    rows.add_keywords(field, &format!("[{}]", own.join(",")));
+    for value in columns.skip(1).filter_map(|column| column.value(row)) {
+        let raw = match value {
+            Cell::Json(raw) => raw.into_owned(),
+            Cell::Text(text) => {
+                let mut raw = String::from("[");
+                json::push_string(&mut raw, &text);
+                raw.push(']');
+                raw
+            }
+        };
+        rows.add_keywords(field, &raw);
+    }
+}

@@ -1,0 +1,343 @@
+//! Rows of class tables as rules see them: the mapping, inverted, a batch at a time.
+//!
+//! A field's value is `unmapped`'s where the record has it there, else the column's where the placement of the row's
+//! kind put it, unless that only stands there for want of the field. So a row gives the cells that
+//! [`super::FieldReader`] reads of the event that it was made of. Rows of sources whose records are OCSF when they come
+//! give none.
+
+mod column;
+mod keywords;
+
+use super::lane::{Lane, RoutePlan};
+use super::layout::Layouts;
+use super::{FieldRequest, FieldUse, Found, KEYWORDS, Rows};
+use crate::json::{self, Members};
+use crate::mapper::FALLBACKS;
+use crate::source::{FieldHome, Route, Source, SourceId, Sources, Trie};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use column::{Cell, Column};
+use keywords::Suspects;
+use std::borrow::Cow;
+use std::sync::Arc;
+use tarn_schema_ocsf::{ClassUid, LeafType, Schema};
+
+/// The column of which the first element names the mapping.
+const MAPPING: &str = "metadata.transformation_info_list";
+const UNMAPPED: &str = "unmapped";
+
+/// Where a field's value is read.
+#[derive(Clone, Debug)]
+enum Read {
+    Column(usize),
+    /// Inside a JSON column.
+    Inside(usize, String),
+}
+
+/// How rows of one source are read.
+struct TableLane {
+    lane: Lane,
+    /// Where the lane's fields are in `unmapped`; behind them, the names of columns that fallbacks filled.
+    trie: Trie,
+    /// Fields that tell the route, and where columns may have them, whatever the kind.
+    telling: Vec<(u16, Vec<Read>)>,
+    /// Columns that keywords are searched in, and what finds the rows worth it.
+    keywords: Option<(Vec<usize>, Suspects)>,
+}
+
+/// How rows of one route are read.
+struct TablePlan {
+    plan: RoutePlan,
+    /// By the lane's field.
+    reads: Vec<Vec<Read>>,
+}
+
+/// Reads batches of one class table. One a thread.
+pub struct TableReader {
+    sources: Arc<Sources>,
+    request: FieldRequest,
+    class: ClassUid,
+    /// The columns that are read, and what they hold.
+    columns: Vec<(String, LeafType)>,
+    lanes: Vec<Option<TableLane>>,
+    layouts: Layouts,
+    plans: Vec<Option<TablePlan>>,
+    rows: Rows,
+}
+
+impl TableReader {
+    /// A reader of one class's rows for what rules ask for.
+    pub fn new(sources: Arc<Sources>, request: FieldRequest, class: ClassUid) -> Self {
+        let mut columns = Columns { class, names: vec![(UNMAPPED.to_owned(), LeafType::Json)] };
+        let asked = |source: &Source| request.uses.iter().any(|u| u.binding.source == source.id);
+        let lane = |source: &Source| {
+            (asked(source) && !source.native).then(|| TableLane::new(source, &request, &mut columns))
+        };
+        let lanes = sources.iter().map(lane).collect();
+        let rows = Rows::new(&request);
+        let columns = columns.names;
+        Self { sources, request, class, columns, lanes, layouts: Layouts::default(), plans: Vec::new(), rows }
+    }
+
+    /// The columns that batches should have; one that a table lacks is null.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str()).chain([MAPPING])
+    }
+
+    /// The rows that [`TableReader::read`] read last.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Reads a batch: a row for each of its rows, in their order.
+    pub fn read(&mut self, batch: &RecordBatch) {
+        self.rows.clear();
+        let columns: Vec<Column> =
+            self.columns.iter().map(|(name, leaf)| Column::new(batch.column_by_name(name), *leaf)).collect();
+        let mappings = mappings(batch);
+        let nowhere = Route { source: SourceId(u16::MAX), kind: 0, logsources: Vec::new() };
+        let sources = self.sources.clone();
+        let mut suspects: Vec<Option<Vec<bool>>> = vec![None; self.lanes.len()];
+        let (mut found, mut members) = (Vec::new(), Vec::new());
+        for row in 0..batch.num_rows() {
+            let source = mappings.get(row).and_then(|name| sources.named(name));
+            let Some(source) = source.filter(|s| self.lanes[s.id.0 as usize].is_some()) else {
+                let route = self.rows.route_id(&nowhere);
+                self.rows.end(route);
+                continue;
+            };
+            found.clear();
+            members.clear();
+            let unmapped = match &columns[0] {
+                Column::Json(texts) if texts.is_valid(row) => texts.value(row),
+                _ => "{}",
+            };
+            members.extend(Members::of(unmapped));
+            let suspect = suspects[source.id.0 as usize].get_or_insert_with(|| {
+                let keywords = self.lanes[source.id.0 as usize].as_ref().and_then(|lane| lane.keywords.as_ref());
+                keywords.map_or_else(Vec::new, |(at, s)| s.of(batch.num_rows(), at.iter().map(|at| &columns[*at])))
+            });
+            let suspect = suspect.get(row).copied().unwrap_or(false);
+            self.row(source, row, &columns, &members, &mut found, suspect);
+        }
+    }
+
+    fn row<'a>(
+        &mut self,
+        source: &Source,
+        row: usize,
+        columns: &'a [Column],
+        members: &[(&'a str, &'a str)],
+        found: &mut Vec<(u16, &'a str)>,
+        suspect: bool,
+    ) {
+        let Some(lane) = &mut self.lanes[source.id.0 as usize] else { return };
+        let layout = self.layouts.of(members);
+        for step in self.layouts.layout(layout).steps((source.id, 0), &lane.trie, members) {
+            let (key, raw) = members[step.member as usize];
+            match step.field {
+                Some(field) => found.push((field, raw)),
+                None => lane.trie.enter(step.node, key, raw, &mut Found(found)),
+            }
+        }
+        let fallbacks = found.iter().find(|(field, _)| *field as usize == lane.lane.names.len()).map(|(_, raw)| *raw);
+        found.retain(|(field, _)| (*field as usize) < lane.lane.names.len());
+        let get = |reads: &[Read]| reads.iter().find_map(|read| value(read, row, columns, &self.columns, fallbacks));
+
+        // What tells the route, as JSON: few rows are told by other than `unmapped` and texts.
+        let told: Vec<(u16, Cow<'_, str>)> = lane
+            .telling
+            .iter()
+            .filter(|(field, _)| found.iter().all(|(f, _)| f != field))
+            .filter_map(|(field, reads)| Some((*field, as_json(get(reads)?))))
+            .collect();
+        let telling = found.iter().copied().chain(told.iter().map(|(field, raw)| (*field, raw.as_ref())));
+        let telling: Vec<(u16, &str)> = telling.filter(|(field, _)| lane.lane.tells(*field)).collect();
+        let route = lane.lane.route_of(source, &telling, &mut self.rows);
+        if self.plans.len() <= route.0 as usize {
+            self.plans.resize_with(route.0 as usize + 1, || None);
+        }
+        let plan = self.plans[route.0 as usize].get_or_insert_with(|| {
+            let plan = lane.lane.plan(source, &self.request, self.rows.route(route));
+            let kind = self.rows.route(route).kind;
+            let mut known = Columns { class: self.class, names: self.columns.clone() };
+            TablePlan { plan, reads: lane.lane.names.iter().map(|f| reads(source, f, kind, &mut known)).collect() }
+        });
+
+        for (field, raw) in found.iter() {
+            if let Some(ix) = plan.plan.wanted[*field as usize] {
+                self.rows.add(ix, raw);
+            }
+        }
+        let in_unmapped = |field: usize| found.iter().any(|(f, _)| *f as usize == field);
+        for (field, ix) in plan.plan.wanted.iter().enumerate() {
+            if let Some(ix) = ix.filter(|ix| !plan.reads[field].is_empty() && !self.rows.has(*ix))
+                && let Some(value) = get(&plan.reads[field])
+            {
+                add(&mut self.rows, ix, value);
+            }
+        }
+        for (vendor, ix) in plan.plan.aliases.iter().filter(|(vendor, _)| {
+            // What stands in is read as itself.
+            in_unmapped(*vendor as usize) || !plan.reads[*vendor as usize].is_empty()
+        }) {
+            if self.rows.has(*ix) {
+                continue;
+            }
+            match found.iter().find(|(f, _)| f == vendor) {
+                Some((_, raw)) => self.rows.add(*ix, raw),
+                None => {
+                    if let Some(value) = get(&plan.reads[*vendor as usize]) {
+                        add(&mut self.rows, *ix, value);
+                    }
+                }
+            }
+        }
+        if let (Some(keywords), true, Some((at, _))) = (&plan.plan.keywords, suspect, &lane.keywords) {
+            keywords::add(&mut self.rows, keywords.field, members, at.iter().map(|at| &columns[*at]), row);
+        }
+        self.rows.end(route);
+    }
+}
+
+impl TableLane {
+    fn new(source: &Source, request: &FieldRequest, columns: &mut Columns) -> Self {
+        let lane = Lane::new(source, request);
+        let kinds: Vec<u16> = (0..source.kinds.len() as u16)
+            .filter(|kind| source.kinds[*kind as usize].class == columns.class)
+            .collect();
+        // All columns are known before the first batch comes.
+        let mut telling = Vec::new();
+        for (field, name) in lane.names.iter().enumerate() {
+            let mut homes: Vec<FieldHome> = Vec::new();
+            for kind in &kinds {
+                let _ = reads(source, name, *kind, columns);
+                for home in source.homes(name, *kind).unwrap_or_default() {
+                    if !homes.contains(&home) {
+                        homes.push(home);
+                    }
+                }
+            }
+            if lane.tells(field as u16) {
+                telling.push((field as u16, homes.iter().filter_map(|home| columns.read(home)).collect()));
+            }
+        }
+        let mut fields = lane.fields();
+        fields.push((FALLBACKS, lane.names.len() as u16));
+        let trie = Trie::nested(&fields);
+        let keyword = request.fields.iter().position(|f| f == KEYWORDS);
+        let uses: Vec<&FieldUse> = request.uses.iter().filter(|u| u.binding.source == source.id).collect();
+        let keywords = keyword.filter(|ix| uses.iter().any(|u| u.fields.contains(&(*ix as u16)))).map(|ix| {
+            let mut at = vec![0];
+            for name in source.field_names() {
+                for home in kinds.iter().flat_map(|kind| source.homes(name, *kind).unwrap_or_default()) {
+                    if let (FieldHome::Column(_), Some(Read::Column(column))) = (&home, columns.read(&home))
+                        && !at.contains(&column)
+                    {
+                        at.push(column);
+                    }
+                }
+            }
+            (at, Suspects::new(ix as u16, &uses))
+        });
+        Self { lane, trie, telling, keywords }
+    }
+}
+
+/// The columns of one class that are read so far.
+struct Columns {
+    class: ClassUid,
+    names: Vec<(String, LeafType)>,
+}
+
+impl Columns {
+    /// How a home is read; none where it cannot give the vendor's value back.
+    fn read(&mut self, home: &FieldHome) -> Option<Read> {
+        if !home.is_readable(self.class) {
+            return None;
+        }
+        let (path, inner) = match home {
+            FieldHome::Column(path) => (path, None),
+            FieldHome::Inside(path, inner) => (path, Some(inner.clone())),
+            FieldHome::Unmapped => return None,
+        };
+        let leaf = Schema::v1_8().leaf(self.class, path).ok()?.leaf_type;
+        let at = self.names.iter().position(|(name, _)| name == path).unwrap_or_else(|| {
+            self.names.push((path.clone(), leaf));
+            self.names.len() - 1
+        });
+        Some(inner.map_or(Read::Column(at), |inner| Read::Inside(at, inner)))
+    }
+}
+
+fn reads(source: &Source, field: &str, kind: u16, columns: &mut Columns) -> Vec<Read> {
+    source.homes(field, kind).unwrap_or_default().iter().filter_map(|home| columns.read(home)).collect()
+}
+
+/// A row's value of a home.
+fn value<'a>(
+    read: &Read,
+    row: usize,
+    columns: &'a [Column],
+    names: &[(String, LeafType)],
+    fallbacks: Option<&str>,
+) -> Option<Cell<'a>> {
+    match read {
+        Read::Column(at) => {
+            let value = columns[*at].value(row)?;
+            // What stands there for want of the field is no value of it.
+            let stands_in = |list: &str| Members::of(list).any(|(_, raw)| json::text(raw) == names[*at].0);
+            (!fallbacks.is_some_and(stands_in)).then_some(value)
+        }
+        Read::Inside(at, path) => {
+            let Some(Cell::Json(Cow::Borrowed(whole))) = columns[*at].value(row) else { return None };
+            let mut all: Vec<&str> = Vec::new();
+            json::descend(whole, path, &mut |raw| all.push(raw));
+            match all.as_slice() {
+                [] => None,
+                [only] => Some(Cell::Json((*only).into())),
+                several => Some(Cell::Json(format!("[{}]", several.join(",")).into())),
+            }
+        }
+    }
+}
+
+fn as_json(value: Cell<'_>) -> Cow<'_, str> {
+    match value {
+        Cell::Json(raw) => raw,
+        Cell::Text(text) => {
+            let mut raw = String::with_capacity(text.len() + 2);
+            json::push_string(&mut raw, &text);
+            raw.into()
+        }
+    }
+}
+
+fn add(rows: &mut Rows, field: super::FieldIx, value: Cell<'_>) {
+    match value {
+        Cell::Text(text) => rows.add_text(field, &text),
+        Cell::Json(raw) => rows.add(field, &raw),
+    }
+}
+
+/// The name of each row's mapping.
+struct Mappings<'a> {
+    lists: Option<(&'a arrow::array::ListArray, StringArray)>,
+}
+
+fn mappings(batch: &RecordBatch) -> Mappings<'_> {
+    let lists = batch.column_by_name(MAPPING).and_then(|column| {
+        let lists = column.as_list_opt::<i32>()?;
+        let names = lists.values().as_struct_opt()?.column_by_name("name")?;
+        let names = arrow::compute::cast(names, &arrow::datatypes::DataType::Utf8).ok()?;
+        Some((lists, names.as_string::<i32>().clone()))
+    });
+    Mappings { lists }
+}
+
+impl Mappings<'_> {
+    fn get(&self, row: usize) -> Option<&str> {
+        let (lists, names) = self.lists.as_ref()?;
+        let first = lists.value_offsets()[row] as usize;
+        (lists.is_valid(row) && lists.value_length(row) > 0 && names.is_valid(first)).then(|| names.value(first))
+    }
+}
