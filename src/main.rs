@@ -5,6 +5,7 @@
 mod command;
 mod config;
 mod detection;
+mod hunting;
 mod input;
 mod loading;
 mod output;

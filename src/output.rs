@@ -56,6 +56,55 @@ pub fn print_rows(rows: &[serde_json::Map<String, serde_json::Value>], format: F
     Ok(out.flush()?)
 }
 
+/// Findings as they come for ndjson; the other formats need all of them.
+pub struct Printer {
+    format: Format,
+    out: BufWriter<std::io::Stdout>,
+    rows: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Printer {
+    /// A printer of one format.
+    pub fn new(format: Format) -> Self {
+        Self { format, out: BufWriter::with_capacity(256 << 10, std::io::stdout()), rows: Vec::new() }
+    }
+
+    /// Findings, a line each.
+    pub fn print(&mut self, lines: &[u8]) -> anyhow::Result<()> {
+        if self.format == Format::Ndjson {
+            return Ok(self.out.write_all(lines)?);
+        }
+        for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            let finding: serde_json::Value = serde_json::from_slice(line)?;
+            self.rows.push(match self.format {
+                Format::Json => finding.as_object().cloned().unwrap_or_default(),
+                _ => brief(&finding),
+            });
+        }
+        Ok(())
+    }
+
+    /// What is left.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        if self.format == Format::Ndjson {
+            return Ok(self.out.flush()?);
+        }
+        print_rows(&self.rows, self.format)
+    }
+}
+
+/// A finding as a row of a table.
+fn brief(finding: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    let cells = [
+        ("level", &finding["rule"]["level"]),
+        ("title", &finding["rule"]["title"]),
+        ("rule", &finding["rule"]["id"]),
+        ("file", &finding["file"]),
+        ("record", &finding["record"]),
+    ];
+    cells.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+}
+
 fn text_batch(rows: &[serde_json::Map<String, serde_json::Value>]) -> anyhow::Result<RecordBatch> {
     use arrow::array::{ArrayRef, StringArray};
     use std::sync::Arc;

@@ -6,6 +6,7 @@
 mod bind;
 pub mod correlation;
 pub mod finding;
+pub mod hunt;
 pub mod lower;
 mod matcher;
 pub mod testing;

@@ -3,11 +3,10 @@
 use super::Usage;
 use super::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, ZoneArg, load_rules};
 use crate::detection::{Detection, Seen};
-use crate::output::Format;
+use crate::output::{Format, Printer};
 use crate::report::{DeadLetters, Stats, report_exceptions, report_rules};
 use crate::{input, progress};
 use clap::Args as ClapArgs;
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -134,50 +133,4 @@ fn load_and_report(paths: &[PathBuf], placeholders: &PlaceholderArgs) -> anyhow:
     let set = load_rules(paths, placeholders)?;
     crate::report::report_load(&set);
     Ok(set)
-}
-
-/// Findings as they come for ndjson; the other formats need all of them.
-struct Printer {
-    format: Format,
-    out: BufWriter<std::io::Stdout>,
-    rows: Vec<serde_json::Map<String, serde_json::Value>>,
-}
-
-impl Printer {
-    fn new(format: Format) -> Self {
-        Self { format, out: BufWriter::with_capacity(256 << 10, std::io::stdout()), rows: Vec::new() }
-    }
-
-    fn print(&mut self, lines: &[u8]) -> anyhow::Result<()> {
-        if self.format == Format::Ndjson {
-            return Ok(self.out.write_all(lines)?);
-        }
-        for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            let finding: serde_json::Value = serde_json::from_slice(line)?;
-            self.rows.push(match self.format {
-                Format::Json => finding.as_object().cloned().unwrap_or_default(),
-                _ => brief(&finding),
-            });
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> anyhow::Result<()> {
-        if self.format == Format::Ndjson {
-            return Ok(self.out.flush()?);
-        }
-        crate::output::print_rows(&self.rows, self.format)
-    }
-}
-
-/// A finding as a row of a table.
-fn brief(finding: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
-    let cells = [
-        ("level", &finding["rule"]["level"]),
-        ("title", &finding["rule"]["title"]),
-        ("rule", &finding["rule"]["id"]),
-        ("file", &finding["file"]),
-        ("record", &finding["record"]),
-    ];
-    cells.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod demo;
 mod detect;
+mod hunt;
 mod ingest;
 mod lake;
 mod ocsf;
@@ -26,6 +27,7 @@ pub struct Cli {
 enum Command {
     Demo(demo::Args),
     Detect(detect::Args),
+    Hunt(hunt::Args),
     Ingest(ingest::Args),
     Sql(sql::Args),
     Rules(rules::Args),
@@ -41,6 +43,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(),
             Command::Detect(args) => args.run(),
+            Command::Hunt(args) => args.run(),
             Command::Ingest(args) => args.run(),
             Command::Sql(args) => args.run(),
             Command::Rules(args) => args.run(),

@@ -77,8 +77,13 @@ impl<'a> Table<'a> {
     fn cases(&self, field: &str) -> Vec<Case> {
         let mut cases: Vec<Case> = Vec::new();
         for kind in &self.kinds {
-            let homes: Vec<FieldHome> =
-                self.source.homes(field, *kind).unwrap_or_default().into_iter().filter(|h| h.is_readable(self.class)).collect();
+            let homes: Vec<FieldHome> = self
+                .source
+                .homes(field, *kind)
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|h| h.is_readable(self.class))
+                .collect();
             match cases.last_mut() {
                 Some(last) if last.homes == homes => last.kinds.push(*kind),
                 _ => cases.push(Case { kinds: vec![*kind], homes }),

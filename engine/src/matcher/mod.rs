@@ -18,6 +18,7 @@ use std::sync::Arc;
 use tarn_ingest::fields::{Cell, FieldIx, FieldValue, KEYWORDS, RouteId, Rows};
 use tarn_ingest::source::Logsource;
 use tarn_rules::{Expr, FieldTest};
+use tarn_schema_ocsf::ClassUid;
 use values::{AtomIx, FieldTests};
 
 /// A rule that fired on a row.
@@ -59,7 +60,17 @@ pub struct Matcher {
 impl Matcher {
     /// A matcher for an engine's rules.
     pub fn new(engine: Arc<Engine>) -> Self {
-        let program = Program::new(&engine);
+        let program = Program::new(&engine, |_| true);
+        Self::of(engine, program)
+    }
+
+    /// A matcher for those rules of which events become this class.
+    pub fn of_class(engine: Arc<Engine>, class: ClassUid) -> Self {
+        let program = Program::new(&engine, |bound| engine.classes_of(bound).any(|of_rule| of_rule == class));
+        Self::of(engine, program)
+    }
+
+    fn of(engine: Arc<Engine>, program: Program) -> Self {
         let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
             tests: FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
             tested: !tests.is_empty(),

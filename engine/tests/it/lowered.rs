@@ -76,7 +76,8 @@ impl Both {
         let differing: Vec<String> = streamed
             .symmetric_difference(&matched)
             .map(|(rule, uid)| {
-                let side = if matched.contains(&(*rule, uid.clone())) { "only over columns" } else { "only in the stream" };
+                let side =
+                    if matched.contains(&(*rule, uid.clone())) { "only over columns" } else { "only in the stream" };
                 format!("{} on {uid}: {side}", self.title(*rule))
             })
             .collect();

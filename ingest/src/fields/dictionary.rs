@@ -173,7 +173,9 @@ impl Dictionary {
 
     /// Whether a value is the one that came last. Values that differ mostly do so in their last bytes.
     fn is_last(&self, raw: &str, plain: bool) -> bool {
-        let Some(entry) = self.entries.get(self.last as usize).filter(|e| e.length as usize == raw.len() && e.plain == plain) else {
+        let Some(entry) =
+            self.entries.get(self.last as usize).filter(|e| e.length as usize == raw.len() && e.plain == plain)
+        else {
             return false;
         };
         let last = &self.texts.as_bytes()[entry.start as usize..(entry.start + entry.length) as usize];

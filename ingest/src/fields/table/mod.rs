@@ -69,9 +69,8 @@ impl TableReader {
     pub fn new(sources: Arc<Sources>, request: FieldRequest, class: ClassUid) -> Self {
         let mut columns = Columns { class, names: vec![(UNMAPPED.to_owned(), LeafType::Json)] };
         let asked = |source: &Source| request.uses.iter().any(|u| u.binding.source == source.id);
-        let lane = |source: &Source| {
-            (asked(source) && !source.native).then(|| TableLane::new(source, &request, &mut columns))
-        };
+        let lane =
+            |source: &Source| (asked(source) && !source.native).then(|| TableLane::new(source, &request, &mut columns));
         let lanes = sources.iter().map(lane).collect();
         let rows = Rows::new(&request);
         let columns = columns.names;
@@ -202,9 +201,8 @@ impl TableReader {
 impl TableLane {
     fn new(source: &Source, request: &FieldRequest, columns: &mut Columns) -> Self {
         let lane = Lane::new(source, request);
-        let kinds: Vec<u16> = (0..source.kinds.len() as u16)
-            .filter(|kind| source.kinds[*kind as usize].class == columns.class)
-            .collect();
+        let kinds: Vec<u16> =
+            (0..source.kinds.len() as u16).filter(|kind| source.kinds[*kind as usize].class == columns.class).collect();
         // All columns are known before the first batch comes.
         let mut telling = Vec::new();
         for (field, name) in lane.names.iter().enumerate() {

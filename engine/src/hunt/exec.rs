@@ -1,0 +1,183 @@
+//! The operator: batches of a class table in, a row for each rule that fires on one of their rows out.
+
+use super::table::{RULE, VALUES};
+use crate::bind::{Engine, RuleIx};
+use crate::matcher::{Hit, Matcher};
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use futures::StreamExt;
+use std::sync::Arc;
+use tarn_ingest::fields::{Rows, TableReader};
+use tarn_schema_ocsf::ClassUid;
+
+/// All rules of an engine over the batches of one class table.
+///
+/// **Shape**: columns of the input by their names, [`RULE`] and [`VALUES`]; partitions and the order of rows are the
+/// input's.
+#[derive(Debug)]
+pub struct SigmaExec {
+    input: Arc<dyn ExecutionPlan>,
+    class: ClassUid,
+    engine: EngineRef,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+#[derive(Clone)]
+struct EngineRef(Arc<Engine>);
+
+impl std::fmt::Debug for EngineRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} rules", self.0.len())
+    }
+}
+
+impl SigmaExec {
+    /// Rules of `engine` over `input`, the rows of a class; `output` names the columns that are given on.
+    pub fn new(input: Arc<dyn ExecutionPlan>, class: ClassUid, engine: Arc<Engine>, output: SchemaRef) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(output),
+            input.output_partitioning().clone(),
+            input.pipeline_behavior(),
+            input.boundedness(),
+        );
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { input, class, engine: EngineRef(engine), properties: Arc::new(properties), metrics }
+    }
+}
+
+impl DisplayAs for SigmaExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rules = self.engine.0.classes().get(&self.class).copied().unwrap_or(0);
+        let reader = TableReader::new(self.engine.0.sources().clone(), self.engine.0.request(), self.class);
+        write!(f, "SigmaExec: class={}, rules={rules}, columns={}", self.class, reader.columns().count())
+    }
+}
+
+impl ExecutionPlan for SigmaExec {
+    fn name(&self) -> &str {
+        "SigmaExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (Some(input), true) = (children.pop(), children.is_empty()) else {
+            return internal_err!("SigmaExec has one input");
+        };
+        Ok(Arc::new(Self::new(input, self.class, self.engine.0.clone(), self.schema())))
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let engine = self.engine.0.clone();
+        let mut lane = Lane {
+            reader: TableReader::new(engine.sources().clone(), engine.request(), self.class),
+            matcher: Matcher::of_class(engine.clone(), self.class),
+            engine,
+            output: self.schema(),
+        };
+        let input = self.input.execute(partition, context)?;
+        let found = input.map(move |batch| {
+            let batch = batch?;
+            let _timer = metrics.elapsed_compute().timer();
+            let found = lane.hunt(&batch)?;
+            metrics.record_output(found.num_rows());
+            Ok(found)
+        });
+        let found = found.filter(|found| {
+            let some = found.as_ref().map_or(true, |batch| batch.num_rows() > 0);
+            std::future::ready(some)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), found)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+/// One partition's reader and matcher.
+struct Lane {
+    engine: Arc<Engine>,
+    reader: TableReader,
+    matcher: Matcher,
+    output: SchemaRef,
+}
+
+impl Lane {
+    fn hunt(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        self.reader.read(batch);
+        let rows = self.reader.rows();
+        let hits = self.matcher.evaluate(rows);
+        let at = UInt32Array::from_iter_values(hits.iter().map(|hit| hit.row));
+        let column = |name: &String| -> Result<ArrayRef> {
+            Ok(match name.as_str() {
+                RULE => Arc::new(UInt32Array::from_iter_values(hits.iter().map(|hit| hit.rule.0))),
+                VALUES => Arc::new(captured(&self.engine, rows, hits)),
+                name => match batch.column_by_name(name) {
+                    Some(column) => take(column, &at, None)?,
+                    None => return internal_err!("no column {name}"),
+                },
+            })
+        };
+        let columns: Vec<ArrayRef> =
+            self.output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(hits.len()));
+        Ok(RecordBatch::try_new_with_options(self.output.clone(), columns, &options)?)
+    }
+}
+
+/// What correlations take of each hit.
+fn captured(engine: &Engine, rows: &Rows, hits: &[Hit]) -> arrow::array::StringArray {
+    let mut out = StringBuilder::new();
+    for Hit { row, rule } in hits {
+        out.append_option(captures(engine, rows, *row as usize, *rule));
+    }
+    out.finish()
+}
+
+fn captures(engine: &Engine, rows: &Rows, row: usize, rule: RuleIx) -> Option<String> {
+    let fields = engine.captures(rule)?;
+    let value = |name: &String| {
+        let field = engine.field(name)?;
+        let cell = rows.cells(row).iter().find(|c| c.field == field)?;
+        Some(rows.dictionary(field).json(cell.code).into_owned())
+    };
+    let values: Vec<String> = fields.iter().map(|name| format!("[{}]", value(name).unwrap_or_default())).collect();
+    Some(format!("[{}]", values.join(",")))
+}

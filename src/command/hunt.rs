@@ -1,0 +1,178 @@
+//! `tarn hunt`: the rules over a lake.
+
+use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_rules};
+use super::{Usage, block_on};
+use crate::hunting::{Hit, Hunt, Span, time};
+use crate::output::{Format, Printer};
+use crate::progress;
+use crate::report::{report_exceptions, report_load, report_rules};
+use chrono::{DateTime, NaiveDate, Utc};
+use clap::Args as ClapArgs;
+use futures::StreamExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+use tarn_engine::Engine;
+use tarn_engine::correlation::{Correlated, Correlator, Limits};
+use tarn_engine::finding::{Evidence, Findings};
+use tarn_ingest::fields::Identity;
+use tarn_lake::SqlOptions;
+
+/// Run Sigma rules over a lake and print one finding a line
+///
+/// Finds what `tarn detect` finds on the same events, detections and correlations, with the same uids: a hunt with a new
+/// rule says what it would have found. One scan of a day serves all rules.
+#[derive(ClapArgs)]
+#[command(after_help = "Examples:
+  tarn hunt --lake ./lake --rules sigma/rules --since 2026-11-01
+  tarn hunt --lake s3://bucket/lake --rules new-rule.yml --format table
+  tarn hunt --lake ./lake --rules rules/ --since 2026-11-25T08:00:00Z --until 2026-11-25T12:00:00Z --stats")]
+pub struct Args {
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// Rules: files or folders; repeat it for more
+    #[arg(long, required = true, value_name = "PATH")]
+    rules: Vec<PathBuf>,
+    /// Events from this time on: a day (2026-11-26) or a time (2026-11-26T08:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<DateTime<Utc>>,
+    /// Events before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    sources: SourcesArgs,
+    #[command(flatten)]
+    placeholders: PlaceholderArgs,
+    /// Threads that match; as many as there are processors by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Print counts and rates on stderr at the end
+    #[arg(long)]
+    stats: bool,
+    /// Print canonical OCSF only, without the `rule` and `event` members
+    #[arg(long, conflicts_with = "format")]
+    ocsf: bool,
+    /// How to print findings [default: ndjson]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+/// Findings that wait for their events.
+const WAITING_MAX: usize = 4_000;
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since >= until
+        {
+            return Err(Usage(format!("--since {since} is not before --until {until}")).into());
+        }
+        let set = load_rules(&self.rules, &self.placeholders)?;
+        report_load(&set);
+        let (engine, reports) = Engine::new(self.sources.load()?, set);
+        report_rules(&reports);
+        if engine.is_empty() {
+            return Err(Usage("no rule can run: `tarn rules check` says why".into()).into());
+        }
+        block_on(self.hunt(Arc::new(engine)))?
+    }
+
+    async fn hunt(&self, engine: Arc<Engine>) -> anyhow::Result<ExitCode> {
+        let lake = self.lake.open().await?;
+        let mut options = SqlOptions::default();
+        options.partitions = self.threads.map_or(options.partitions, usize::from);
+        let session = lake.sql(&options).await?;
+        let hunt = Hunt::new(engine.clone(), &session, Span { since: self.since, until: self.until });
+        let days = hunt.days();
+        let bar = progress::steps(days.len() as u64);
+        let mut out = Output {
+            findings: Findings::new(&engine),
+            printer: Printer::new(self.format.unwrap_or(Format::Ndjson)),
+            ocsf: self.ocsf,
+            now_ms: Utc::now().timestamp_millis(),
+            count: 0,
+            engine: engine.clone(),
+        };
+        let mut correlator = Correlator::new(engine.clone(), Limits::default());
+        let (started, mut rows) = (Instant::now(), 0);
+        for (day, of_day) in &days {
+            bar.set_message(format!("{day}: {} findings", out.count));
+            let (mut waiting, mut correlated): (Vec<Hit>, Vec<Correlated>) = (Vec::new(), Vec::new());
+            let mut batches = hunt.day(*day).await?;
+            while let Some(batch) = batches.next().await {
+                for (hit, matched) in hunt.read(&batch?)? {
+                    matched.into_iter().for_each(|matched| correlator.push(matched, &mut correlated));
+                    if engine.is_shown(hit.rule) {
+                        waiting.push(hit);
+                    }
+                }
+                if waiting.len() >= WAITING_MAX {
+                    out.detections(&hunt, *day, &waiting).await?;
+                    waiting.clear();
+                }
+            }
+            out.detections(&hunt, *day, &waiting).await?;
+            out.correlations(&correlated)?;
+            rows += of_day;
+            bar.inc(1);
+        }
+        let mut correlated = Vec::new();
+        correlator.finish(&mut correlated);
+        out.correlations(&correlated)?;
+        bar.finish_and_clear();
+        report_exceptions(&correlator.exceptions());
+        let count = out.count;
+        out.printer.finish()?;
+        if self.stats {
+            let seconds = started.elapsed().as_secs_f64();
+            eprintln!("days       {}", days.len());
+            eprintln!("rows       {rows}");
+            eprintln!("findings   {count}");
+            let rate = rows as f64 / seconds.max(1e-9);
+            eprintln!("time       {seconds:.3} s with {} threads: {rate:.0} rows/s", options.partitions);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Findings on their way out.
+struct Output {
+    engine: Arc<Engine>,
+    findings: Findings,
+    printer: Printer,
+    ocsf: bool,
+    now_ms: i64,
+    count: u64,
+}
+
+impl Output {
+    async fn detections(&mut self, hunt: &Hunt<'_>, day: NaiveDate, hits: &[Hit]) -> anyhow::Result<()> {
+        let events = hunt.events(day, hits).await?;
+        let mut lines = Vec::new();
+        for hit in hits {
+            let identity = Identity { uid: hit.uid.to_string(), time: Some(hit.time) };
+            let event = events.get(&hit.uid).map_or("null", String::as_str);
+            let evidence = Evidence { event, identity: &identity, time_ms: self.now_ms, file: None, record: 0 };
+            match self.ocsf {
+                true => self.findings.ocsf(&self.engine, hit.rule, &evidence, &mut lines)?,
+                false => self.findings.line(&self.engine, hit.rule, &evidence, &mut lines)?,
+            }
+        }
+        self.count += hits.len() as u64;
+        self.printer.print(&lines)
+    }
+
+    fn correlations(&mut self, correlated: &[Correlated]) -> anyhow::Result<()> {
+        let mut lines = Vec::new();
+        for found in correlated.iter().filter(|c| self.engine.is_correlation_shown(c.correlation)) {
+            self.count += 1;
+            match self.ocsf {
+                true => self.findings.correlated_ocsf(&self.engine, found, self.now_ms, &mut lines)?,
+                false => self.findings.correlated_line(&self.engine, found, self.now_ms, &mut lines)?,
+            }
+        }
+        self.printer.print(&lines)
+    }
+}

@@ -1,0 +1,202 @@
+//! A lake through the rules, day by day: one scan of each class table for all rules, then the original events of hits.
+//!
+//! **Order**: days, and where there are correlations, event time within a day. **Bounds**: findings wait for their events
+//! in groups of [`FETCHED`]; sorting spills to disk.
+
+use anyhow::Context;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Date32Type, TimestampMicrosecondType, UInt32Type};
+use chrono::{DateTime, NaiveDate, Utc};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{Expr, ident, lit};
+use datafusion::prelude::DataFrame;
+use datafusion::scalar::ScalarValue;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Cursor;
+use std::sync::Arc;
+use tarn_engine::correlation::Match;
+use tarn_engine::hunt::{Hunted, RULE, VALUES, values};
+use tarn_engine::{Engine, RuleIx};
+use tarn_ingest::container::{Blocks, Limits};
+use tarn_lake::SqlSession;
+use tarn_lake::table::EVENT_DAY;
+use tarn_schema_ocsf::{ClassUid, Schema};
+
+/// Hits whose events are read from the lake at once.
+const FETCHED: usize = 1_000;
+/// The column that says of which class a hit is.
+const CLASS: &str = "class_uid";
+
+/// The part of a lake that is hunted through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Span {
+    /// Events from this time on.
+    pub since: Option<DateTime<Utc>>,
+    /// Events before this time.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Span {
+    fn covers(&self, day: NaiveDate) -> bool {
+        let starts = day.and_time(chrono::NaiveTime::MIN).and_utc();
+        let ends = starts + chrono::Days::new(1);
+        self.since.is_none_or(|since| since < ends) && self.until.is_none_or(|until| starts < until)
+    }
+
+    fn filters(&self) -> Vec<Expr> {
+        let at = |time: DateTime<Utc>| {
+            lit(ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into())))
+        };
+        let since = self.since.map(|since| ident("time").gt_eq(at(since)));
+        let until = self.until.map(|until| ident("time").lt(at(until)));
+        since.into_iter().chain(until).collect()
+    }
+}
+
+/// A rule that fired on a row.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The rule.
+    pub rule: RuleIx,
+    /// The class table.
+    pub class: ClassUid,
+    /// The event's uid.
+    pub uid: Arc<str>,
+    /// The event's time, microseconds since 1970.
+    pub time: i64,
+}
+
+/// Rules over a lake.
+pub struct Hunt<'a> {
+    engine: Arc<Engine>,
+    session: &'a SqlSession,
+    span: Span,
+    /// Class tables that are there and that rules look at.
+    tables: Vec<(ClassUid, String)>,
+}
+
+impl<'a> Hunt<'a> {
+    /// A hunt through the tables as the session has them.
+    pub fn new(engine: Arc<Engine>, session: &'a SqlSession, span: Span) -> Self {
+        let there: BTreeSet<&str> = session.tables().map(|t| t.name.as_str()).collect();
+        let table = |class: ClassUid| Some((class, Schema::v1_8().class(class)?.table()));
+        let of_rules = engine.classes().into_keys().filter_map(table);
+        let tables = of_rules.filter(|(_, name)| there.contains(name.as_str())).collect();
+        Self { engine, session, span, tables }
+    }
+
+    /// The days that have rows, and how many rows rules look at.
+    pub fn days(&self) -> BTreeMap<NaiveDate, u64> {
+        let mut days = BTreeMap::new();
+        for table in self.session.tables().filter(|t| self.tables.iter().any(|(_, name)| *name == t.name)) {
+            for file in &table.files {
+                let day = file.event_day.and_then(Date32Type::to_naive_date_opt);
+                if let Some(day) = day.filter(|day| self.span.covers(*day)) {
+                    *days.entry(day).or_default() += file.stats.rows.unwrap_or(0);
+                }
+            }
+        }
+        days
+    }
+
+    /// The hits of a day, in batches for [`Hunt::read`].
+    pub async fn day(&self, day: NaiveDate) -> anyhow::Result<SendableRecordBatchStream> {
+        let mut all: Option<DataFrame> = None;
+        for (class, name) in &self.tables {
+            let hits = self.hits(*class, name, day).await?;
+            all = Some(match all {
+                None => hits,
+                Some(before) => before.union(hits)?,
+            });
+        }
+        let mut all = all.context("no table has events of these rules")?;
+        if !self.engine.correlations().is_empty() {
+            all = all.sort(vec![ident("time").sort(true, true), ident("uid").sort(true, true)])?;
+        }
+        Ok(all.execute_stream().await?)
+    }
+
+    async fn hits(&self, class: ClassUid, name: &str, day: NaiveDate) -> anyhow::Result<DataFrame> {
+        let context = self.session.context();
+        let table = context.table_provider(name).await?;
+        let mut hits = context.read_table(Arc::new(Hunted::new(table, class, self.engine.clone())))?;
+        for filter in self.filters(day) {
+            hits = hits.filter(filter)?;
+        }
+        Ok(hits.select(vec![
+            ident(RULE).alias("rule"),
+            lit(class.0).alias(CLASS),
+            ident("metadata.uid").alias("uid"),
+            ident("time"),
+            ident(VALUES).alias("values"),
+        ])?)
+    }
+
+    fn filters(&self, day: NaiveDate) -> Vec<Expr> {
+        let day = ScalarValue::Date32(Some(Date32Type::from_naive_date(day)));
+        let mut filters = self.span.filters();
+        filters.push(ident(EVENT_DAY).eq(lit(day)));
+        filters
+    }
+
+    /// The hits of a batch, and what correlations take of them.
+    pub fn read(&self, batch: &RecordBatch) -> anyhow::Result<Vec<(Hit, Option<Match>)>> {
+        let (rules, classes) = (batch.column(0).as_primitive::<UInt32Type>(), batch.column(1));
+        let classes = arrow::compute::cast(classes, &arrow::datatypes::DataType::UInt32)?;
+        let classes = classes.as_primitive::<UInt32Type>();
+        let (uids, taken) = (batch.column(2).as_string::<i32>(), batch.column(4).as_string::<i32>());
+        let times = batch.column(3).as_primitive::<TimestampMicrosecondType>();
+        let hit = |row: usize| {
+            let (rule, time) = (RuleIx(rules.value(row)), times.value(row));
+            let uid: Arc<str> = uids.value(row).into();
+            let values = taken.is_valid(row).then(|| values(taken.value(row)));
+            let matched = values.map(|values| Match { rule, time, uid: uid.clone(), values });
+            (Hit { rule, class: ClassUid(classes.value(row)), uid, time }, matched)
+        };
+        Ok((0..batch.num_rows()).map(hit).collect())
+    }
+
+    /// The events of some hits of a day, as the stream saw them, by uid.
+    pub async fn events(&self, day: NaiveDate, hits: &[Hit]) -> anyhow::Result<HashMap<Arc<str>, String>> {
+        let mut events = HashMap::new();
+        for (class, name) in &self.tables {
+            let uids: BTreeSet<&str> = hits.iter().filter(|h| h.class == *class).map(|h| &*h.uid).collect();
+            for some in uids.into_iter().collect::<Vec<_>>().chunks(FETCHED) {
+                let wanted = some.iter().map(|uid| lit(*uid)).collect();
+                let mut rows = self.session.context().table(name.as_str()).await?;
+                for filter in self.filters(day) {
+                    rows = rows.filter(filter)?;
+                }
+                rows = rows.filter(ident("metadata.uid").in_list(wanted, false))?;
+                let rows = rows.select(vec![ident("metadata.uid"), ident("raw_data")])?;
+                for batch in rows.collect().await? {
+                    let (uids, texts) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+                    for row in (0..batch.num_rows()).filter(|row| texts.is_valid(*row)) {
+                        events.entry(uids.value(row).into()).or_insert_with(|| event(texts.value(row)));
+                    }
+                }
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// A record's original text as an event: what a container makes of it.
+fn event(original: &str) -> String {
+    let bytes = Cursor::new(original.as_bytes().to_vec());
+    let block = Blocks::open(bytes, Limits::default()).and_then(|mut blocks| blocks.next_block()).ok().flatten();
+    let record = block.as_ref().and_then(|block| Some(block.json(block.records.first()?).to_owned()));
+    record.unwrap_or_else(|| serde_json::Value::from(original).to_string())
+}
+
+/// Reads a time: RFC 3339, or a day, which begins at midnight UTC.
+///
+/// **Errors**: what was expected.
+pub fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let day = || text.parse::<NaiveDate>().map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc());
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .or_else(|_| day())
+        .context("a time")
+        .map_err(|_| format!("expected a day (2026-11-26) or a time (2026-11-26T08:00:00Z), got {text:?}"))
+}
