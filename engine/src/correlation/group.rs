@@ -6,6 +6,7 @@
 use super::measured::Measured;
 use super::window::{Entry, Span, Window};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tarn_rules::correlation::Correlation;
 
 /// A group whose window takes more bytes does not lie packed.
@@ -102,6 +103,14 @@ impl Resting {
         match self {
             Self::Packed(bytes) => Some(postcard::take_from_bytes::<(&[u8], Span)>(bytes).ok()?.0.1),
             Self::Live(live) => Some(live.1.window.span()),
+        }
+    }
+
+    /// Its bytes as a checkpoint has them.
+    pub fn bytes(&self) -> postcard::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Packed(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::Live(live) => Ok(Cow::Owned(postcard::to_stdvec(&(&*live.0, &live.1))?)),
         }
     }
 

@@ -3,9 +3,10 @@
 //! Groups that can no longer count go by themselves, a few with every match. Beyond the bounds, those of them that are
 //! left go first; then the first groups in order of the correlation that is beyond its bound, or of the largest one.
 
+use super::correlator::key_of;
 use super::group::Group;
 use super::store::Store;
-use super::{Forgotten, Limits, key_of};
+use super::{Forgotten, Limits};
 use crate::bind::Engine;
 use std::sync::Arc;
 
@@ -83,6 +84,19 @@ impl Groups {
         self.opened(i);
         self.bound(i, now);
         out
+    }
+
+    /// Puts back what a checkpoint held, last; whether no group of that key is there.
+    pub fn restore(&mut self, i: usize, key: &[u8], group: Group, now: i64) -> bool {
+        let new = self.on(i, |store| store.push(key, group));
+        self.opened(i);
+        self.bound(i, now);
+        new
+    }
+
+    /// Puts back how many groups of a correlation were forgotten.
+    pub fn restore_evicted(&mut self, i: usize, count: u64) {
+        self.evicted[i] = count;
     }
 
     /// Takes out the group whose window closes next, if it does before `time`.

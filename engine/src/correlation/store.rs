@@ -82,6 +82,16 @@ impl Store {
         out
     }
 
+    /// Puts a group last; whether there was none of its key.
+    pub fn push(&mut self, key: &[u8], group: Group) -> bool {
+        let new = self.find(key).is_none();
+        if new {
+            let at = self.add(key);
+            self.lay(at, group, key);
+        }
+        new
+    }
+
     /// Takes the first group out.
     pub fn pop(&mut self, correlation: &Correlation) -> Option<(Box<[u8]>, Group)> {
         let at = self.first;
@@ -95,6 +105,12 @@ impl Store {
         self.len -= 1;
         self.bytes -= SLOT_BYTES;
         resting.wake(correlation)
+    }
+
+    /// All, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Resting> {
+        let slot = |at: u32| self.slots.get(at as usize);
+        std::iter::successors(slot(self.first), move |before| slot(before.after)).map(|slot| &slot.resting)
     }
 
     fn find(&self, key: &[u8]) -> Option<u32> {

@@ -219,7 +219,8 @@ impl Tally {
             (Self::Sorted(sorted, given), Self::Sorted(..)) if given.is_of(given_by) && finite(&given.list) => {
                 let mut list: Vec<f64> = given.list.iter().copied().collect();
                 list.sort_by(f64::total_cmp);
-                let is_so = if slides { list == sorted } else { sorted.is_sorted() };
+                let is_so =
+                    if slides { list == sorted } else { sorted.is_sorted() && sorted.iter().all(|n| n.is_finite()) };
                 is_so.then_some(Self::Sorted(sorted, given))
             }
             (Self::Rules(counts, places), Self::Rules(..)) if counts.len() == rules && places.len() == given_by => {

@@ -7,6 +7,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use tarn_ingest::fields::FieldValue;
 
+/// Bytes of a match's uid and values.
+const MATCH_BYTES_MAX: usize = 16 << 20;
+
 /// A match that waits. The order of the members is that of the turns.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiting {
@@ -19,7 +22,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Packs a match; none where its texts are too much for any memory.
+    /// Packs a match; none where it takes more than [`MATCH_BYTES_MAX`].
     pub fn new(time: i64, number: u64, rule: u32, uid: &str, values: &[Option<FieldValue>]) -> Option<Self> {
         let values: Vec<Texts<'_>> = values.iter().map(texts_of).collect();
         Self::packed(time, number, rule, &Uid::new(uid), &values)
@@ -27,13 +30,27 @@ impl Waiting {
 
     /// The same of texts.
     pub fn packed(time: i64, number: u64, rule: u32, uid: &Uid, values: &[Texts<'_>]) -> Option<Self> {
-        let packed = postcard::to_stdvec(&(uid, values)).ok()?.into();
+        let packed = postcard::to_stdvec(&(uid, values)).ok().filter(|packed| packed.len() <= MATCH_BYTES_MAX)?.into();
         Some(Self { time, number, rule, packed })
     }
 
     /// Its uid, and each value's texts; none where its bytes are no match.
     pub fn unpack(&self) -> Option<(Uid, Vec<Texts<'_>>)> {
         postcard::from_bytes(&self.packed).ok()
+    }
+
+    /// Its bytes as a checkpoint has them: all but the rule.
+    pub fn bytes(&self) -> postcard::Result<Vec<u8>> {
+        postcard::to_stdvec(&(self.time, self.number, &*self.packed))
+    }
+
+    /// Reads such bytes; none where they are no match.
+    pub fn read(bytes: &[u8]) -> Option<(i64, u64, Uid, Vec<Texts<'_>>)> {
+        let ((time, number, packed), []) = postcard::take_from_bytes::<(i64, u64, &[u8])>(bytes).ok()? else {
+            return None;
+        };
+        let ((uid, values), []) = postcard::take_from_bytes(packed).ok()? else { return None };
+        Some((time, number, uid, values))
     }
 
     fn size(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Correlations: cases, and properties against a model of them, which is slow and says what they mean.
 
+mod checkpoints;
 mod model;
 mod properties;
 
@@ -9,11 +10,11 @@ use tarn_engine::correlation::{Correlated, Correlator, Exceptions, Limits, Match
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::fields::FieldValue;
 use tarn_ingest::source::Sources;
-use tarn_rules::{LoadOptions, parse};
+use tarn_rules::{LoadOptions, Ruleset, parse};
 
 const SECOND: i64 = 1_000_000;
 
-fn engine(correlations: &str) -> Arc<Engine> {
+fn ruleset(correlations: &str) -> Ruleset {
     let rule = |name: &str| {
         format!(
             "title: {name}\nname: {name}\nlogsource: {{product: aws, service: cloudtrail}}\ndetection:\n  s: {{eventName: {name}}}\n  \
@@ -23,9 +24,17 @@ fn engine(correlations: &str) -> Arc<Engine> {
     let text = ["a", "b", "c"].map(rule).concat() + correlations;
     let set = parse(Path::new("c.yml"), &text, &LoadOptions::default());
     assert!(set.errors.is_empty(), "{:?}", set.errors);
+    set
+}
+
+fn bound(set: Ruleset) -> Arc<Engine> {
     // Their tables take longer to make than a case to run.
     static SOURCES: LazyLock<Arc<Sources>> = LazyLock::new(|| Arc::new(Sources::builtin().unwrap()));
     Arc::new(Engine::new(SOURCES.clone(), set).0)
+}
+
+fn engine(correlations: &str) -> Arc<Engine> {
+    bound(ruleset(correlations))
 }
 
 fn correlation(body: &str) -> Arc<Engine> {
@@ -177,6 +186,22 @@ fn groups_beyond_the_bounds_are_forgotten_oldest_first() {
 }
 
 #[test]
+fn a_group_that_still_has_matches_is_not_forgotten() {
+    let c = correlation(
+        "  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 1h\n  condition: {gte: 90}\n",
+    );
+    let mut correlator =
+        Correlator::new(c, Limits { lateness_us: Some(0), rule_bytes_max: 5_000, ..Limits::default() });
+    let mut out = Vec::new();
+    for n in 0..1_000 {
+        let name = if n % 10 == 0 { "again".to_owned() } else { format!("g{n}") };
+        correlator.push(found(n, n as i64, &[text(&name)]), &mut out);
+    }
+    assert!(correlator.exceptions().evicted > 800);
+    assert_eq!(out.len(), 1);
+}
+
+#[test]
 fn groups_that_can_no_longer_count_go_by_themselves() {
     let c = correlation(
         "  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 10s\n  condition: {gte: 2}\n",
@@ -198,6 +223,16 @@ fn what_waits_is_bounded() {
         assert!(correlator.bytes() < 10_000 + 20_000);
     }
     assert!(correlator.exceptions().early > 800, "{:?}", correlator.exceptions());
+}
+
+#[test]
+fn a_match_that_is_too_large_is_counted() {
+    let c = correlation(
+        "  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 10s\n  condition: {gte: 1}\n",
+    );
+    let matches = vec![found(0, 0, &[text(&"x".repeat((16 << 20) + 1))]), found(1, 1, &[text(&"x".repeat(15 << 20))])];
+    let (out, exceptions) = run(&c, Limits::default(), matches);
+    assert_eq!((out.len(), exceptions), (1, Exceptions { dropped: 1, ..Exceptions::default() }));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use tarn_engine::correlation::{Correlator, Exceptions, Limits};
 
-fn body() -> impl Strategy<Value = String> {
+pub fn body() -> impl Strategy<Value = String> {
     let bound = prop_oneof![Just("gt"), Just("gte"), Just("lt"), Just("lte"), Just("eq"), Just("neq")];
     let bounds = prop::collection::btree_map(bound, 0..8_i32, 1..3)
         .prop_map(|map| map.iter().map(|(bound, n)| format!("{bound}: {n}")).collect::<Vec<_>>().join(", "));
@@ -34,7 +34,7 @@ fn body() -> impl Strategy<Value = String> {
 }
 
 /// Events in order of arrival: rules, times, groups and values, some of them more than once.
-fn events(groups: &'static [&'static str]) -> impl Strategy<Value = Vec<Event>> {
+pub fn events(groups: &'static [&'static str]) -> impl Strategy<Value = Vec<Event>> {
     let value = prop::option::weighted(0.8, (0..30_i32).prop_map(f64::from));
     let event = (0..3_u32, 0..60_i64, prop::sample::select(groups), value);
     let repeated = prop::collection::vec(any::<prop::sample::Index>(), 0..5);
@@ -48,7 +48,7 @@ fn events(groups: &'static [&'static str]) -> impl Strategy<Value = Vec<Event>> 
 }
 
 /// Of the group that all are in, where there is none to tell them apart.
-fn grouped(body: &str, span: i64, grouped: bool) -> String {
+pub fn grouped(body: &str, span: i64, grouped: bool) -> String {
     let group = if grouped { "  group-by: [awsRegion]\n" } else { "" };
     format!("  rules: [a, b, c]\n  timespan: {span}s\n{group}{body}")
 }
