@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use tarn_rules::correlation::Correlation;
 
 /// A group whose window takes more bytes does not lie packed.
-const PACKED_MAX: usize = 768;
+const PACKED_MAX: usize = 2_048;
 
 /// A group.
 #[derive(Serialize, Deserialize)]

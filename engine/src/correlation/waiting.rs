@@ -54,8 +54,7 @@ impl Waiting {
     }
 
     fn size(&self) -> usize {
-        // A heap that grows is half empty at worst.
-        2 * size_of::<Self>() + allocated(self.packed.len())
+        size_of::<Self>() + allocated(self.packed.len())
     }
 }
 

@@ -147,8 +147,9 @@ impl Window {
 
     /// Bytes that it takes, at most.
     pub fn size(&self) -> usize {
+        // Lists that grow are half empty at worst.
         let uids: usize = self.uids.iter().map(Uid::size).sum();
-        size_of::<Self>() + 2 * size_of::<u64>() * self.gaps.len() + uids + self.tally.size()
+        size_of::<Self>() + 2 * size_of::<u64>() * self.gaps.len() + uids * 3 / 2 + self.tally.size()
     }
 
     /// The window, with what is not written of it, if it can be one of this correlation.

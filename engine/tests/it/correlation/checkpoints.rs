@@ -87,7 +87,7 @@ impl Halfway {
 }
 
 fn halfway() -> impl Strategy<Value = Halfway> {
-    (body(), 1..20_i64, any::<bool>(), events(&["x", "y", "z"]), limits())
+    (body(), 1..80_i64, any::<bool>(), events(&["x", "y", "z"]), limits())
         .prop_map(|(body, span, chained, events, limits)| Halfway { body, span, chained, events, limits })
 }
 
@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn a_run_that_stops_and_goes_on_is_the_same_run(
-        body in body(), span in 1..20_i64, by_group in any::<bool>(), chained in any::<bool>(), limits in limits(),
+        body in body(), span in 1..80_i64, by_group in any::<bool>(), chained in any::<bool>(), limits in limits(),
         events in events(&["v", "w", "x", "y", "z"]), stops in prop::collection::vec(0..60_usize, 1..6),
     ) {
         let engine = engine_of(&body, span, by_group, chained);

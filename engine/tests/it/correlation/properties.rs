@@ -64,7 +64,7 @@ proptest! {
     // In the order of arrival, ties are what they are; any other order of distinct times changes nothing.
     #[test]
     fn the_model_agrees(
-        body in body(), span in 1..20_i64, by_group in any::<bool>(), events in events(&["x", "y"]),
+        body in body(), span in 1..80_i64, by_group in any::<bool>(), events in events(&["x", "y"]),
     ) {
         let engine = correlation(&grouped(&body, span, by_group));
         let [c] = engine.correlations() else { return Ok(()) };
