@@ -196,6 +196,36 @@ fn large_windows_go_on() {
     assert_eq!(run(&c, limits, &matches, &[100_040]).1.dropped, 50);
 }
 
+/// What [`Correlator::checkpoint`] wrote when version 1 of the format was made.
+const VERSION_1: &str = include_str!("checkpoint.v1.hex");
+
+#[test]
+fn version_1_is_what_it_was() {
+    let c = versions(&[("c", "C", "awsRegion"), ("d", "D", "userAgent")]);
+    let mut correlator = Correlator::new(c.clone(), Limits { lateness_us: Some(SECOND), ..Limits::default() });
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let of = |time: i64, uid: &str, region: &str| Match {
+        rule: RuleIx(0),
+        time: time * SECOND,
+        uid: uid.into(),
+        values: vec![text(region), None],
+    };
+    let uids = ["e-1", "00112233445566778899aabbccddeeff", "00112233-4455-6677-8899-aabbccddeeff", ""];
+    for (time, (uid, region)) in uids.iter().zip(["x", "y", "x", "z"]).enumerate() {
+        correlator.push(of(time as i64, uid, region), &mut before);
+    }
+    let expected: String = VERSION_1.lines().collect();
+    let hex: String = written(&correlator).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, expected, "a format that is written in another way has another version");
+    let byte = |at: usize| u8::from_str_radix(&expected[2 * at..2 * at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..expected.len() / 2).map(byte).collect();
+    let mut restored = read(&c, Limits::default(), &bytes).unwrap();
+    restored.push(of(9, "f", "x"), &mut after);
+    restored.finish(&mut after);
+    let found: Vec<_> = after.iter().map(|found| (found.correlation, found.count, &*found.events[0])).collect();
+    assert_eq!((before, found), (vec![], vec![(1, 3, "e-1"), (0, 3, "e-1")]));
+}
+
 #[test]
 fn what_is_no_checkpoint_is_named() {
     let c = correlation("  type: event_count\n  rules: [a]\n  timespan: 10s\n  condition: {gte: 2}\n");
