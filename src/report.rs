@@ -47,7 +47,10 @@ pub fn report_exceptions(engine: &Engine, correlator: &mut Correlator) {
     let forgotten = correlator.forgotten();
     for (i, count) in correlator.evicted().iter().enumerate().filter(|(_, count)| **count > 0) {
         let first = forgotten.iter().find(|f| f.correlation == i).map(|f| &f.group).into_iter().flatten();
-        let first: Vec<String> = first.map(|(n, v)| format!("{n}: {}", v.as_deref().unwrap_or("absent"))).collect();
+        // Values are an attacker's to choose: they are short here, and do nothing to a terminal.
+        let short = |value: &str| format!("{:?}", value.chars().take(100).collect::<String>());
+        let value = |v: &Option<String>| v.as_deref().map_or_else(|| "absent".to_owned(), short);
+        let first: Vec<String> = first.map(|(name, v)| format!("{name}: {}", value(v))).collect();
         let first = if first.is_empty() { String::new() } else { format!("; the first is {}", first.join(", ")) };
         let title = &engine.correlations()[i].about.title;
         eprintln!("warning: {count} groups of the correlation {title:?} were forgotten, as there were too many{first}");

@@ -76,7 +76,7 @@ impl Correlator {
         self.groups.evicted()
     }
 
-    /// Takes which groups were forgotten since the last time, the first 1,000 of them.
+    /// Takes which groups were forgotten since the last time: the first 1,000 of them, as far as 1 MiB holds their names.
     pub fn forgotten(&mut self) -> Vec<Forgotten> {
         self.groups.forgotten()
     }

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// Groups beyond these are counted, but not named, until [`Groups::forgotten`] is asked.
 const FORGOTTEN_MAX: usize = 1_000;
 
+/// The same of the bytes of their keys.
+const FORGOTTEN_BYTES_MAX: usize = 1 << 20;
+
 /// Groups that can no longer count and go with one match.
 const SWEPT: usize = 2;
 
@@ -29,6 +32,7 @@ pub struct Groups {
     closes_from: i64,
     evicted: Vec<u64>,
     forgotten: Vec<Forgotten>,
+    forgotten_bytes: usize,
 }
 
 /// A group whose window has closed.
@@ -52,6 +56,7 @@ impl Groups {
             closes_from: i64::MAX,
             evicted: vec![0; count],
             forgotten: Vec::new(),
+            forgotten_bytes: 0,
             engine,
         }
     }
@@ -73,6 +78,7 @@ impl Groups {
 
     /// Takes which groups were forgotten since the last time.
     pub fn forgotten(&mut self) -> Vec<Forgotten> {
+        self.forgotten_bytes = 0;
         std::mem::take(&mut self.forgotten)
     }
 
@@ -169,7 +175,8 @@ impl Groups {
     fn evict(&mut self, i: usize) {
         let Some((key, group)) = self.pop(i) else { return };
         self.evicted[i] += 1;
-        if self.forgotten.len() < FORGOTTEN_MAX {
+        if self.forgotten.len() < FORGOTTEN_MAX && self.forgotten_bytes + key.len() <= FORGOTTEN_BYTES_MAX {
+            self.forgotten_bytes += key.len();
             let span = group.window.span();
             let group = key_of(&self.engine.correlations()[i], &key);
             self.forgotten.push(Forgotten { correlation: i, group, first: span.first, last: span.last() });
