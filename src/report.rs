@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
-use tarn_engine::correlation::Exceptions;
-use tarn_engine::{Report, Verdict};
+use tarn_engine::correlation::{Correlator, Exceptions};
+use tarn_engine::{Engine, Report, Verdict};
 use tarn_ingest::DeadLetter;
 use tarn_rules::Ruleset;
 
@@ -32,17 +32,28 @@ pub fn report_load(set: &Ruleset) {
     }
 }
 
-/// Says what correlations could not take by their rules.
-pub fn report_exceptions(exceptions: &Exceptions) {
-    let Exceptions { late, early, evicted } = exceptions;
+/// Says what correlations could not take by their rules, and which of their groups were forgotten.
+pub fn report_exceptions(engine: &Engine, correlator: &mut Correlator) {
+    let Exceptions { late, early, dropped, evicted: _ } = correlator.exceptions();
     for (count, what) in [
         (late, "matches came too late for their correlations"),
         (early, "matches were correlated before all earlier ones were there, as too many waited"),
-        (evicted, "groups of correlations were forgotten, as there were too many"),
+        (dropped, "matches left windows of correlations early, or were not measured, as the windows were full"),
     ] {
-        if *count > 0 {
+        if count > 0 {
             eprintln!("warning: {count} {what}");
         }
+    }
+    let forgotten = correlator.forgotten();
+    for (i, count) in correlator.evicted().iter().enumerate().filter(|(_, count)| **count > 0) {
+        let first = forgotten.iter().find(|f| f.correlation == i).map(|f| &f.group).into_iter().flatten();
+        // Values are an attacker's to choose: they are short here, and do nothing to a terminal.
+        let short = |value: &str| format!("{:?}", value.chars().take(100).collect::<String>());
+        let value = |v: &Option<String>| v.as_deref().map_or_else(|| "absent".to_owned(), short);
+        let first: Vec<String> = first.map(|(name, v)| format!("{name}: {}", value(v))).collect();
+        let first = if first.is_empty() { String::new() } else { format!("; the first is {}", first.join(", ")) };
+        let title = &engine.correlations()[i].about.title;
+        eprintln!("warning: {count} groups of the correlation {title:?} were forgotten, as there were too many{first}");
     }
 }
 

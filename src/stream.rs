@@ -8,6 +8,7 @@
 //! **Bounds**: a few blocks and batches are under way between the threads; the slowest sets the pace.
 
 use crate::detection::{Found, Lane};
+use crate::report::report_exceptions;
 use anyhow::Context;
 use arrow::array::RecordBatch;
 use chrono_tz::Tz;
@@ -161,6 +162,7 @@ impl Stream {
         writer.correlated(&mut correlated, &mut alert)?;
         findings.push(&writer.take())?;
         findings.finish()?;
+        report_exceptions(engine, &mut correlator);
         Ok(writer.total)
     }
 }

@@ -102,7 +102,12 @@ impl Engine {
 
     /// Fields of a rule's events that correlations need; none where no correlation takes the rule.
     pub fn captures(&self, rule: RuleIx) -> Option<&[String]> {
-        self.correlations.captured(rule.0 as usize)
+        self.correlations.captured(Referred::Rule(rule.0 as usize))
+    }
+
+    /// Fields of a correlation's matches that correlations over it need; none where there are none.
+    pub(crate) fn passes(&self, correlation: usize) -> Option<&[String]> {
+        self.correlations.captured(Referred::Correlation(correlation))
     }
 
     /// Whether a rule gives findings of its own, not only to correlations.

@@ -116,7 +116,7 @@ impl Args {
         stats.findings += write(&correlated, &mut lines)?;
         printer.print(&lines)?;
         bar.finish_and_clear();
-        report_exceptions(&correlator.exceptions());
+        report_exceptions(&engine, &mut correlator);
         printer.finish()?;
         dead.finish()?;
         for failed in &unreadable {

@@ -122,7 +122,7 @@ impl Args {
         correlator.finish(&mut correlated);
         out.correlations(&correlated)?;
         bar.finish_and_clear();
-        report_exceptions(&correlator.exceptions());
+        report_exceptions(&engine, &mut correlator);
         let count = out.count;
         out.printer.finish()?;
         if self.stats {

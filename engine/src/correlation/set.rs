@@ -12,7 +12,7 @@ const NOWHERE: Referred = Referred::Rule(usize::MAX);
 #[derive(Default)]
 pub(crate) struct Correlations {
     list: Vec<Correlation>,
-    captures: BTreeMap<usize, Vec<String>>,
+    captures: BTreeMap<Referred, Vec<String>>,
     /// What only gives to correlations.
     hidden: BTreeSet<Referred>,
 }
@@ -85,12 +85,15 @@ impl Correlations {
 
     /// Fields by rule.
     pub fn captures(&self) -> impl Iterator<Item = (usize, &[String])> {
-        self.captures.iter().map(|(rule, fields)| (*rule, fields.as_slice()))
+        self.captures.iter().filter_map(|(of, fields)| match of {
+            Referred::Rule(rule) => Some((*rule, fields.as_slice())),
+            Referred::Correlation(_) => None,
+        })
     }
 
-    /// Fields of one rule's events; none where no correlation takes it.
-    pub fn captured(&self, rule: usize) -> Option<&[String]> {
-        self.captures.get(&rule).map(Vec::as_slice)
+    /// Fields of a rule's events, or of a correlation's matches; none where no correlation takes it.
+    pub fn captured(&self, of: Referred) -> Option<&[String]> {
+        self.captures.get(&of).map(Vec::as_slice)
     }
 
     /// Whether it gives findings of its own.
@@ -116,50 +119,35 @@ fn can_match(correlation: &Correlation, can: &impl Fn(&Referred) -> bool) -> boo
         }
 }
 
-/// Fields of each rule's events that correlations need.
-fn captures(correlations: &[Correlation]) -> BTreeMap<usize, Vec<String>> {
-    let mut out: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
+/// Fields that correlations need of each rule's events and of each correlation's matches.
+fn captures(correlations: &[Correlation]) -> BTreeMap<Referred, Vec<String>> {
+    let mut out = BTreeMap::new();
     for correlation in correlations {
-        for (place, reference) in correlation.rules.iter().enumerate() {
-            // Every rule that is taken is here, with fields or without.
-            if let Referred::Rule(rule) = reference.to {
-                out.entry(rule).or_default();
-            }
+        for (place, reference) in correlation.rules.iter().enumerate().filter(|(_, r)| r.to != NOWHERE) {
+            // Everything that is taken is here, with fields or without.
+            out.entry(reference.to).or_default();
             for name in correlation.group_by.iter().chain(correlation.measured()) {
                 if let Some(field) = correlation.field_of(name, place) {
-                    capture(correlations, reference.to, field, &mut seen, &mut out);
+                    capture(correlations, reference.to, field, &mut out);
                 }
             }
         }
     }
-    out.remove(&usize::MAX);
     out
 }
 
-fn capture(
-    correlations: &[Correlation],
-    of: Referred,
-    field: &str,
-    seen: &mut BTreeSet<(Referred, String)>,
-    out: &mut BTreeMap<usize, Vec<String>>,
-) {
-    if !seen.insert((of, field.to_owned())) {
+fn capture(correlations: &[Correlation], of: Referred, field: &str, out: &mut BTreeMap<Referred, Vec<String>>) {
+    let fields = out.entry(of).or_default();
+    if fields.iter().any(|f| f == field) {
         return;
     }
-    match of {
-        Referred::Rule(rule) => {
-            let fields = out.entry(rule).or_default();
-            if fields.iter().all(|f| f != field) {
-                fields.push(field.to_owned());
-            }
-        }
-        // A group's own value is at hand; any other is the last event's.
-        Referred::Correlation(number) if correlations[number].group_by.iter().any(|name| name == field) => {}
-        Referred::Correlation(number) => {
-            for reference in &correlations[number].rules {
-                capture(correlations, reference.to, field, seen, out);
-            }
+    fields.push(field.to_owned());
+    let Referred::Correlation(number) = of else { return };
+    let correlation = &correlations[number];
+    // A group's own value is at hand; any other is the last event's.
+    if correlation.group_by.iter().all(|name| name != field) {
+        for reference in correlation.rules.iter().filter(|r| r.to != NOWHERE) {
+            capture(correlations, reference.to, field, out);
         }
     }
 }

@@ -1,219 +1,169 @@
 //! The matches of one group that are within the time span, and what is measured over them.
+//!
+//! A window that *slides* remembers when each match was, to forget it in time. One that *closes* is forgotten as a whole:
+//! it remembers only how many there were. Of both, the uids are those of the latest matches.
 
-use ahash::AHashMap;
+use super::EVENTS_MAX;
+use super::measured::Measured;
+use super::tally::{Tally, shrink};
+use super::uid::Uid;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tarn_ingest::fields::FieldValue;
-use tarn_rules::Number;
-use tarn_rules::correlation::{Correlation, Measure};
+use tarn_rules::correlation::Correlation;
 
-/// Events that one window remembers: beyond it, the oldest go before their time.
-pub const WINDOW_EVENTS_MAX: usize = 100_000;
+/// Matches that a window which slides remembers: beyond it, the oldest go before their time.
+pub const WINDOW_EVENTS_MAX: u64 = 100_000;
 
-/// A match in a window.
-#[derive(Clone, Debug)]
-pub struct Entry {
+/// Bytes of one window: beyond it, the oldest matches go before their time, and one that closes takes no more values.
+pub const WINDOW_BYTES_MAX: usize = 16 << 20;
+
+/// A match on its way into a window.
+pub struct Entry<'a> {
     pub time: i64,
-    pub uid: Arc<str>,
+    pub uid: &'a Uid,
     /// Which of the correlation's rules it is of.
-    pub place: usize,
-}
-
-/// What is kept up to date beside the matches.
-enum Tally {
-    Count,
-    /// How often each value is there.
-    Values(AHashMap<Box<str>, u32>),
-    /// The numbers, ascending, and their sum.
-    Numbers(Vec<f64>, f64),
-    /// How often each rule matched.
-    Rules(Vec<u32>),
-    /// By length and last rule, when the latest chain of rules in order began.
-    Chains(Vec<Vec<Option<i64>>>),
+    pub place: u8,
 }
 
 /// A window.
+#[derive(Serialize, Deserialize)]
 pub struct Window {
-    entries: VecDeque<(Entry, Vec<Box<str>>)>,
+    /// Stands first, to be read without the rest.
+    span: Span,
+    count: u64,
+    /// From each match to the next; where it slides.
+    gaps: VecDeque<u64>,
+    /// Of the latest matches.
+    uids: VecDeque<Uid>,
     tally: Tally,
+}
+
+/// From when to when a window is.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Span {
+    /// Whether it slides.
+    pub slides: bool,
+    /// Time of the first match.
+    pub first: i64,
+    /// From the first match to the last, microseconds.
+    extent: u64,
+}
+
+impl Span {
+    /// Time of the last match.
+    pub fn last(&self) -> i64 {
+        self.first.wrapping_add_unsigned(self.extent)
+    }
 }
 
 impl Window {
     /// An empty one.
     pub fn new(correlation: &Correlation) -> Self {
-        let rules = correlation.rules.len();
-        let tally = match correlation.measure {
-            Measure::EventCount => Tally::Count,
-            Measure::ValueCount(_) => Tally::Values(AHashMap::new()),
-            Measure::ValueSum(_) | Measure::ValueAvg(_) | Measure::ValuePercentile(..) => {
-                Tally::Numbers(Vec::new(), 0.0)
-            }
-            Measure::Temporal => Tally::Rules(vec![0; rules]),
-            Measure::TemporalOrdered => Tally::Chains(vec![vec![None; rules]; rules]),
-        };
-        Self { entries: VecDeque::new(), tally }
+        Self {
+            span: Span { slides: correlation.condition.is_monotone(), first: 0, extent: 0 },
+            count: 0,
+            gaps: VecDeque::new(),
+            uids: VecDeque::new(),
+            tally: Tally::new(correlation),
+        }
     }
 
-    /// Adds a match with its measured values; false where it has none and would be measured by them.
-    pub fn add(&mut self, entry: Entry, measured: &[Option<&FieldValue>]) -> bool {
-        let mut values = Vec::new();
-        match &mut self.tally {
-            Tally::Count => {}
-            Tally::Values(counts) => {
-                combine(measured, &mut values);
-                values.iter().for_each(|v| *counts.entry(v.clone()).or_default() += 1);
-            }
-            Tally::Numbers(sorted, sum) => {
-                measured.iter().flatten().for_each(|v| texts(v, &mut values));
-                values.retain(|v| Number::parse(v).is_some());
-                for n in values.iter().filter_map(|v| Number::parse(v)).map(Number::as_f64) {
-                    sorted.insert(sorted.partition_point(|s| *s < n), n);
-                    *sum += n;
-                }
-            }
-            Tally::Rules(counts) => counts[entry.place] += 1,
-            Tally::Chains(chains) => chain(chains, &entry),
+    /// Adds a match, which is not before the others; how many had to go, or were not measured, because it is full.
+    pub fn add(&mut self, entry: &Entry<'_>, measured: Measured<'_>) -> u64 {
+        let slides = self.span.slides;
+        let mut full = 0;
+        if !slides && self.size() > WINDOW_BYTES_MAX {
+            full += 1;
+        } else {
+            self.tally.add(entry.time, entry.place, measured, slides);
         }
-        if values.is_empty() && matches!(self.tally, Tally::Values(_) | Tally::Numbers(..)) {
-            return false;
+        if self.count == 0 {
+            (self.span.first, self.span.extent) = (entry.time, 0);
+        } else {
+            let last = self.span.last();
+            let gap = entry.time.max(last).abs_diff(last);
+            self.span.extent += gap;
+            if slides {
+                self.gaps.push_back(gap);
+            }
         }
-        self.entries.push_back((entry, values));
-        if self.entries.len() > WINDOW_EVENTS_MAX {
+        self.count = self.count.saturating_add(1);
+        self.uids.push_back(entry.uid.clone());
+        if self.uids.len() > EVENTS_MAX {
+            self.uids.pop_front();
+        }
+        while slides && self.count > 1 && (self.count > WINDOW_EVENTS_MAX || self.size() > WINDOW_BYTES_MAX) {
             self.drop_first();
+            full += 1;
         }
-        true
+        full
     }
 
     /// Drops what is before `time`.
     pub fn expire(&mut self, time: i64) {
-        while self.entries.front().is_some_and(|(entry, _)| entry.time < time) {
+        while self.count > 0 && self.span.first < time {
             self.drop_first();
         }
-        if let Tally::Chains(chains) = &mut self.tally {
-            for start in chains.iter_mut().flatten() {
-                *start = start.filter(|s| *s >= time);
-            }
-        }
+        shrink(&mut self.gaps);
+        self.tally.expire(time);
     }
 
     fn drop_first(&mut self) {
-        let Some((entry, values)) = self.entries.pop_front() else { return };
-        match &mut self.tally {
-            Tally::Count | Tally::Chains(_) => {}
-            Tally::Values(counts) => {
-                for value in values {
-                    if let Some(count) = counts.get_mut(&value) {
-                        *count -= 1;
-                        if *count == 0 {
-                            counts.remove(&value);
-                        }
-                    }
-                }
-            }
-            Tally::Numbers(sorted, sum) => {
-                for n in values.iter().filter_map(|v| Number::parse(v)).map(Number::as_f64) {
-                    let at = sorted.partition_point(|s| *s < n);
-                    if at < sorted.len() {
-                        sorted.remove(at);
-                    }
-                    *sum -= n;
-                }
-                // Differences do not add up for ever.
-                if sorted.is_empty() {
-                    *sum = 0.0;
-                }
-            }
-            Tally::Rules(counts) => counts[entry.place] = counts[entry.place].saturating_sub(1),
+        self.count -= 1;
+        let gap = self.gaps.pop_front().unwrap_or(0);
+        self.span.first = self.span.first.wrapping_add_unsigned(gap);
+        self.span.extent -= gap;
+        while self.uids.len() as u64 > self.count {
+            self.uids.pop_front();
         }
+        self.tally.drop_first();
+    }
+
+    /// Whether the correlation's condition holds.
+    pub fn holds(&self, correlation: &Correlation) -> bool {
+        self.count > 0 && correlation.condition.holds(self.measure(correlation), |place| self.tally.matched(place))
     }
 
     /// What is measured.
-    pub fn measure(&self, measure: &Measure) -> f64 {
-        match &self.tally {
-            Tally::Count => self.entries.len() as f64,
-            Tally::Values(counts) => counts.len() as f64,
-            Tally::Numbers(sorted, sum) => match measure {
-                Measure::ValuePercentile(_, percentile) => at_percentile(sorted, *percentile),
-                Measure::ValueAvg(_) => sum / sorted.len().max(1) as f64,
-                _ => *sum,
-            },
-            Tally::Rules(counts) => counts.iter().filter(|c| **c > 0).count() as f64,
-            Tally::Chains(chains) => chains
-                .iter()
-                .rposition(|of_length| of_length.iter().any(Option::is_some))
-                .map_or(0.0, |l| (l + 1) as f64),
-        }
-    }
-
-    /// Whether a rule matched.
-    pub fn matched(&self, place: usize) -> bool {
-        match &self.tally {
-            Tally::Rules(counts) => counts[place] > 0,
-            _ => self.entries.iter().any(|(entry, _)| entry.place == place),
-        }
+    pub fn measure(&self, correlation: &Correlation) -> f64 {
+        self.tally.measure(&correlation.measure, self.count)
     }
 
     /// Matches in it.
-    pub fn len(&self) -> usize {
-        self.entries.len()
+    pub fn len(&self) -> u64 {
+        self.count
     }
 
-    /// Time of the first match.
-    pub fn first(&self) -> Option<i64> {
-        self.entries.front().map(|(entry, _)| entry.time)
-    }
-
-    /// Time of the last match.
-    pub fn last(&self) -> Option<i64> {
-        self.entries.back().map(|(entry, _)| entry.time)
+    /// From when to when it is.
+    pub fn span(&self) -> Span {
+        self.span
     }
 
     /// Uids of the latest matches, in order.
-    pub fn events(&self, most: usize) -> Vec<Arc<str>> {
-        let skip = self.entries.len().saturating_sub(most);
-        self.entries.iter().skip(skip).map(|(entry, _)| entry.uid.clone()).collect()
+    pub fn events(&self) -> Vec<Arc<str>> {
+        self.uids.iter().map(Uid::text).collect()
     }
-}
 
-/// A match makes every chain that ends before its rule one longer.
-fn chain(chains: &mut [Vec<Option<i64>>], entry: &Entry) {
-    for length in (1..chains.len()).rev() {
-        let begun = chains[length - 1][..entry.place].iter().flatten().max().copied();
-        chains[length][entry.place] = chains[length][entry.place].max(begun);
+    /// Bytes that it takes, at most.
+    pub fn size(&self) -> usize {
+        // Lists that grow are half empty at worst.
+        let uids: usize = self.uids.iter().map(Uid::size).sum();
+        size_of::<Self>() + 2 * size_of::<u64>() * self.gaps.len() + uids * 3 / 2 + self.tally.size()
     }
-    if let Some(first) = chains.first_mut() {
-        first[entry.place] = first[entry.place].max(Some(entry.time));
-    }
-}
 
-/// Between the two nearest of ascending numbers, linearly.
-fn at_percentile(sorted: &[f64], percentile: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
-    let at = percentile / 100.0 * last as f64;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    below + (above - below) * at.fract()
-}
-
-/// The texts of a value; of a list each element's.
-fn texts(value: &FieldValue, out: &mut Vec<Box<str>>) {
-    match value {
-        FieldValue::Null => {}
-        FieldValue::Text(text) => out.push(text.clone()),
-        FieldValue::List(list) => list.iter().for_each(|v| texts(v, out)),
+    /// The window, with what is not written of it, if it can be one of this correlation.
+    pub fn revived(self, correlation: &Correlation) -> Option<Self> {
+        let slides = correlation.condition.is_monotone();
+        let matches = usize::try_from(self.count).ok().filter(|count| *count > 0)?;
+        let (gaps, between) = if slides { (matches - 1, self.span.extent) } else { (0, 0) };
+        let sum = self.gaps.iter().try_fold(0_u64, |sum, gap| sum.checked_add(*gap))?;
+        let fits = self.span.slides == slides
+            && self.gaps.len() == gaps
+            && sum == between
+            && self.span.first.checked_add_unsigned(self.span.extent).is_some()
+            && self.uids.len() == matches.min(EVENTS_MAX);
+        let tally = self.tally.revived(correlation, matches, slides)?;
+        fits.then_some(Self { tally, ..self })
     }
-}
-
-/// The values that count as one: a field's own, of several fields each combination's. A match without one of them has
-/// none.
-fn combine(measured: &[Option<&FieldValue>], out: &mut Vec<Box<str>>) {
-    let mut combined: Vec<Box<str>> = vec!["".into()];
-    for (i, value) in measured.iter().enumerate() {
-        let mut values = Vec::new();
-        value.iter().for_each(|v| texts(v, &mut values));
-        let join = |a: &str, b: &str| if i == 0 { b.into() } else { format!("{a}\u{1f}{b}").into() };
-        combined = combined.iter().flat_map(|a| values.iter().map(move |b| join(a, b))).collect();
-    }
-    combined.sort_unstable();
-    combined.dedup();
-    out.extend(combined);
 }

@@ -1,19 +1,20 @@
-//! Correlations against a model of them, which is slow and says what they mean.
+//! Correlations: cases, and properties against a model of them, which is slow and says what they mean.
 
-use proptest::prelude::*;
-use std::collections::BTreeMap;
+mod checkpoints;
+mod model;
+mod properties;
+
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use tarn_engine::correlation::{Correlated, Correlator, Exceptions, Limits, Match};
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::fields::FieldValue;
 use tarn_ingest::source::Sources;
-use tarn_rules::correlation::{Correlation, Measure};
-use tarn_rules::{LoadOptions, parse};
+use tarn_rules::{LoadOptions, Ruleset, parse};
 
 const SECOND: i64 = 1_000_000;
 
-fn engine(correlations: &str) -> Arc<Engine> {
+fn ruleset(correlations: &str) -> Ruleset {
     let rule = |name: &str| {
         format!(
             "title: {name}\nname: {name}\nlogsource: {{product: aws, service: cloudtrail}}\ndetection:\n  s: {{eventName: {name}}}\n  \
@@ -23,9 +24,17 @@ fn engine(correlations: &str) -> Arc<Engine> {
     let text = ["a", "b", "c"].map(rule).concat() + correlations;
     let set = parse(Path::new("c.yml"), &text, &LoadOptions::default());
     assert!(set.errors.is_empty(), "{:?}", set.errors);
+    set
+}
+
+fn bound(set: Ruleset) -> Arc<Engine> {
     // Their tables take longer to make than a case to run.
     static SOURCES: LazyLock<Arc<Sources>> = LazyLock::new(|| Arc::new(Sources::builtin().unwrap()));
     Arc::new(Engine::new(SOURCES.clone(), set).0)
+}
+
+fn engine(correlations: &str) -> Arc<Engine> {
+    bound(ruleset(correlations))
 }
 
 fn correlation(body: &str) -> Arc<Engine> {
@@ -120,7 +129,7 @@ fn correlations_over_correlations_keep_their_groups() {
 }
 
 #[test]
-fn late_matches_and_forgotten_groups_are_counted() {
+fn late_matches_are_counted() {
     let c = correlation(
         "  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 10s\n  condition: {gte: 2}\n",
     );
@@ -128,142 +137,154 @@ fn late_matches_and_forgotten_groups_are_counted() {
     let events: Vec<Event> = vec![(0, 0, "x", None), (0, 20, "x", None), (0, 16, "x", None), (0, 3, "x", None)];
     let (found, exceptions) = run(&c, limits, matches(&c, &events));
     assert_eq!((found.len(), exceptions.late), (1, 1));
-    let limits = Limits { groups_max: 100, ..Limits::default() };
-    let names: Vec<String> = (0..1_000).map(|n| format!("g{n}")).collect();
-    let many = names.iter().enumerate().map(|(n, name)| Match {
-        rule: RuleIx(0),
-        time: n as i64,
-        uid: name.as_str().into(),
-        values: vec![Some(FieldValue::Text(name.as_str().into()))],
-    });
-    assert!(run(&c, limits, many.collect()).1.evicted > 500);
 }
 
-/// What a correlation means.
-fn model(c: &Correlation, events: &[Event]) -> Vec<(i64, String, u64, String)> {
-    let mut groups: BTreeMap<&str, Vec<Event>> = BTreeMap::new();
-    let mut sorted = events.to_vec();
-    sorted.sort_by_key(|e| e.1);
-    for event in sorted {
-        let counts = event.3.is_some() || c.measured().is_empty();
-        if counts {
-            groups.entry(if c.group_by.is_empty() { "" } else { event.2 }).or_default().push(event);
+/// A match of rule `a`; its fields are of the correlation at hand.
+fn found(n: usize, time: i64, values: &[Option<FieldValue>]) -> Match {
+    Match { rule: RuleIx(0), time, uid: format!("{n}").into(), values: values.to_vec() }
+}
+
+fn text(text: &str) -> Option<FieldValue> {
+    Some(FieldValue::Text(text.into()))
+}
+
+#[test]
+fn groups_beyond_the_bounds_are_forgotten_oldest_first() {
+    let c = engine(
+        "title: C\ncorrelation:\n  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 10s\n  condition: {gte: 2}\n\
+         ---\ntitle: D\ncorrelation:\n  type: event_count\n  rules: [b]\n  group-by: [awsRegion]\n  timespan: 10s\n  condition: {lt: 2}\n",
+    );
+    let limits =
+        |rule_bytes_max, bytes_max| Limits { lateness_us: Some(0), rule_bytes_max, bytes_max, ..Limits::default() };
+    let fill = |limits| {
+        let mut correlator = Correlator::new(c.clone(), limits);
+        let mut out = Vec::new();
+        for n in 0..1_000 {
+            let mut found = found(n, n as i64, &[text(&format!("g{n:03}"))]);
+            found.rule = RuleIx(if n < 100 { 1 } else { 0 });
+            correlator.push(found, &mut out);
+            assert!(correlator.bytes() < 40_000 + 400, "{}", correlator.bytes());
         }
-    }
-    let (span, mut out) = (c.timespan_us / SECOND, Vec::new());
-    let mut ask = |window: &[Event], time: i64, group: &str| -> bool {
-        let measure = measure(c, window);
-        let holds = c.condition.holds(measure, |place| window.iter().any(|e| e.0 as usize == place));
-        if holds {
-            out.push((time, group.to_owned(), window.len() as u64, format!("{measure:.6}")));
+        let (evicted, forgotten) = (correlator.evicted().to_vec(), correlator.forgotten());
+        assert_eq!(correlator.exceptions().evicted, evicted.iter().sum::<u64>());
+        assert_eq!((forgotten.len(), correlator.forgotten().len()), (evicted.iter().sum::<u64>() as usize, 0));
+        assert_eq!(correlator.len() + forgotten.len() + 1, 1_000);
+        // Those of each that are the oldest went, and all others are there.
+        for (i, first) in [(0, 100), (1, 0)] {
+            let names: Vec<_> = forgotten.iter().filter(|f| f.correlation == i).map(|f| f.group[0].1.clone()).collect();
+            let oldest = (first..first + evicted[i]).map(|n| Some(format!("g{n:03}"))).collect::<Vec<_>>();
+            assert_eq!(names, oldest);
         }
-        holds
+        evicted
     };
-    for (group, events) in groups {
-        let mut fired: Option<i64> = None;
-        let mut opened: Option<usize> = None;
-        for (i, event) in events.iter().enumerate() {
-            if c.condition.is_monotone() {
-                let window: Vec<Event> = events[..=i].iter().filter(|e| e.1 >= event.1 - span).copied().collect();
-                let holds = c.condition.holds(measure(c, &window), |p| window.iter().any(|e| e.0 as usize == p));
-                if !holds {
-                    fired = None;
-                } else if fired.is_none_or(|at| event.1 - at > span) {
-                    ask(&window, event.1, group);
-                    fired = Some(event.1);
-                }
-                continue;
-            }
-            if let Some(first) = opened.filter(|first| event.1 > events[*first].1 + span) {
-                ask(&events[first..i], events[first].1 + span, group);
-                opened = None;
-            }
-            opened = opened.or(Some(i));
-        }
-        if let Some(first) = opened {
-            ask(&events[first..], events[first].1 + span, group);
-        }
-    }
-    out.sort();
-    out
+    // A correlation beyond its own bound leaves the other alone.
+    let [many, none] = fill(limits(20_000, 1 << 20))[..] else { panic!() };
+    assert!(many > 500 && none == 0);
+    // Of all, the largest gives way.
+    let [many, none] = fill(limits(1 << 20, 40_000))[..] else { panic!() };
+    assert!(many > 300 && none == 0, "{many} {none}");
 }
 
-fn measure(c: &Correlation, window: &[Event]) -> f64 {
-    let mut numbers: Vec<f64> = window.iter().filter_map(|e| e.3).collect();
-    numbers.sort_by(f64::total_cmp);
-    match &c.measure {
-        Measure::EventCount => window.len() as f64,
-        Measure::ValueCount(_) => {
-            numbers.dedup();
-            numbers.len() as f64
-        }
-        Measure::ValueSum(_) => numbers.iter().sum(),
-        Measure::ValueAvg(_) => numbers.iter().sum::<f64>() / numbers.len() as f64,
-        Measure::ValuePercentile(_, p) => {
-            let at = p / 100.0 * (numbers.len() - 1) as f64;
-            let (below, above) = (numbers[at.floor() as usize], numbers[at.ceil() as usize]);
-            below + (above - below) * at.fract()
-        }
-        Measure::Temporal => (0..3).filter(|rule| window.iter().any(|e| e.0 == *rule)).count() as f64,
-        Measure::TemporalOrdered => {
-            // The longest run of rules that grow along the window.
-            let mut longest = vec![0_usize; window.len()];
-            for i in 0..window.len() {
-                longest[i] = 1 + (0..i).filter(|j| window[*j].0 < window[i].0).map(|j| longest[j]).max().unwrap_or(0);
-            }
-            longest.into_iter().max().unwrap_or(0) as f64
-        }
+#[test]
+fn a_group_that_still_has_matches_is_not_forgotten() {
+    let c = correlation(
+        "  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 1h\n  condition: {gte: 90}\n",
+    );
+    let mut correlator =
+        Correlator::new(c, Limits { lateness_us: Some(0), rule_bytes_max: 20_000, ..Limits::default() });
+    let mut out = Vec::new();
+    for n in 0..1_000 {
+        let name = if n % 10 == 0 { "again".to_owned() } else { format!("g{n}") };
+        correlator.push(found(n, n as i64, &[text(&name)]), &mut out);
     }
+    assert!(correlator.exceptions().evicted > 600);
+    assert_eq!(out.len(), 1);
 }
 
-fn body() -> impl Strategy<Value = String> {
-    let bound = prop_oneof![Just("gt"), Just("gte"), Just("lt"), Just("lte"), Just("eq"), Just("neq")];
-    let bounds = prop::collection::btree_map(bound, 0..8_i32, 1..3)
-        .prop_map(|map| map.iter().map(|(bound, n)| format!("{bound}: {n}")).collect::<Vec<_>>().join(", "));
-    let lower = (prop_oneof![Just("gt"), Just("gte")], 0..4_i32).prop_map(|(bound, n)| format!("{bound}: {n}"));
-    let condition = prop_oneof![lower.clone(), bounds];
-    let of_values = prop_oneof![
-        Just("value_count"),
-        Just("value_sum"),
-        Just("value_avg"),
-        Just("value_median"),
-        Just("value_percentile, percentile: 90"),
-    ];
-    prop_oneof![
-        condition.clone().prop_map(|c| format!("  type: event_count\n  condition: {{{c}}}\n")),
-        (of_values, condition.clone()).prop_map(|(kind, c)| {
-            let (kind, more) = kind.split_once(',').unwrap_or((kind, ""));
-            let more = if more.is_empty() { String::new() } else { format!(",{more}") };
-            format!("  type: {kind}\n  condition: {{field: requestParameters.size, {c}{more}}}\n")
-        }),
-        condition.prop_map(|c| format!("  type: temporal\n  condition: {{{c}}}\n")),
-        Just("  type: temporal\n  condition: a and (b or not c)\n".to_owned()),
-        Just("  type: temporal\n  condition: a and (b or c)\n".to_owned()),
-        lower.prop_map(|c| format!("  type: temporal_ordered\n  condition: {{{c}}}\n")),
-    ]
+#[test]
+fn groups_that_can_no_longer_count_go_by_themselves() {
+    let c = correlation(
+        "  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 10s\n  condition: {gte: 2}\n",
+    );
+    let mut correlator = Correlator::new(c, Limits { lateness_us: Some(0), ..Limits::default() });
+    for n in 0..1_000 {
+        correlator.push(found(n, n as i64 * SECOND, &[text(&format!("g{n}"))]), &mut Vec::new());
+        assert!(correlator.len() <= 12);
+    }
+    assert_eq!((correlator.exceptions().evicted, correlator.forgotten()), (0, Vec::new()));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-    #[test]
-    fn the_model_agrees(
-        body in body(),
-        span in 1..20_i64,
-        grouped in any::<bool>(),
-        events in prop::collection::vec(
-            (0..3_u32, 0..60_i64, prop_oneof![Just("x"), Just("y")], prop::option::weighted(0.8, (0..6_i32).prop_map(f64::from))),
-            0..40,
-        ),
-    ) {
-        let group = if grouped { "  group-by: [awsRegion]\n" } else { "" };
-        let engine = correlation(&format!("  rules: [a, b, c]\n  timespan: {span}s\n{group}{body}"));
-        let [c] = engine.correlations() else { return Ok(()) };
-        // In the order of arrival, ties are what they are; any other order of distinct times changes nothing.
-        let mut got: Vec<_> = run(&engine, Limits::default(), matches(&engine, &events)).0.iter().map(|found| {
-            let group = found.group.first().and_then(|(_, v)| v.clone()).unwrap_or_default();
-            (found.time / SECOND, group, found.count, format!("{:.6}", found.measure))
-        }).collect();
-        got.sort();
-        prop_assert_eq!(got, model(c, &events));
+#[test]
+fn what_waits_is_bounded() {
+    let c = correlation("  type: event_count\n  rules: [a]\n  timespan: 10s\n  condition: {gte: 2}\n");
+    let mut correlator = Correlator::new(c, Limits { waiting_bytes_max: 10_000, ..Limits::default() });
+    for n in 0..1_000 {
+        correlator.push(found(n, n as i64, &[]), &mut Vec::new());
+        assert!(correlator.bytes() < 10_000 + 20_000);
     }
+    assert!(correlator.exceptions().early > 800, "{:?}", correlator.exceptions());
+}
+
+#[test]
+fn a_match_that_is_too_large_is_counted() {
+    let c = correlation(
+        "  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 10s\n  condition: {gte: 1}\n",
+    );
+    let matches = vec![found(0, 0, &[text(&"x".repeat((16 << 20) + 1))]), found(1, 1, &[text(&"x".repeat(15 << 20))])];
+    let (out, exceptions) = run(&c, Limits::default(), matches);
+    assert_eq!((out.len(), exceptions), (1, Exceptions { dropped: 1, ..Exceptions::default() }));
+}
+
+#[test]
+fn a_full_window_says_what_it_drops() {
+    let many = 100_050;
+    let count = |condition: &str, values: &[Option<FieldValue>], more: &str| {
+        let c = correlation(&format!("  type: {more}\n  rules: [a]\n  timespan: 1h\n  condition: {{{condition}}}\n"));
+        let mut correlator = Correlator::new(c, Limits { lateness_us: Some(0), ..Limits::default() });
+        let mut out = Vec::new();
+        (0..many).for_each(|n| correlator.push(found(n, n as i64, values), &mut out));
+        assert!(correlator.bytes() < 3 << 20);
+        correlator.finish(&mut out);
+        (out.iter().map(|found| found.count).collect::<Vec<_>>(), correlator.exceptions().dropped)
+    };
+    assert_eq!(count("gte: 100000", &[], "event_count"), (vec![100_000], 50));
+    // Of one that closes only the number is remembered.
+    assert_eq!(count("neq: 3", &[], "event_count"), (vec![100_050], 0));
+    let size = [text("7")];
+    assert_eq!(count("field: requestParameters.size, lt: 1000000", &size, "value_sum"), (vec![100_050], 0));
+}
+
+#[test]
+fn combinations_of_lists_are_distinct_values() {
+    let c = correlation(
+        "  type: value_count\n  rules: [a]\n  timespan: 10s\n  condition: {field: [awsRegion, userAgent], gte: 1}\n",
+    );
+    let list = |texts: &[&str]| Some(FieldValue::List(texts.iter().filter_map(|t| text(t)).collect()));
+    let measure = |a: Option<FieldValue>, b: Option<FieldValue>| {
+        run(&c, Limits::default(), vec![found(0, 0, &[a, b])]).0.first().map_or(0.0, |found| found.measure)
+    };
+    assert_eq!(measure(list(&["x", "y", "x"]), list(&["1", "2", "3"])), 6.0);
+    assert_eq!(measure(list(&["x"]), None), 0.0);
+    assert_eq!(measure(list(&["x"]), Some(FieldValue::Null)), 0.0);
+    // There is an end to them.
+    let texts: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_eq!(measure(list(&texts), list(&texts)), 10_000.0);
+}
+
+#[test]
+fn a_correlation_passes_on_the_last_events_values() {
+    let few = "title: Few\nname: few\ncorrelation:\n  type: event_count\n  rules: [a]\n  group-by: [awsRegion]\n  timespan: 10s\n  \
+               condition: {lt: 5}\n---\n";
+    let by = "title: By\ncorrelation:\n  type: event_count\n  rules: [few]\n  group-by: [userAgent, awsRegion]\n  timespan: 60s\n  \
+              condition: {gte: 1}\n";
+    let c = engine(&(few.to_owned() + by));
+    let of = |fields: &[String], agent: &str| {
+        fields.iter().map(|field| text(if field == "awsRegion" { "x" } else { agent })).collect::<Vec<_>>()
+    };
+    let fields = c.captures(RuleIx(0)).unwrap();
+    let matches = vec![found(0, 0, &of(fields, "first")), found(1, SECOND, &of(fields, "last"))];
+    let groups: Vec<_> = run(&c, Limits::default(), matches).0.into_iter().map(|c| c.group).collect();
+    let pair = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
+    assert!(groups.contains(&vec![pair("userAgent", "last"), pair("awsRegion", "x")]), "{groups:?}");
 }

@@ -378,7 +378,8 @@ impl Op {
             Convert::Lookup(table, default) => {
                 let text = table_first()?;
                 let value = table.get(&text.to_lowercase()).or(default.as_ref())?;
-                self.write(builder, value, &text)
+                // Of what the table makes, nothing says which text it was of, even where it is the same.
+                self.write(builder, value, &text).map(|(_, json)| (false, json))
             }
             Convert::Function(function) => {
                 let texts: Vec<Cow<'_, str>> = raws.iter().map(|r| r.map_or(Cow::Borrowed(""), json::text)).collect();
