@@ -72,23 +72,35 @@ pub struct Hunt<'a> {
     session: &'a SqlSession,
     span: Span,
     /// Class tables that are there and that rules look at.
-    tables: Vec<(ClassUid, String)>,
+    tables: Vec<Table>,
+}
+
+struct Table {
+    class: ClassUid,
+    name: String,
+    hunted: Arc<Hunted>,
 }
 
 impl<'a> Hunt<'a> {
     /// A hunt through the tables as the session has them.
-    pub fn new(engine: Arc<Engine>, session: &'a SqlSession, span: Span) -> Self {
-        let there: BTreeSet<&str> = session.tables().map(|t| t.name.as_str()).collect();
-        let table = |class: ClassUid| Some((class, Schema::v1_8().class(class)?.table()));
-        let of_rules = engine.classes().into_keys().filter_map(table);
-        let tables = of_rules.filter(|(_, name)| there.contains(name.as_str())).collect();
-        Self { engine, session, span, tables }
+    ///
+    /// **Errors**: a table that cannot be opened.
+    pub async fn new(engine: Arc<Engine>, session: &'a SqlSession, span: Span) -> anyhow::Result<Self> {
+        let mut tables = Vec::new();
+        for class in engine.classes().into_keys() {
+            let name = Schema::v1_8().class(class).map(|c| c.table()).unwrap_or_default();
+            if session.tables().any(|table| table.name == name) {
+                let table = session.context().table_provider(name.as_str()).await?;
+                tables.push(Table { class, name, hunted: Arc::new(Hunted::new(table, class, engine.clone())) });
+            }
+        }
+        Ok(Self { engine, session, span, tables })
     }
 
     /// The days that have rows, and how many rows rules look at.
     pub fn days(&self) -> BTreeMap<NaiveDate, u64> {
         let mut days = BTreeMap::new();
-        for table in self.session.tables().filter(|t| self.tables.iter().any(|(_, name)| *name == t.name)) {
+        for table in self.session.tables().filter(|t| self.tables.iter().any(|own| own.name == t.name)) {
             for file in &table.files {
                 let day = file.event_day.and_then(Date32Type::to_naive_date_opt);
                 if let Some(day) = day.filter(|day| self.span.covers(*day)) {
@@ -102,8 +114,8 @@ impl<'a> Hunt<'a> {
     /// The hits of a day, in batches for [`Hunt::read`].
     pub async fn day(&self, day: NaiveDate) -> anyhow::Result<SendableRecordBatchStream> {
         let mut all: Option<DataFrame> = None;
-        for (class, name) in &self.tables {
-            let hits = self.hits(*class, name, day).await?;
+        for table in &self.tables {
+            let hits = self.hits(table, day)?;
             all = Some(match all {
                 None => hits,
                 Some(before) => before.union(hits)?,
@@ -116,16 +128,14 @@ impl<'a> Hunt<'a> {
         Ok(all.execute_stream().await?)
     }
 
-    async fn hits(&self, class: ClassUid, name: &str, day: NaiveDate) -> anyhow::Result<DataFrame> {
-        let context = self.session.context();
-        let table = context.table_provider(name).await?;
-        let mut hits = context.read_table(Arc::new(Hunted::new(table, class, self.engine.clone())))?;
+    fn hits(&self, table: &Table, day: NaiveDate) -> anyhow::Result<DataFrame> {
+        let mut hits = self.session.context().read_table(table.hunted.clone())?;
         for filter in self.filters(day) {
             hits = hits.filter(filter)?;
         }
         Ok(hits.select(vec![
             ident(RULE).alias("rule"),
-            lit(class.0).alias(CLASS),
+            lit(table.class.0).alias(CLASS),
             ident("metadata.uid").alias("uid"),
             ident("time"),
             ident(VALUES).alias("values"),
@@ -159,7 +169,7 @@ impl<'a> Hunt<'a> {
     /// The events of some hits of a day, as the stream saw them, by uid.
     pub async fn events(&self, day: NaiveDate, hits: &[Hit]) -> anyhow::Result<HashMap<Arc<str>, String>> {
         let mut events = HashMap::new();
-        for (class, name) in &self.tables {
+        for Table { class, name, .. } in &self.tables {
             let uids: BTreeSet<&str> = hits.iter().filter(|h| h.class == *class).map(|h| &*h.uid).collect();
             for some in uids.into_iter().collect::<Vec<_>>().chunks(FETCHED) {
                 let wanted = some.iter().map(|uid| lit(*uid)).collect();

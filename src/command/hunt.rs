@@ -84,7 +84,7 @@ impl Args {
         let mut options = SqlOptions::default();
         options.partitions = self.threads.map_or(options.partitions, usize::from);
         let session = lake.sql(&options).await?;
-        let hunt = Hunt::new(engine.clone(), &session, Span { since: self.since, until: self.until });
+        let hunt = Hunt::new(engine.clone(), &session, Span { since: self.since, until: self.until }).await?;
         let days = hunt.days();
         let bar = progress::steps(days.len() as u64);
         let mut out = Output {

@@ -15,7 +15,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::StreamExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tarn_ingest::fields::{Rows, TableReader};
 use tarn_schema_ocsf::ClassUid;
 
@@ -26,24 +26,14 @@ use tarn_schema_ocsf::ClassUid;
 #[derive(Debug)]
 pub struct SigmaExec {
     input: Arc<dyn ExecutionPlan>,
-    class: ClassUid,
-    engine: EngineRef,
+    lanes: Arc<Lanes>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-#[derive(Clone)]
-struct EngineRef(Arc<Engine>);
-
-impl std::fmt::Debug for EngineRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} rules", self.0.len())
-    }
-}
-
 impl SigmaExec {
-    /// Rules of `engine` over `input`, the rows of a class; `output` names the columns that are given on.
-    pub fn new(input: Arc<dyn ExecutionPlan>, class: ClassUid, engine: Arc<Engine>, output: SchemaRef) -> Self {
+    /// All rules over `input`, the rows of a class; `output` names the columns that are given on.
+    pub fn new(input: Arc<dyn ExecutionPlan>, lanes: Arc<Lanes>, output: SchemaRef) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(output),
             input.output_partitioning().clone(),
@@ -51,15 +41,14 @@ impl SigmaExec {
             input.boundedness(),
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { input, class, engine: EngineRef(engine), properties: Arc::new(properties), metrics }
+        Self { input, lanes, properties: Arc::new(properties), metrics }
     }
 }
 
 impl DisplayAs for SigmaExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rules = self.engine.0.classes().get(&self.class).copied().unwrap_or(0);
-        let reader = TableReader::new(self.engine.0.sources().clone(), self.engine.0.request(), self.class);
-        write!(f, "SigmaExec: class={}, rules={rules}, columns={}", self.class, reader.columns().count())
+        let Lanes { class, rules, columns, .. } = &*self.lanes;
+        write!(f, "SigmaExec: class={class}, rules={rules}, columns={}", columns.len())
     }
 }
 
@@ -91,7 +80,7 @@ impl ExecutionPlan for SigmaExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return internal_err!("SigmaExec has one input");
         };
-        Ok(Arc::new(Self::new(input, self.class, self.engine.0.clone(), self.schema())))
+        Ok(Arc::new(Self::new(input, self.lanes.clone(), self.schema())))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -104,18 +93,12 @@ impl ExecutionPlan for SigmaExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let engine = self.engine.0.clone();
-        let mut lane = Lane {
-            reader: TableReader::new(engine.sources().clone(), engine.request(), self.class),
-            matcher: Matcher::of_class(engine.clone(), self.class),
-            engine,
-            output: self.schema(),
-        };
+        let (mut held, output) = (Lanes::hold(&self.lanes), self.schema());
         let input = self.input.execute(partition, context)?;
         let found = input.map(move |batch| {
             let batch = batch?;
             let _timer = metrics.elapsed_compute().timer();
-            let found = lane.hunt(&batch)?;
+            let found = held.hunt(&output, &batch)?;
             metrics.record_output(found.num_rows());
             Ok(found)
         });
@@ -131,16 +114,70 @@ impl ExecutionPlan for SigmaExec {
     }
 }
 
-/// One partition's reader and matcher.
-struct Lane {
+/// Readers and matchers of one class's rows: as many as scans run at once, which pass them on with what they have
+/// learned.
+pub struct Lanes {
     engine: Arc<Engine>,
+    class: ClassUid,
+    rules: usize,
+    /// The columns that rules need.
+    pub columns: Vec<String>,
+    idle: Mutex<Vec<Lane>>,
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lanes").field("class", &self.class).field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+impl Lanes {
+    /// All rules of `engine` for the rows of a class.
+    pub fn new(engine: Arc<Engine>, class: ClassUid) -> Self {
+        let lane = Lane::new(&engine, class);
+        let columns = lane.reader.columns().map(str::to_owned).collect();
+        let rules = engine.classes().get(&class).copied().unwrap_or(0);
+        Self { engine, class, rules, columns, idle: Mutex::new(vec![lane]) }
+    }
+
+    fn hold(lanes: &Arc<Self>) -> Held {
+        Held { lane: lanes.idle.lock().unwrap_or_else(PoisonError::into_inner).pop(), lanes: lanes.clone() }
+    }
+}
+
+/// A lane at work, given back when it is dropped.
+struct Held {
+    lane: Option<Lane>,
+    lanes: Arc<Lanes>,
+}
+
+impl Held {
+    fn hunt(&mut self, output: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
+        let lane = self.lane.get_or_insert_with(|| Lane::new(&self.lanes.engine, self.lanes.class));
+        lane.hunt(&self.lanes.engine, output, batch)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.lanes.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(self.lane.take());
+    }
+}
+
+struct Lane {
     reader: TableReader,
     matcher: Matcher,
-    output: SchemaRef,
 }
 
 impl Lane {
-    fn hunt(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn new(engine: &Arc<Engine>, class: ClassUid) -> Self {
+        Self {
+            reader: TableReader::new(engine.sources().clone(), engine.request(), class),
+            matcher: Matcher::of_class(engine.clone(), class),
+        }
+    }
+
+    fn hunt(&mut self, engine: &Engine, output: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
         self.reader.read(batch);
         let rows = self.reader.rows();
         let hits = self.matcher.evaluate(rows);
@@ -148,17 +185,16 @@ impl Lane {
         let column = |name: &String| -> Result<ArrayRef> {
             Ok(match name.as_str() {
                 RULE => Arc::new(UInt32Array::from_iter_values(hits.iter().map(|hit| hit.rule.0))),
-                VALUES => Arc::new(captured(&self.engine, rows, hits)),
+                VALUES => Arc::new(captured(engine, rows, hits)),
                 name => match batch.column_by_name(name) {
                     Some(column) => take(column, &at, None)?,
                     None => return internal_err!("no column {name}"),
                 },
             })
         };
-        let columns: Vec<ArrayRef> =
-            self.output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
+        let columns: Vec<ArrayRef> = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(hits.len()));
-        Ok(RecordBatch::try_new_with_options(self.output.clone(), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(output.clone(), columns, &options)?)
     }
 }
 

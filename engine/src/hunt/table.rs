@@ -1,6 +1,6 @@
 //! A class table with a row for each rule that fires on one of its rows.
 
-use super::exec::SigmaExec;
+use super::exec::{Lanes, SigmaExec};
 use crate::bind::Engine;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -10,7 +10,6 @@ use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
-use tarn_ingest::fields::TableReader;
 use tarn_schema_ocsf::ClassUid;
 
 /// The column with the number of the rule.
@@ -23,17 +22,11 @@ pub const VALUES: &str = "sigma.values";
 ///
 /// **Shape**: the table's columns, then [`RULE`] (UInt32) and [`VALUES`] (Utf8); rows in the table's order, and of one
 /// row by rule.
+#[derive(Debug)]
 pub struct Hunted {
     table: Arc<dyn TableProvider>,
-    class: ClassUid,
-    engine: Arc<Engine>,
+    lanes: Arc<Lanes>,
     schema: SchemaRef,
-}
-
-impl std::fmt::Debug for Hunted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hunted").field("class", &self.class).finish_non_exhaustive()
-    }
 }
 
 impl Hunted {
@@ -41,7 +34,7 @@ impl Hunted {
     pub fn new(table: Arc<dyn TableProvider>, class: ClassUid, engine: Arc<Engine>) -> Self {
         let own = [Field::new(RULE, DataType::UInt32, false), Field::new(VALUES, DataType::Utf8, true)].map(Arc::new);
         let fields: Vec<_> = table.schema().fields().iter().cloned().chain(own).collect();
-        Self { table, class, engine, schema: Arc::new(Schema::new(fields)) }
+        Self { table, lanes: Arc::new(Lanes::new(engine, class)), schema: Arc::new(Schema::new(fields)) }
     }
 
     /// How many columns are the table's.
@@ -80,13 +73,12 @@ impl TableProvider for Hunted {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let schema = self.table.schema();
-        let reader = TableReader::new(self.engine.sources().clone(), self.engine.request(), self.class);
-        let needed = reader.columns().filter_map(|name| schema.index_of(name).ok());
+        let needed = self.lanes.columns.iter().filter_map(|name| schema.index_of(name).ok());
         let mut read: Vec<usize> = wanted.iter().copied().filter(|at| *at < self.of_table()).chain(needed).collect();
         read.sort_unstable();
         read.dedup();
         let input = self.table.scan(state, Some(&read), filters, None).await?;
         let output = Arc::new(self.schema.project(&wanted)?);
-        Ok(Arc::new(SigmaExec::new(input, self.class, self.engine.clone(), output)))
+        Ok(Arc::new(SigmaExec::new(input, self.lanes.clone(), output)))
     }
 }

@@ -71,7 +71,12 @@ impl Both {
             })
             .collect();
         assert!(differing.is_empty(), "{name}: {differing:#?}");
-        // All of the rules, by the operator that hunts run.
+        self.check_columns(name, blocks, &streamed);
+        streamed.len()
+    }
+
+    /// All of the rules, by the operator that hunts run.
+    fn check_columns(&self, name: &str, blocks: &[Block], streamed: &Fired) {
         let matched = self.matched(blocks);
         let differing: Vec<String> = streamed
             .symmetric_difference(&matched)
@@ -82,7 +87,6 @@ impl Both {
             })
             .collect();
         assert!(differing.is_empty(), "{name}: {differing:#?}");
-        streamed.len()
     }
 
     /// The same matcher over the rows of class tables.
@@ -215,6 +219,7 @@ fn the_public_rules_on_real_logs() {
     assert!(fired > 150, "only {fired} findings");
     // A part of the Windows events: a share of every hour of the recording.
     let sample = blocks(std::fs::read(data.join("windows/security-datasets-20k.ndjson.gz")).unwrap());
+    both.check_columns("Windows events", &sample, &both.streamed(&sample));
     let sample: Vec<Block> = sample.into_iter().step_by(12).collect();
     both.check("a sample of Windows events", &sample);
 }
