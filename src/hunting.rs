@@ -13,6 +13,7 @@ use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Cursor;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tarn_engine::correlation::Match;
 use tarn_engine::hunt::{Hunted, RULE, VALUES, values};
@@ -26,6 +27,12 @@ use tarn_schema_ocsf::{ClassUid, Schema};
 const FETCHED: usize = 1_000;
 /// The column that says of which class a hit is.
 const CLASS: &str = "class_uid";
+
+/// Rows of days that are scanned at once, if a day has no more by itself.
+const ROWS_OF_RUN: u64 = 1 << 20;
+
+/// Days that are scanned at once.
+pub type Days = RangeInclusive<NaiveDate>;
 
 /// The part of a lake that is hunted through.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,9 +104,9 @@ impl<'a> Hunt<'a> {
         Ok(Self { engine, session, span, tables })
     }
 
-    /// The days that have rows, and how many rows rules look at.
-    pub fn days(&self) -> BTreeMap<NaiveDate, u64> {
-        let mut days = BTreeMap::new();
+    /// The days that have rows, in runs that are worth a scan, and how many rows rules look at.
+    pub fn days(&self) -> Vec<(Days, u64)> {
+        let mut days: BTreeMap<NaiveDate, u64> = BTreeMap::new();
         for table in self.session.tables().filter(|t| self.tables.iter().any(|own| own.name == t.name)) {
             for file in &table.files {
                 let day = file.event_day.and_then(Date32Type::to_naive_date_opt);
@@ -108,14 +115,21 @@ impl<'a> Hunt<'a> {
                 }
             }
         }
-        days
+        let mut runs: Vec<(Days, u64)> = Vec::new();
+        for (day, rows) in days {
+            match runs.last_mut().filter(|(_, so_far)| *so_far + rows <= ROWS_OF_RUN) {
+                Some((run, so_far)) => (*run, *so_far) = (*run.start()..=day, *so_far + rows),
+                None => runs.push((day..=day, rows)),
+            }
+        }
+        runs
     }
 
-    /// The hits of a day, in batches for [`Hunt::read`].
-    pub async fn day(&self, day: NaiveDate) -> anyhow::Result<SendableRecordBatchStream> {
+    /// The hits of some days, in batches for [`Hunt::read`].
+    pub async fn hits(&self, days: &Days) -> anyhow::Result<SendableRecordBatchStream> {
         let mut all: Option<DataFrame> = None;
         for table in &self.tables {
-            let hits = self.hits(table, day)?;
+            let hits = self.hits_of(table, days)?;
             all = Some(match all {
                 None => hits,
                 Some(before) => before.union(hits)?,
@@ -128,9 +142,9 @@ impl<'a> Hunt<'a> {
         Ok(all.execute_stream().await?)
     }
 
-    fn hits(&self, table: &Table, day: NaiveDate) -> anyhow::Result<DataFrame> {
+    fn hits_of(&self, table: &Table, days: &Days) -> anyhow::Result<DataFrame> {
         let mut hits = self.session.context().read_table(table.hunted.clone())?;
-        for filter in self.filters(day) {
+        for filter in self.filters(days) {
             hits = hits.filter(filter)?;
         }
         Ok(hits.select(vec![
@@ -142,10 +156,11 @@ impl<'a> Hunt<'a> {
         ])?)
     }
 
-    fn filters(&self, day: NaiveDate) -> Vec<Expr> {
-        let day = ScalarValue::Date32(Some(Date32Type::from_naive_date(day)));
+    fn filters(&self, days: &Days) -> Vec<Expr> {
+        let day = |day: &NaiveDate| lit(ScalarValue::Date32(Some(Date32Type::from_naive_date(*day))));
         let mut filters = self.span.filters();
-        filters.push(ident(EVENT_DAY).eq(lit(day)));
+        filters.push(ident(EVENT_DAY).gt_eq(day(days.start())));
+        filters.push(ident(EVENT_DAY).lt_eq(day(days.end())));
         filters
     }
 
@@ -166,15 +181,15 @@ impl<'a> Hunt<'a> {
         Ok((0..batch.num_rows()).map(hit).collect())
     }
 
-    /// The events of some hits of a day, as the stream saw them, by uid.
-    pub async fn events(&self, day: NaiveDate, hits: &[Hit]) -> anyhow::Result<HashMap<Arc<str>, String>> {
+    /// The events of some hits of some days, as the stream saw them, by uid.
+    pub async fn events(&self, days: &Days, hits: &[Hit]) -> anyhow::Result<HashMap<Arc<str>, String>> {
         let mut events = HashMap::new();
         for Table { class, name, .. } in &self.tables {
             let uids: BTreeSet<&str> = hits.iter().filter(|h| h.class == *class).map(|h| &*h.uid).collect();
             for some in uids.into_iter().collect::<Vec<_>>().chunks(FETCHED) {
                 let wanted = some.iter().map(|uid| lit(*uid)).collect();
                 let mut rows = self.session.context().table(name.as_str()).await?;
-                for filter in self.filters(day) {
+                for filter in self.filters(days) {
                     rows = rows.filter(filter)?;
                 }
                 rows = rows.filter(ident("metadata.uid").in_list(wanted, false))?;

@@ -5,11 +5,12 @@
 
 use crate::correlation::Correlations;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tarn_ingest::fields::{FieldIx, FieldRequest, FieldUse, KEYWORDS, Needle};
-use tarn_ingest::source::{Binding, Route, Sources};
+use tarn_ingest::source::{Binding, LogsourceId, Route, SourceId, Sources};
 use tarn_rules::correlation::{Correlation, Referred};
 use tarn_rules::{Expr, Item, Part, Pattern, Rule, Ruleset, Test};
+use tarn_schema_ocsf::ClassUid;
 
 /// A rule's number in the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,8 @@ pub struct Engine {
     request: FieldRequest,
     numbers: BTreeMap<String, u16>,
     correlations: Correlations,
+    /// For each bound rule, the classes that its events become.
+    classes: OnceLock<Vec<Vec<ClassUid>>>,
 }
 
 impl Engine {
@@ -74,6 +77,7 @@ impl Engine {
             request: FieldRequest::default(),
             numbers: BTreeMap::new(),
             correlations: Correlations::default(),
+            classes: OnceLock::new(),
         };
         let (mut reports, mut numbers) = (Vec::new(), Vec::new());
         for rule in ruleset.rules {
@@ -164,6 +168,26 @@ impl Engine {
 
     pub(crate) fn field(&self, name: &str) -> Option<FieldIx> {
         self.numbers.get(name).map(|n| FieldIx(*n))
+    }
+
+    /// The classes that the events of each bound rule become; none for records that are OCSF when they come.
+    pub(crate) fn classes_of_bound(&self) -> &[Vec<ClassUid>] {
+        self.classes.get_or_init(|| {
+            let mut of_binding: BTreeMap<(SourceId, Vec<LogsourceId>), Vec<ClassUid>> = BTreeMap::new();
+            let classes = |bound: &Bound| {
+                let source = self.sources.source(bound.binding.source);
+                let entries: Vec<LogsourceId> = bound.binding.entries().collect();
+                let of_kinds = || {
+                    let kinds = source.kinds_of(&entries).into_iter().filter(|_| !source.native);
+                    let mut classes: Vec<ClassUid> = kinds.map(|kind| source.kinds[kind as usize].class).collect();
+                    classes.sort_unstable();
+                    classes.dedup();
+                    classes
+                };
+                of_binding.entry((source.id, entries.clone())).or_insert_with(of_kinds).clone()
+            };
+            self.bound.iter().map(classes).collect()
+        })
     }
 
     pub(crate) fn covers(&self, bound: &Bound, route: &Route) -> bool {

@@ -2,11 +2,11 @@
 
 use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_rules};
 use super::{Usage, block_on};
-use crate::hunting::{Hit, Hunt, Span, time};
+use crate::hunting::{Days, Hit, Hunt, Span, time};
 use crate::output::{Format, Printer};
 use crate::progress;
 use crate::report::{report_exceptions, report_load, report_rules};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
 use futures::StreamExt;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ impl Args {
         let session = lake.sql(&options).await?;
         let hunt = Hunt::new(engine.clone(), &session, Span { since: self.since, until: self.until }).await?;
         let days = hunt.days();
-        let bar = progress::steps(days.len() as u64);
+        let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
         let mut out = Output {
             findings: Findings::new(&engine),
             printer: Printer::new(self.format.unwrap_or(Format::Ndjson)),
@@ -96,11 +96,11 @@ impl Args {
             engine: engine.clone(),
         };
         let mut correlator = Correlator::new(engine.clone(), Limits::default());
-        let (started, mut rows) = (Instant::now(), 0);
-        for (day, of_day) in &days {
-            bar.set_message(format!("{day}: {} findings", out.count));
+        let started = Instant::now();
+        for (days, rows) in &days {
+            bar.set_message(format!("{}: {} findings", days.start(), out.count));
             let (mut waiting, mut correlated): (Vec<Hit>, Vec<Correlated>) = (Vec::new(), Vec::new());
-            let mut batches = hunt.day(*day).await?;
+            let mut batches = hunt.hits(days).await?;
             while let Some(batch) = batches.next().await {
                 for (hit, matched) in hunt.read(&batch?)? {
                     matched.into_iter().for_each(|matched| correlator.push(matched, &mut correlated));
@@ -109,14 +109,13 @@ impl Args {
                     }
                 }
                 if waiting.len() >= WAITING_MAX {
-                    out.detections(&hunt, *day, &waiting).await?;
+                    out.detections(&hunt, days, &waiting).await?;
                     waiting.clear();
                 }
             }
-            out.detections(&hunt, *day, &waiting).await?;
+            out.detections(&hunt, days, &waiting).await?;
             out.correlations(&correlated)?;
-            rows += of_day;
-            bar.inc(1);
+            bar.inc(*rows);
         }
         let mut correlated = Vec::new();
         correlator.finish(&mut correlated);
@@ -127,7 +126,7 @@ impl Args {
         out.printer.finish()?;
         if self.stats {
             let seconds = started.elapsed().as_secs_f64();
-            eprintln!("days       {}", days.len());
+            let rows: u64 = days.iter().map(|(_, rows)| rows).sum();
             eprintln!("rows       {rows}");
             eprintln!("findings   {count}");
             let rate = rows as f64 / seconds.max(1e-9);
@@ -148,8 +147,8 @@ struct Output {
 }
 
 impl Output {
-    async fn detections(&mut self, hunt: &Hunt<'_>, day: NaiveDate, hits: &[Hit]) -> anyhow::Result<()> {
-        let events = hunt.events(day, hits).await?;
+    async fn detections(&mut self, hunt: &Hunt<'_>, days: &Days, hits: &[Hit]) -> anyhow::Result<()> {
+        let events = hunt.events(days, hits).await?;
         let mut lines = Vec::new();
         for hit in hits {
             let identity = Identity { uid: hit.uid.to_string(), time: Some(hit.time) };

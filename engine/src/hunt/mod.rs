@@ -10,32 +10,21 @@ mod table;
 pub use exec::SigmaExec;
 pub use table::{Hunted, RULE, VALUES};
 
-use crate::bind::{Bound, Engine, RuleIx};
-use std::collections::BTreeMap;
+use crate::bind::{Engine, RuleIx};
+use std::collections::{BTreeMap, BTreeSet};
 use tarn_ingest::fields::FieldValue;
 use tarn_schema_ocsf::ClassUid;
 
 impl Engine {
     /// The classes that events of some rule become, and how many rules have such events.
     pub fn classes(&self) -> BTreeMap<ClassUid, usize> {
-        let mut classes: BTreeMap<ClassUid, Vec<RuleIx>> = BTreeMap::new();
-        for bound in &self.bound {
-            self.classes_of(bound).for_each(|class| classes.entry(class).or_default().push(bound.rule));
+        let mut classes: BTreeMap<ClassUid, BTreeSet<RuleIx>> = BTreeMap::new();
+        for (bound, of_bound) in self.bound.iter().zip(self.classes_of_bound()) {
+            for class in of_bound {
+                classes.entry(*class).or_default().insert(bound.rule);
+            }
         }
-        let distinct = |mut rules: Vec<RuleIx>| {
-            rules.sort_unstable();
-            rules.dedup();
-            rules.len()
-        };
-        classes.into_iter().map(|(class, rules)| (class, distinct(rules))).collect()
-    }
-
-    /// The classes that a bound rule's events become, some more than once; none for records that are OCSF when they come.
-    pub(crate) fn classes_of<'a>(&'a self, bound: &'a Bound) -> impl Iterator<Item = ClassUid> + 'a {
-        let source = self.sources.source(bound.binding.source);
-        let entries: Vec<_> = bound.binding.entries().collect();
-        let kinds = source.kinds_of(&entries).into_iter().filter(|_| !source.native);
-        kinds.map(|kind| source.kinds[kind as usize].class)
+        classes.into_iter().map(|(class, rules)| (class, rules.len())).collect()
     }
 }
 

@@ -66,7 +66,7 @@ impl Matcher {
 
     /// A matcher for those rules of which events become this class.
     pub fn of_class(engine: Arc<Engine>, class: ClassUid) -> Self {
-        let program = Program::new(&engine, |bound| engine.classes_of(bound).any(|of_rule| of_rule == class));
+        let program = Program::new(&engine, |bound| engine.classes_of_bound()[bound].contains(&class));
         Self::of(engine, program)
     }
 

@@ -5,7 +5,7 @@ use ahash::AHashMap;
 use tarn_ingest::fields::{FieldIx, KEYWORDS};
 use tarn_rules::{Expr, FieldTest, Pattern, Test};
 
-use crate::bind::{Bound, Engine};
+use crate::bind::Engine;
 
 /// A condition.
 #[derive(Clone, Debug)]
@@ -42,15 +42,15 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles those of an engine's bound rules that are looked at.
-    pub fn new(engine: &Engine, looked_at: impl Fn(&Bound) -> bool) -> Self {
+    /// Compiles those of an engine's bound rules, by number, that are looked at.
+    pub fn new(engine: &Engine, looked_at: impl Fn(usize) -> bool) -> Self {
         let fields = engine.request().fields.len();
         let mut compiler = Compiler { engine, numbers: AHashMap::new(), tests: vec![Vec::new(); fields], atoms: 0 };
         let conditions: Vec<Condition> = engine
             .bound
             .iter()
             .enumerate()
-            .filter(|(_, bound)| looked_at(bound))
+            .filter(|(i, _)| looked_at(*i))
             .map(|(i, bound)| Condition { bound: i as u32, node: compiler.node(&bound.condition) })
             .collect();
         let (tests, atoms) = (compiler.tests, compiler.atoms);

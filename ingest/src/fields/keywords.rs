@@ -32,14 +32,21 @@ pub(super) struct Keywords {
 
 /// Whether any of some texts is in another.
 enum Search {
-    /// By vectors, for a few texts.
-    Packed(packed::Searcher),
+    /// By vectors, some texts at a time.
+    Packed(Vec<packed::Searcher>),
     Automaton(AhoCorasick),
 }
 
+/// More texts at once are searched for more slowly.
+const PACKED_MAX: usize = 64;
+/// More passes than this cost more than an automaton.
+const PASSES_MAX: usize = 4;
+
 impl Search {
-    fn new(texts: BTreeSet<&str>) -> Option<Self> {
-        if let Some(packed) = packed::Searcher::new(&texts) {
+    fn new(texts: &BTreeSet<&str>) -> Option<Self> {
+        let texts: Vec<&str> = texts.iter().copied().collect();
+        let packed: Option<Vec<_>> = texts.chunks(PACKED_MAX).map(packed::Searcher::new).collect();
+        if let Some(packed) = packed.filter(|packed| packed.len() <= PASSES_MAX) {
             return Some(Self::Packed(packed));
         }
         AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(texts).ok().map(Self::Automaton)
@@ -47,7 +54,7 @@ impl Search {
 
     fn find(&self, text: &[u8]) -> Option<usize> {
         match self {
-            Self::Packed(searcher) => searcher.find(text).map(|hit| hit.start()),
+            Self::Packed(searchers) => searchers.iter().filter_map(|s| s.find(text)).map(|hit| hit.start()).min(),
             Self::Automaton(automaton) => automaton.find(text).map(|hit| hit.start()),
         }
     }
@@ -59,7 +66,7 @@ impl Keywords {
         let needles: Option<Vec<&BTreeSet<Needle>>> = of_keywords.map(|u| u.needles.as_ref()).collect();
         let search = needles.and_then(|sets| {
             let all: BTreeSet<&str> = sets.into_iter().flatten().map(|n| &*n.0).collect();
-            Search::new(all)
+            Search::new(&all)
         });
         Self { field, search }
     }

@@ -4,6 +4,7 @@ use super::keywords::Keywords;
 use super::{FieldIx, FieldRequest, FieldUse, KEYWORDS, RouteId, Rows};
 use crate::source::{Route, Source, Values};
 use ahash::AHashMap;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Routes beyond this are not remembered by their values, only looked up: discriminators come from outside.
@@ -21,6 +22,28 @@ pub struct Lane {
     routes: AHashMap<Box<[u8]>, RouteId>,
     /// Scratch.
     key: Vec<u8>,
+}
+
+/// A field's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// As JSON.
+    Json(&'a str),
+    /// A text as it is.
+    Text(&'a str),
+}
+
+impl<'a> Told<'a> {
+    fn json(self) -> Cow<'a, str> {
+        match self {
+            Self::Json(raw) => raw.into(),
+            Self::Text(text) => {
+                let mut raw = String::with_capacity(text.len() + 2);
+                crate::json::push_string(&mut raw, text);
+                raw.into()
+            }
+        }
+    }
 }
 
 /// What rules want of a route's events.
@@ -75,19 +98,32 @@ impl Lane {
         self.discriminates[field as usize].is_some()
     }
 
-    /// The route of an event with these fields, as JSON; `rows` number routes.
-    pub fn route_of(&mut self, source: &Source, found: &[(u16, &str)], rows: &mut Rows) -> RouteId {
-        let telling = || found.iter().filter_map(|(f, raw)| Some((self.discriminates[*f as usize]?, *raw)));
+    /// The route of an event with these fields; `rows` number routes.
+    pub fn route_of<'a>(
+        &mut self,
+        source: &Source,
+        found: impl Iterator<Item = (u16, Told<'a>)> + Clone,
+        rows: &mut Rows,
+    ) -> RouteId {
+        let discriminates = &self.discriminates;
+        let telling = found.filter_map(|(field, told)| Some((discriminates[field as usize]?, told)));
         self.key.clear();
-        for (field, raw) in telling() {
+        for (field, told) in telling.clone() {
+            let (text, kind) = match told {
+                Told::Json(raw) => (raw, 0),
+                Told::Text(text) => (text, 1),
+            };
             self.key.extend(field.to_le_bytes());
-            self.key.extend(raw.as_bytes());
-            self.key.push(0);
+            self.key.push(kind);
+            self.key.extend((text.len() as u32).to_le_bytes());
+            self.key.extend(text.as_bytes());
         }
         if let Some(route) = self.routes.get(self.key.as_slice()) {
             return *route;
         }
-        let id = rows.route_id(&source.route(&Values::new(telling())));
+        let json: Vec<(u16, Cow<'_, str>)> = telling.map(|(field, told)| (field, told.json())).collect();
+        let values = Values::new(json.iter().map(|(field, raw)| (*field, raw.as_ref())));
+        let id = rows.route_id(&source.route(&values));
         if self.routes.len() < ROUTE_CACHE_MAX {
             self.routes.insert(self.key.as_slice().into(), id);
         }

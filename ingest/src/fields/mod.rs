@@ -15,7 +15,7 @@ pub use dictionary::{DICTIONARY_BYTES_MAX, Dictionary, Scalar};
 pub use keywords::Needle;
 pub use table::TableReader;
 
-use lane::{Lane, RoutePlan};
+use lane::{Lane, RoutePlan, Told};
 use layout::Layouts;
 
 use crate::container::Block;
@@ -246,7 +246,8 @@ impl FieldReader {
 
     fn row(&mut self, source: SourceId, found: &[(u16, &str)], event: &str) {
         let (lane, source) = (&mut self.lanes[source.0 as usize].lane, self.sources.source(source));
-        let route = lane.route_of(source, found, &mut self.rows);
+        let told = found.iter().map(|(field, raw)| (*field, Told::Json(raw)));
+        let route = lane.route_of(source, told, &mut self.rows);
         if route.0 as usize == self.plans.len() {
             self.plans.push(lane.plan(source, &self.request, self.rows.route(route)));
         }

@@ -1,5 +1,6 @@
 //! A class table's column, as texts.
 
+use crate::fields::lane::Told;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
@@ -13,6 +14,16 @@ pub enum Cell<'a> {
     Text(Cow<'a, str>),
     /// A JSON text.
     Json(Cow<'a, str>),
+}
+
+impl Cell<'_> {
+    /// The value, to tell a route.
+    pub fn told(&self) -> Told<'_> {
+        match self {
+            Self::Text(text) => Told::Text(text),
+            Self::Json(raw) => Told::Json(raw),
+        }
+    }
 }
 
 /// A column of one batch; what it holds is told by its type in the batch and its leaf in the class.

@@ -8,7 +8,7 @@
 mod column;
 mod keywords;
 
-use super::lane::{Lane, RoutePlan};
+use super::lane::{Lane, RoutePlan, Told};
 use super::layout::Layouts;
 use super::{FieldRequest, FieldUse, Found, KEYWORDS, Rows};
 use crate::json::{self, Members};
@@ -142,16 +142,15 @@ impl TableReader {
         found.retain(|(field, _)| (*field as usize) < lane.lane.names.len());
         let get = |reads: &[Read]| reads.iter().find_map(|read| value(read, row, columns, &self.columns, fallbacks));
 
-        // What tells the route, as JSON: few rows are told by other than `unmapped` and texts.
-        let told: Vec<(u16, Cow<'_, str>)> = lane
+        let in_columns: Vec<(u16, Cell<'_>)> = lane
             .telling
             .iter()
             .filter(|(field, _)| found.iter().all(|(f, _)| f != field))
-            .filter_map(|(field, reads)| Some((*field, as_json(get(reads)?))))
+            .filter_map(|(field, reads)| Some((*field, get(reads)?)))
             .collect();
-        let telling = found.iter().copied().chain(told.iter().map(|(field, raw)| (*field, raw.as_ref())));
-        let telling: Vec<(u16, &str)> = telling.filter(|(field, _)| lane.lane.tells(*field)).collect();
-        let route = lane.lane.route_of(source, &telling, &mut self.rows);
+        let told = found.iter().map(|(field, raw)| (*field, Told::Json(raw)));
+        let told = told.chain(in_columns.iter().map(|(field, value)| (*field, value.told())));
+        let route = lane.lane.route_of(source, told, &mut self.rows);
         if self.plans.len() <= route.0 as usize {
             self.plans.resize_with(route.0 as usize + 1, || None);
         }
@@ -295,17 +294,6 @@ fn value<'a>(
                 [only] => Some(Cell::Json((*only).into())),
                 several => Some(Cell::Json(format!("[{}]", several.join(",")).into())),
             }
-        }
-    }
-}
-
-fn as_json(value: Cell<'_>) -> Cow<'_, str> {
-    match value {
-        Cell::Json(raw) => raw,
-        Cell::Text(text) => {
-            let mut raw = String::with_capacity(text.len() + 2);
-            json::push_string(&mut raw, &text);
-            raw.into()
         }
     }
 }
