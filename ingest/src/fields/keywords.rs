@@ -85,9 +85,21 @@ impl Keywords {
         self.search.is_some()
     }
 
-    /// Where the first keyword may begin in lower-cased bytes.
-    pub fn find(&self, lower: &[u8]) -> Option<usize> {
-        self.search.as_ref()?.find(lower)
+    /// Tells where keywords are in lower-cased bytes: after each, `found` says where to go on.
+    pub fn each(&self, lower: &[u8], found: &mut impl FnMut(usize) -> usize) {
+        let mut pass = |find: &dyn Fn(&[u8]) -> Option<usize>| {
+            let mut from = 0;
+            while let Some(at) = find(&lower[from..]) {
+                from = found(from + at);
+            }
+        };
+        match &self.search {
+            Some(Search::Packed(searchers)) => {
+                searchers.iter().for_each(|searcher| pass(&|text| searcher.find(text).map(|hit| hit.start())));
+            }
+            Some(search) => pass(&|text| search.find(text)),
+            None => {}
+        }
     }
 }
 

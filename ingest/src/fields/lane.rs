@@ -54,6 +54,8 @@ pub struct RoutePlan {
     pub aliases: Vec<(u16, FieldIx)>,
     /// Every value, for keyword rules.
     pub keywords: Option<Keywords>,
+    /// Whether some of these rules are not for all of the source's events.
+    pub narrow: bool,
 }
 
 impl Lane {
@@ -146,7 +148,9 @@ impl Lane {
         }
         let asks = |ix: &FieldIx| asked.contains(&ix.0);
         let keywords = request.fields.iter().position(|f| f == KEYWORDS).map(|i| FieldIx(i as u16)).filter(asks);
+        let narrow = |ix: FieldIx| uses.iter().any(|u| u.fields.contains(&ix.0) && !u.is_broad());
         RoutePlan {
+            narrow: keywords.is_some_and(narrow),
             wanted: self.wanted.iter().map(|ix| ix.filter(asks)).collect(),
             aliases,
             keywords: keywords.map(|ix| Keywords::new(ix, &uses)),

@@ -51,6 +51,13 @@ pub struct FieldUse {
     pub needles: Option<BTreeSet<Needle>>,
 }
 
+impl FieldUse {
+    /// Whether the rules are for all of a source's events.
+    pub(crate) fn is_broad(&self) -> bool {
+        self.binding.category.is_none() && self.binding.service.is_none()
+    }
+}
+
 /// The name of the field that is every value of an event, for keyword items.
 pub const KEYWORDS: &str = "*";
 

@@ -1,4 +1,5 @@
-//! Keywords over columns: one search of a column's bytes tells which of its rows are worth a look.
+//! Keywords over columns: one search of a column's bytes, for the rules of all of a source's events, tells which of its
+//! rows are worth a look. Rows for which there are other keyword rules are few, and looked at one by one.
 
 use super::Column;
 use super::column::Cell;
@@ -18,7 +19,8 @@ pub struct Suspects {
 impl Suspects {
     /// For the keywords of some uses.
     pub fn new(field: u16, uses: &[&FieldUse]) -> Self {
-        let keywords = Keywords::new(FieldIx(field), uses);
+        let uses: Vec<&FieldUse> = uses.iter().copied().filter(|u| u.is_broad() && u.fields.contains(&field)).collect();
+        let keywords = Keywords::new(FieldIx(field), &uses);
         let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e');
         let short = |text: &str| {
             text.chars().all(is_number) || ["true", "false", "inf", "nan"].iter().any(|w| w.contains(text))
@@ -55,12 +57,11 @@ impl Suspects {
         let lower = bytes.to_ascii_lowercase();
         let row_of = |at: usize| offsets.partition_point(|start| (*start - *first) as usize <= at) - 1;
         let end_of = |row: usize| (offsets[row + 1] - *first) as usize;
-        let mut from = 0;
-        while let Some(at) = self.keywords.find(&lower[from..]) {
-            let row = row_of(from + at);
+        self.keywords.each(&lower, &mut |at| {
+            let row = row_of(at);
             suspect(row);
-            from = end_of(row);
-        }
+            end_of(row)
+        });
         // Rare characters are looked at again, row by row.
         let mut from = 0;
         while let Some(at) = unsure(&lower[from..]) {
@@ -73,14 +74,23 @@ impl Suspects {
     }
 }
 
-/// Gives a row every value that it has in `unmapped` and the columns, the first of which is that.
+/// Gives a row every value that it has in `unmapped` and the columns, the first of which is that, if one of the keywords
+/// of its route may be among them.
 pub fn add<'c>(
     rows: &mut Rows,
-    field: FieldIx,
+    keywords: &Keywords,
     unmapped: &[(&str, &str)],
-    columns: impl Iterator<Item = &'c Column>,
+    columns: impl Iterator<Item = &'c Column> + Clone,
     row: usize,
 ) {
+    let (field, mut lower) = (keywords.field, Vec::new());
+    let mut worth = |column: &Column| match column.value(row) {
+        Some(Cell::Text(text) | Cell::Json(text)) => keywords.worth(&text, &mut lower),
+        None => false,
+    };
+    if !columns.clone().any(&mut worth) {
+        return;
+    }
     let own: Vec<&str> = unmapped.iter().filter(|(key, _)| *key != FALLBACKS).map(|(_, raw)| *raw).collect();
     rows.add_keywords(field, &format!("[{}]", own.join(",")));
     for value in columns.skip(1).filter_map(|column| column.value(row)) {

@@ -190,8 +190,10 @@ impl TableReader {
                 }
             }
         }
-        if let (Some(keywords), true, Some((at, _))) = (&plan.plan.keywords, suspect, &lane.keywords) {
-            keywords::add(&mut self.rows, keywords.field, members, at.iter().map(|at| &columns[*at]), row);
+        if let (Some(keywords), Some((at, _))) = (&plan.plan.keywords, &lane.keywords)
+            && (suspect || plan.plan.narrow)
+        {
+            keywords::add(&mut self.rows, keywords, members, at.iter().map(|at| &columns[*at]), row);
         }
         self.rows.end(route);
     }
