@@ -169,6 +169,48 @@ fn a_hunt_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn rules_are_tables_in_sql() {
+    let folder = Folder::new(500);
+    let rules = folder.path("rules.yml");
+    let listed = folder.detect(&rules).rows();
+    let sql = |query: &str| {
+        tarn(&["sql", "--lake", text(&folder.path("lake")), "--rules", text(&rules), "--format", "ndjson", query])
+    };
+    let of_logs: i64 = sql(
+        "SELECT count(*) AS n FROM api_activity WHERE api.operation LIKE 'List%' OR api.operation LIKE 'Describe%'",
+    )
+    .ok()
+    .rows()[0]["n"]
+        .as_i64()
+        .unwrap();
+    assert!(of_logs > 10 && !listed.is_empty());
+    for name in ["listed", "Something is listed", "5b0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e01"] {
+        let rows = sql(&format!("SELECT rule_id, level, class, count(*) AS n FROM sigma('{name}') GROUP BY 1, 2, 3"))
+            .ok()
+            .rows();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!(rows[0]["rule_id"], "5b0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e01");
+        assert_eq!((&rows[0]["class"], &rows[0]["n"]), (&"api_activity".into(), &of_logs.into()));
+    }
+    let joined = sql("SELECT a.api.operation AS operation, s.rule_title FROM sigma('rules.yml') s \
+         JOIN api_activity a ON a.metadata.uid = s.event_uid \
+         WHERE s.time < TIMESTAMP '2026-03-18T00:00:00Z' ORDER BY a.time")
+    .ok()
+    .rows();
+    assert!(!joined.is_empty() && joined.iter().any(|row| row["rule_title"] == "Something fails"));
+    let plan = sql("EXPLAIN SELECT event_uid FROM sigma('listed')").ok().stdout;
+    assert!(plan.contains("SigmaExec: class=6003, rules=1"), "{plan}");
+    for (query, expected) in [
+        ("SELECT * FROM sigma('nothing')", "no rule \"nothing\""),
+        ("SELECT * FROM sigma('Many listings from one address')", "is a correlation"),
+        ("SELECT * FROM sigma(1)", "texts that name rules"),
+    ] {
+        let run = sql(query);
+        assert!(run.code == 1 && run.stderr.contains(expected), "{} {}", run.code, run.stderr);
+    }
+}
+
+#[test]
 fn wrong_usage_is_named() {
     let folder = Folder::new(10);
     let rules = folder.path("rules.yml");
