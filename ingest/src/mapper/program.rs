@@ -268,7 +268,9 @@ impl Program {
             if let (true, Some((exact, json))) = (op.places, written) {
                 for from in &op.from {
                     if let Some(i) = found.fields.iter().position(|(f, _, _)| f == from) {
-                        fate[i] |= 1 | (u8::from(exact && !op.shared) << 1) | (u8::from(json) << 2);
+                        // A column that several fields made gives back none of them.
+                        let exact = exact && !op.shared && op.from.len() == 1;
+                        fate[i] |= 1 | (u8::from(exact) << 1) | (u8::from(json) << 2);
                     }
                 }
             }
@@ -378,7 +380,8 @@ impl Op {
             Convert::Lookup(table, default) => {
                 let text = table_first()?;
                 let value = table.get(&text.to_lowercase()).or(default.as_ref())?;
-                self.write(builder, value, &text)
+                // Tables do not look for the field in a column that a lookup filled, whatever stands there.
+                self.write(builder, value, &text).map(|(_, json)| (false, json))
             }
             Convert::Function(function) => {
                 let texts: Vec<Cow<'_, str>> = raws.iter().map(|r| r.map_or(Cow::Borrowed(""), json::text)).collect();
