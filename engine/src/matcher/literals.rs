@@ -7,6 +7,7 @@
 
 use ahash::AHashMap;
 use aho_corasick::packed;
+use memchr::memmem;
 
 /// A literal's number.
 pub type LiteralIx = u32;
@@ -18,7 +19,7 @@ pub struct Literals {
     tables: Vec<Table>,
     few: Option<Few>,
     /// Literals of one or two bytes.
-    tiny: Option<Pairs>,
+    tiny: Option<Tiny>,
 }
 
 impl Literals {
@@ -39,7 +40,7 @@ impl Literals {
             }
             tiny.extend(of_length(GRAM - 1..=GRAM - 1));
         }
-        out.tiny = (!tiny.is_empty()).then(|| Pairs::new(&out.texts, &tiny));
+        out.tiny = (!tiny.is_empty()).then(|| Tiny::new(&out.texts, &tiny));
         out
     }
 
@@ -99,11 +100,11 @@ const GOLDEN: u32 = 0x9E37_79B1;
 /// Steps in which a text is looked at, by the lengths of literals.
 const STRIDES: [usize; 4] = [8, 4, 2, 1];
 /// More grams would fill the table; longer literals are then looked for in smaller steps.
-const GRAMS_MAX: usize = 1 << 14;
+const GRAMS_MAX: usize = 1 << 15;
 /// Bits of the table for each gram, so that few grams of a text are taken for those of a literal.
 const BITS_PER_GRAM: usize = 32;
-/// The table stays in the fastest cache.
-const BITS_MAX: u32 = 17;
+/// The table stays in a near cache.
+const BITS_MAX: u32 = 19;
 /// Hashes that share a place in the list of entries.
 const HASHES: usize = 8;
 
@@ -196,41 +197,44 @@ fn commonness(gram: u32) -> u32 {
     gram.to_le_bytes().into_iter().map(of_byte).sum()
 }
 
-/// Literals of up to three bytes, by their first two.
-struct Pairs {
+/// Literals of up to three bytes: one by one when they are few, else by their first two bytes.
+struct Tiny {
+    few: Vec<(memmem::Finder<'static>, LiteralIx)>,
     bits: Vec<u64>,
-    literals: AHashMap<u16, Vec<LiteralIx>>,
-    /// Those of one byte.
-    single: Vec<(u8, LiteralIx)>,
+    pairs: AHashMap<u16, Vec<LiteralIx>>,
 }
 
-impl Pairs {
+impl Tiny {
+    /// More searches by vectors take longer than one pass by pairs.
+    const FEW: usize = 8;
+
     fn new(texts: &[Box<[u8]>], literals: &[LiteralIx]) -> Self {
-        let mut out = Self { bits: Vec::new(), literals: AHashMap::new(), single: Vec::new() };
+        let mut out = Self { few: Vec::new(), bits: Vec::new(), pairs: AHashMap::new() };
+        let longer = literals.iter().filter(|l| texts[**l as usize].len() > 1).count();
         for literal in literals {
-            match *texts[*literal as usize] {
-                [byte] => out.single.push((byte, *literal)),
-                [a, b, ..] => {
-                    let pair = u16::from_le_bytes([a, b]);
+            let text = &*texts[*literal as usize];
+            match text.first_chunk::<2>() {
+                Some(pair) if longer > Self::FEW => {
+                    let pair = u16::from_le_bytes(*pair);
                     out.bits.resize((1 << 16) / 64, 0);
                     out.bits[usize::from(pair) / 64] |= 1 << (pair % 64);
-                    out.literals.entry(pair).or_default().push(*literal);
+                    out.pairs.entry(pair).or_default().push(*literal);
                 }
-                [] => {}
+                _ => out.few.push((memmem::Finder::new(text).into_owned(), *literal)),
             }
         }
         out
     }
 
     fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
-        self.single.iter().filter(|(byte, _)| memchr::memchr(*byte, text).is_some()).for_each(|(_, l)| found(*l));
+        self.few.iter().filter(|(finder, _)| finder.find(text).is_some()).for_each(|(_, l)| found(*l));
         if self.bits.is_empty() {
             return;
         }
         for (at, pair) in text.array_windows::<2>().enumerate() {
             let pair = u16::from_le_bytes(*pair);
             if self.bits[usize::from(pair) / 64] >> (pair % 64) & 1 != 0
-                && let Some(literals) = self.literals.get(&pair)
+                && let Some(literals) = self.pairs.get(&pair)
             {
                 literals.iter().filter(|l| text[at..].starts_with(&texts[**l as usize])).for_each(|l| found(*l));
             }
