@@ -70,6 +70,12 @@ impl Matcher {
         Self::of(engine, program)
     }
 
+    /// A matcher for one rule; for none, where no rule has that number.
+    pub fn of_rule(engine: Arc<Engine>, rule: RuleIx) -> Self {
+        let program = Program::new(&engine, |bound| engine.bound[bound].rule == rule);
+        Self::of(engine, program)
+    }
+
     fn of(engine: Arc<Engine>, program: Program) -> Self {
         let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
             tests: FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
