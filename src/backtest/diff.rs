@@ -1,27 +1,19 @@
 //! What another version of a rule finds, and this one does not.
 
+use super::Pass;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Findings of one rule that are kept to be compared; a rule with more is counted only. About 100 bytes each.
 const KEYS_MAX: usize = 1_000_000;
 
-/// Whether the events of findings are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// They are, to be compared.
-    Kept,
-    /// They are not.
-    Dropped,
-}
-
 /// The findings of a rule, by what they stand on. **Bounds**: [`KEYS_MAX`]; beyond it, nothing is kept.
 pub struct KeySet(Option<HashMap<Arc<str>, Arc<str>>>);
 
 impl KeySet {
     /// None yet.
-    pub fn new(keep: Keys) -> Self {
-        Self((keep == Keys::Kept).then(HashMap::new))
+    pub fn new(pass: Pass) -> Self {
+        Self((pass != Pass::Only).then(HashMap::new))
     }
 
     /// A finding: what tells it apart, and the uid of its (last) event.
@@ -52,7 +44,7 @@ impl Diff {
     /// Compares two versions, with up to `examples` uids each; a version that is not there has found nothing.
     /// None where there were too many findings to be kept.
     pub fn between(new: Option<&KeySet>, old: Option<&KeySet>, examples: usize) -> Option<Self> {
-        let none = KeySet::new(Keys::Kept);
+        let none = KeySet::new(Pass::New);
         let new = new.unwrap_or(&none).0.as_ref()?;
         let old = old.unwrap_or(&none).0.as_ref()?;
         let (gained, gained_events) = only(new, old, examples);

@@ -4,7 +4,7 @@
 //! [`PENDING_BYTES_MAX`] of mapped text.
 
 use super::cost::{self, Weights};
-use super::{ENTITIES, Keys, Tallies};
+use super::{ENTITIES, Pass, Tallies};
 use crate::detection::{Detection, Found};
 use crate::input::{self, Input};
 use crate::progress;
@@ -15,7 +15,7 @@ use chrono_tz::Tz;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_engine::{Engine, RuleIx};
-use tarn_ingest::container::Block;
+use tarn_ingest::container::{Block, RecordSpan};
 use tarn_ingest::fields::FieldReader;
 use tarn_ingest::mapper::{MapOptions, Mapper};
 use tarn_ingest::source::SourceId;
@@ -23,7 +23,7 @@ use tarn_ingest::source::SourceId;
 /// Mapped text that waits to be counted.
 const PENDING_BYTES_MAX: usize = 4 << 20;
 /// Inputs whose beginnings are in a sample, at most.
-const SAMPLED_MAX: usize = 4;
+const SAMPLED_MAX: usize = 200;
 
 /// Log files that rules are replayed over.
 pub struct Files {
@@ -41,13 +41,13 @@ pub struct Files {
 
 impl Files {
     /// See [`super::Data::replay`].
-    pub fn replay(&self, engine: &Arc<Engine>, keep: Keys) -> anyhow::Result<Tallies> {
+    pub fn replay(&self, engine: &Arc<Engine>, pass: Pass) -> anyhow::Result<Tallies> {
         let Self { source, zone, now, threads, .. } = *self;
         let detection = Detection { engine: engine.clone(), source, zone, now, threads };
         let bar = progress::bytes(input::size(&self.inputs));
         let options = MapOptions { ingest_time: now, zone, coverage: false };
         let counting = Mutex::new(Counting {
-            tallies: Tallies::new(engine.clone(), keep),
+            tallies: Tallies::new(engine.clone(), pass),
             mapper: Mapper::new(engine.sources().clone(), options),
             hits: HashMap::new(),
         });
@@ -58,10 +58,10 @@ impl Files {
             let mut counting = lock();
             seen.matches.into_iter().for_each(|matched| counting.tallies.take(matched));
             bar.set_message(format!("{} findings", counting.tallies.findings()));
-            dead.take(&seen.input, &seen.dead)
+            if pass == Pass::Old { Ok(()) } else { dead.take(&seen.input, &seen.dead) }
         })?;
         bar.finish_and_clear();
-        for failed in &unreadable {
+        for failed in unreadable.iter().filter(|_| pass != Pass::Old) {
             eprintln!("error: {}: {:#}", failed.input, failed.error);
         }
         let mut counting = counting.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -71,19 +71,23 @@ impl Files {
 
     /// See [`super::Data::weigh`]. The sample is the beginnings of some of the files.
     pub fn weigh(&self, engine: &Arc<Engine>) -> anyhow::Result<Weights> {
-        let sampled = self.inputs.len().clamp(1, SAMPLED_MAX);
-        let each = (cost::sample_rows(engine) / sampled).max(1);
-        let mut readers = Vec::new();
-        for input in self.inputs.iter().step_by(self.inputs.len().div_ceil(sampled).max(1)) {
+        let step = self.inputs.len().div_ceil(SAMPLED_MAX).max(1);
+        let each = cost::sample_rows(engine) / self.inputs.len().div_ceil(step).max(1);
+        let mut sample = Block::default();
+        for input in self.inputs.iter().step_by(step) {
             // What cannot be read was named when it was replayed.
             let Ok(mut blocks) = input.blocks(&indicatif::ProgressBar::hidden()) else { continue };
-            let Ok(Some(mut block)) = blocks.next_block() else { continue };
-            block.records.truncate(each);
-            let mut reader = FieldReader::new(engine.sources().clone(), engine.request()).in_zone(self.zone);
-            reader.read(&block, self.source);
-            readers.push(reader);
+            let mut wanted = each.max(1);
+            while wanted > 0
+                && let Ok(Some(block)) = blocks.next_block()
+            {
+                block.records.iter().take(wanted).for_each(|record| copy(&block, record, &mut sample));
+                wanted -= wanted.min(block.records.len());
+            }
         }
-        Ok(cost::weigh(engine, &readers.iter().map(FieldReader::rows).collect::<Vec<_>>()))
+        let mut reader = FieldReader::new(engine.sources().clone(), engine.request()).in_zone(self.zone);
+        reader.read(&sample, self.source);
+        Ok(cost::weigh(engine, &[reader.rows()]))
     }
 }
 
@@ -104,14 +108,9 @@ impl Counting {
         if rules.len() > 1 {
             return Ok(());
         }
-        let (record, mut block) = (found.record, Block::default());
+        let mut block = Block::default();
         block.origin = found.block.origin;
-        match &record.original {
-            None => block.push(record.number, found.block.json(record)),
-            Some(_) => {
-                block.push_with_original(record.number, found.block.json(record), found.block.original(record));
-            }
-        }
+        copy(found.block, found.record, &mut block);
         self.mapper.push(&block, source);
         if self.mapper.pending_bytes() > PENDING_BYTES_MAX { self.drain() } else { Ok(()) }
     }
@@ -142,5 +141,14 @@ impl Counting {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds a block's record to another block.
+fn copy(from: &Block, record: &RecordSpan, to: &mut Block) {
+    let (json, original) = (from.json(record), from.original(record));
+    match record.original {
+        Some(_) => to.push_with_original(record.number, json, original),
+        None => to.push(record.number, json),
     }
 }

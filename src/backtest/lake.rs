@@ -1,7 +1,7 @@
 //! Rules over a lake.
 
 use super::cost::{self, Weights};
-use super::{ENTITIES, Keys, Tallies};
+use super::{ENTITIES, Pass, Tallies};
 use crate::hunting::{COLUMNS_OF_HITS, Hunt, Span};
 use crate::progress;
 use anyhow::Context;
@@ -25,11 +25,11 @@ pub struct LakeSpan {
 
 impl LakeSpan {
     /// See [`super::Data::replay`].
-    pub async fn replay(&self, engine: &Arc<Engine>, keep: Keys) -> anyhow::Result<Tallies> {
+    pub async fn replay(&self, engine: &Arc<Engine>, pass: Pass) -> anyhow::Result<Tallies> {
         let hunt = Hunt::new(engine.clone(), &self.session, self.span).await?.with_columns(ENTITIES);
         let days = hunt.days();
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
-        let mut tallies = Tallies::new(engine.clone(), keep);
+        let mut tallies = Tallies::new(engine.clone(), pass);
         for (days, rows) in &days {
             bar.set_message(format!("{}: {} findings", days.start(), tallies.findings()));
             let mut batches = hunt.hits(days).await?;

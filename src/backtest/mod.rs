@@ -12,7 +12,7 @@ mod tally;
 mod version;
 
 pub use cost::Weights;
-pub use diff::{Diff, Keys};
+pub use diff::Diff;
 pub use files::Files;
 pub use lake::LakeSpan;
 pub use report::{Tried, rows};
@@ -37,6 +37,17 @@ const ENTITIES: &[&str] = &[
     "api.operation",
 ];
 
+/// Which of the passes over the data this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The only one: nothing is compared.
+    Only,
+    /// With new rules, to be compared.
+    New,
+    /// With old rules, to be compared. What is odd about the data was told before.
+    Old,
+}
+
 /// What rules are replayed over.
 pub enum Data {
     /// A lake, or some days of it.
@@ -49,10 +60,10 @@ impl Data {
     /// What an engine's rules find.
     ///
     /// **Errors**: the data cannot be read; a file that cannot is named on stderr, and the others are read.
-    pub async fn replay(&self, engine: &Arc<Engine>, keep: Keys) -> anyhow::Result<Tallies> {
+    pub async fn replay(&self, engine: &Arc<Engine>, pass: Pass) -> anyhow::Result<Tallies> {
         match self {
-            Self::Lake(lake) => lake.replay(engine, keep).await,
-            Self::Files(files) => files.replay(engine, keep),
+            Self::Lake(lake) => lake.replay(engine, pass).await,
+            Self::Files(files) => files.replay(engine, pass),
         }
     }
 

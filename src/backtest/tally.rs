@@ -1,9 +1,10 @@
 //! Findings, counted by rule.
 //!
 //! **Bounds**: [`VALUES_MAX`] distinct values of one column and rule; those that come later are not counted.
-//! [`Keys`](super::Keys) bounds what is kept for the diff.
+//! [`KeySet`] bounds what is kept for the diff.
 
-use super::diff::{KeySet, Keys};
+use super::Pass;
+use super::diff::KeySet;
 use chrono::{DateTime, NaiveDate};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,8 +25,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn new(keep: Keys) -> Self {
-        Self { days: BTreeMap::new(), entities: BTreeMap::new(), keys: KeySet::new(keep) }
+    fn new(pass: Pass) -> Self {
+        Self { days: BTreeMap::new(), entities: BTreeMap::new(), keys: KeySet::new(pass) }
     }
 
     /// How many findings.
@@ -77,8 +78,8 @@ pub struct Tallies {
 
 impl Tallies {
     /// Nothing yet.
-    pub fn new(engine: Arc<Engine>, keep: Keys) -> Self {
-        let tallies = |count: usize| (0..count).map(|_| Tally::new(keep)).collect();
+    pub fn new(engine: Arc<Engine>, pass: Pass) -> Self {
+        let tallies = |count: usize| (0..count).map(|_| Tally::new(pass)).collect();
         Self {
             rules: tallies(engine.len()),
             correlations: tallies(engine.correlations().len()),

@@ -1,6 +1,6 @@
 //! `tarn rules backtest`: what rules would have found, before they are shipped.
 
-use crate::backtest::{Data, Files, Keys, LakeSpan, Tried, Version, Weights, rows};
+use crate::backtest::{Data, Files, LakeSpan, Pass, Tried, Version, Weights, rows};
 use crate::command::arguments::{LakeArgs, PlaceholderArgs, SourceArg, SourcesArgs, ZoneArg, key_value, load_rules};
 use crate::command::{Usage, block_on};
 use crate::hunting::{Span, time};
@@ -88,10 +88,10 @@ impl Args {
         let old = self.against.as_ref().map(|path| self.version(&sources, std::slice::from_ref(path))).transpose()?;
         block_on(async {
             let data = self.data(&sources).await?;
-            let keep = if old.is_some() { Keys::Kept } else { Keys::Dropped };
-            let new = Tried { tallies: data.replay(&new.engine, keep).await?, version: new };
+            let pass = if old.is_some() { Pass::New } else { Pass::Only };
+            let new = Tried { tallies: data.replay(&new.engine, pass).await?, version: new };
             let old = match old {
-                Some(old) => Some(Tried { tallies: data.replay(&old.engine, keep).await?, version: old }),
+                Some(old) => Some(Tried { tallies: data.replay(&old.engine, Pass::Old).await?, version: old }),
                 None => None,
             };
             let weights = data.weigh(&new.version.engine).await?;
@@ -118,6 +118,9 @@ impl Args {
             let now = Utc::now().timestamp_micros();
             return Ok(Data::Files(Files { inputs, source, zone: self.zone.zone, now, threads }));
         };
+        if self.source.source.is_some() {
+            return Err(Usage("--source is for --events: a lake's records have their sources".into()).into());
+        }
         let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
         let lake = lake.open().await.map_err(|error| match error.downcast_ref() {
             Some(LakeError::Missing { .. } | LakeError::NotALake { .. }) => Usage(format!("{error:#}")).into(),
