@@ -4,6 +4,7 @@ use crate::bind::{Engine, RuleIx, fields_of};
 use std::collections::{BTreeSet, HashSet};
 use tarn_ingest::fields::KEYWORDS;
 use tarn_rules::Test;
+use tarn_schema_ocsf::ClassUid;
 
 /// What a rule looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,5 +28,11 @@ impl Engine {
             });
         }
         Reads { tests: tests.len(), fields }
+    }
+
+    /// The rules of which events become this class.
+    pub fn rules_of(&self, class: ClassUid) -> BTreeSet<RuleIx> {
+        let bound = self.bound.iter().zip(self.classes_of_bound());
+        bound.filter(|(_, classes)| classes.contains(&class)).map(|(bound, _)| bound.rule).collect()
     }
 }

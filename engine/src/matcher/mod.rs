@@ -78,7 +78,10 @@ impl Matcher {
 
     fn of(engine: Arc<Engine>, program: Program) -> Self {
         let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
-            tests: FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
+            tests: match tests.is_empty() {
+                true => FieldTests::default(),
+                false => FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
+            },
             tested: !tests.is_empty(),
             epoch: 0,
             ends: Vec::new(),
