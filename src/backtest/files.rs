@@ -3,7 +3,7 @@
 //! Records that rules fire on are mapped, as `tarn ingest` maps them, for the columns of their entities. **Bounds**:
 //! [`PENDING_BYTES_MAX`] of mapped text.
 
-use super::cost::{self, Weights};
+use super::cost::{self, Sample, Weights};
 use super::{ENTITIES, Pass, Tallies};
 use crate::detection::{Detection, Found};
 use crate::input::{self, Input};
@@ -87,7 +87,7 @@ impl Files {
         }
         let mut reader = FieldReader::new(engine.sources().clone(), engine.request()).in_zone(self.zone);
         reader.read(&sample, self.source);
-        Ok(cost::weigh(engine, &[reader.rows()]))
+        Ok(cost::weigh(engine, &[Sample { rows: reader.rows(), rules: None }]))
     }
 }
 

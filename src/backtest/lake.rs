@@ -1,6 +1,6 @@
 //! Rules over a lake.
 
-use super::cost::{self, Weights};
+use super::cost::{self, Sample, Weights};
 use super::{ENTITIES, Pass, Tallies};
 use crate::hunting::{COLUMNS_OF_HITS, Hunt, Span};
 use crate::progress;
@@ -63,10 +63,14 @@ impl LakeSpan {
             let batches = rows.select(columns)?.limit(0, Some(each.max(1)))?.collect().await?;
             if let Some(first) = batches.first() {
                 reader.read(&concat_batches(&first.schema(), &batches)?);
-                readers.push(reader);
+                readers.push((reader, class));
             }
         }
-        Ok(cost::weigh(engine, &readers.iter().map(TableReader::rows).collect::<Vec<_>>()))
+        let samples: Vec<Sample<'_>> = readers
+            .iter()
+            .map(|(reader, class)| Sample { rows: reader.rows(), rules: Some(engine.rules_of(*class)) })
+            .collect();
+        Ok(cost::weigh(engine, &samples))
     }
 }
 
