@@ -53,19 +53,24 @@ impl Files {
         });
         let lock = || counting.lock().unwrap_or_else(PoisonError::into_inner);
         let render = |found: &Found<'_>, _: &mut Vec<u8>| lock().hit(found, source, now).map_err(std::io::Error::other);
-        let mut dead = DeadLetters::new(None)?;
+        let (mut dead, mut letters) = (DeadLetters::new(None)?, 0);
         let unreadable = detection.run(&self.inputs, &bar, &render, &mut |seen| {
             let mut counting = lock();
             seen.matches.into_iter().for_each(|matched| counting.tallies.take(matched));
             bar.set_message(format!("{} findings", counting.tallies.findings()));
+            letters += seen.dead.len();
             if pass == Pass::Old { Ok(()) } else { dead.take(&seen.input, &seen.dead) }
         })?;
         bar.finish_and_clear();
-        for failed in unreadable.iter().filter(|_| pass != Pass::Old) {
-            eprintln!("error: {}: {:#}", failed.input, failed.error);
+        if pass != Pass::Old {
+            unreadable.iter().for_each(|failed| eprintln!("error: {}: {:#}", failed.input, failed.error));
+            if letters > 0 {
+                eprintln!("{letters} dead letters in all");
+            }
         }
         let mut counting = counting.into_inner().unwrap_or_else(PoisonError::into_inner);
         counting.drain()?;
+        counting.tallies.incomplete = !unreadable.is_empty();
         Ok(counting.tallies.finish())
     }
 

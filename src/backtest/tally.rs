@@ -74,6 +74,8 @@ pub struct Tallies {
     correlations: Vec<Tally>,
     correlator: Correlator,
     found: Vec<Correlated>,
+    /// Whether some of the data could not be read.
+    pub incomplete: bool,
 }
 
 impl Tallies {
@@ -85,6 +87,7 @@ impl Tallies {
             correlations: tallies(engine.correlations().len()),
             correlator: Correlator::new(engine.clone(), Limits::default()),
             found: Vec::new(),
+            incomplete: false,
             engine,
         }
     }

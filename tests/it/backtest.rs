@@ -138,6 +138,18 @@ fn days_and_noise_are_bounded() {
 }
 
 #[test]
+fn what_cannot_be_read_fails_and_the_rest_is_counted() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("logs")).unwrap();
+    std::fs::copy(place.path("log.ndjson"), place.path("logs/log.ndjson")).unwrap();
+    place.write("logs/broken.parquet", "PAR1 and nothing that a footer would be PAR1");
+    let (rules, logs) = (place.path("rule.yml"), place.path("logs"));
+    let run = tarn(&["rules", "backtest", text(&rules), "--events", text(&logs), "--against", text(&rules)]);
+    assert_eq!((run.code, &run.rows()[0]["findings"]), (1, &json!(4)), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("broken.parquet").count(), 1, "{}", run.stderr);
+}
+
+#[test]
 fn wrong_usage_is_named() {
     let place = Place::new();
     let (rules, lake, log) = (place.path("rule.yml"), place.path("lake"), place.path("log.ndjson"));
