@@ -116,8 +116,9 @@ impl<'a> Hunt<'a> {
         self
     }
 
-    /// The days that have rows, in runs that are worth a scan, and how many rows rules look at.
-    pub fn days(&self) -> Vec<(Days, u64)> {
+    /// The days that have rows, in runs that are worth a scan, and how many rows rules look at. No run goes into `today`,
+    /// which is not over.
+    pub fn days(&self, today: NaiveDate) -> Vec<(Days, u64)> {
         let mut days: BTreeMap<NaiveDate, u64> = BTreeMap::new();
         for table in self.session.tables().filter(|t| self.tables.iter().any(|own| own.name == t.name)) {
             for file in &table.files {
@@ -129,7 +130,10 @@ impl<'a> Hunt<'a> {
         }
         let mut runs: Vec<(Days, u64)> = Vec::new();
         for (day, rows) in days {
-            match runs.last_mut().filter(|(_, so_far)| *so_far + rows <= ROWS_OF_RUN) {
+            let joins = |(run, so_far): &&mut (Days, u64)| {
+                *so_far + rows <= ROWS_OF_RUN && (*run.end() < today) == (day < today)
+            };
+            match runs.last_mut().filter(joins) {
                 Some((run, so_far)) => (*run, *so_far) = (*run.start()..=day, *so_far + rows),
                 None => runs.push((day..=day, rows)),
             }

@@ -84,6 +84,11 @@ impl Printer {
         Ok(())
     }
 
+    /// What was printed as ndjson is out.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.out.flush()?)
+    }
+
     /// What is left.
     pub fn finish(mut self) -> anyhow::Result<()> {
         if self.format == Format::Ndjson {

@@ -7,6 +7,7 @@ use crate::progress;
 use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
+use chrono::NaiveDate;
 use datafusion::logical_expr::ident;
 use futures::StreamExt;
 use std::sync::Arc;
@@ -21,13 +22,15 @@ pub struct LakeSpan {
     pub session: SqlSession,
     /// Its time.
     pub span: Span,
+    /// The day that is not over.
+    pub today: NaiveDate,
 }
 
 impl LakeSpan {
     /// See [`super::Data::replay`].
     pub async fn replay(&self, engine: &Arc<Engine>, pass: Pass) -> anyhow::Result<Tallies> {
         let hunt = Hunt::new(engine.clone(), &self.session, self.span).await?.with_columns(ENTITIES);
-        let days = hunt.days();
+        let days = hunt.days(self.today);
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
         let mut tallies = Tallies::new(engine.clone(), pass);
         for (days, rows) in &days {

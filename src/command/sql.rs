@@ -1,22 +1,31 @@
 //! `tarn sql`: questions to a lake.
 
-use super::arguments::LakeArgs;
+use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_rules};
 use super::{Usage, block_on};
 use crate::output::{Format, RowPrinter};
 use clap::Args as ClapArgs;
 use futures::StreamExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use tarn_lake::{SqlError, SqlOptions};
+use std::sync::Arc;
+use tarn_engine::hunt::Sigma;
+use tarn_ingest::source::Sources;
+use tarn_lake::{SqlError, SqlOptions, SqlSession};
+use tarn_rules::Ruleset;
+use tarn_schema_ocsf::Schema;
 
 /// Run one SQL query over a lake's tables
 ///
 /// Tables are named as OCSF classes; columns are OCSF paths, written without quotes (actor.user.name). Read-only:
-/// SELECT, EXPLAIN, SHOW TABLES, DESCRIBE. JSON columns are read with json_get(unmapped, 'path').
+/// SELECT, EXPLAIN, SHOW TABLES, DESCRIBE. With --rules, sigma('<rule>') is a table of the events on which the rule fires
+/// (time, event_uid, event_day, class, rule_id, rule_title, level). JSON columns are read with json_get(unmapped, 'path').
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn sql --lake ./lake 'SHOW TABLES'
   tarn sql --lake ./lake 'DESCRIBE api_activity'
   tarn sql --lake ./lake \"SELECT time, actor.user.name, api.operation FROM api_activity WHERE status_id = 2 LIMIT 20\"
+  tarn sql --lake ./lake --rules rules/ \"SELECT s.time, p.process.cmd_line FROM sigma('my-rule.yml') s
+      JOIN process_activity p ON p.metadata.uid = s.event_uid\"
   tarn sql --lake ./lake --nested 'SELECT * FROM process_activity LIMIT 1'")]
 pub struct Args {
     #[command(flatten)]
@@ -24,6 +33,13 @@ pub struct Args {
     /// The query; - reads it from standard input
     #[arg(value_name = "SQL")]
     sql: String,
+    /// Rules for sigma('id, name, title or file'), the table of the events on which they fire: files or folders
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    sources: SourcesArgs,
+    #[command(flatten)]
+    placeholders: PlaceholderArgs,
     /// Print rows as nested OCSF JSON instead of flat dotted columns
     #[arg(long)]
     nested: bool,
@@ -53,6 +69,12 @@ impl Args {
             let lake = self.lake.open().await?;
             let options = SqlOptions { memory_bytes: (self.memory as usize) << 20, ..SqlOptions::default() };
             let session = lake.sql(&options).await?;
+            let rules = match self.rules.as_slice() {
+                [] => Ruleset::default(),
+                paths => load_rules(paths, &self.placeholders)?,
+            };
+            crate::report::report_load(&rules);
+            register_sigma(&session, self.sources.load()?, rules).await?;
             let mut stream = session.query(&sql).await?;
             let mut printer = RowPrinter::new(stream.schema(), format, self.nested);
             while let Some(batch) = stream.next().await {
@@ -62,4 +84,16 @@ impl Args {
             Ok(ExitCode::SUCCESS)
         })?
     }
+}
+
+/// Makes the rules known to SQL.
+async fn register_sigma(session: &SqlSession, sources: Arc<Sources>, rules: Ruleset) -> anyhow::Result<()> {
+    let mut tables = Vec::new();
+    for table in session.tables() {
+        if let Some(class) = Schema::v1_8().class_named(&table.name) {
+            tables.push((class.uid, session.context().table_provider(table.name.as_str()).await?));
+        }
+    }
+    session.context().register_udtf("sigma", Arc::new(Sigma::new(sources, rules, tables)));
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod command;
 mod demo;
+mod hunt;
 mod ingest;
 mod real_logs;
 mod rules;

@@ -5,9 +5,11 @@
 //! `SigmaExec` in `EXPLAIN`. It gives what [`crate::Matcher`] gives on the events that the rows were made of.
 
 mod exec;
+mod function;
 mod table;
 
 pub use exec::SigmaExec;
+pub use function::Sigma;
 pub use table::{Hunted, RULE, VALUES};
 
 use crate::bind::{Engine, RuleIx};

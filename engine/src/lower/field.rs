@@ -128,13 +128,22 @@ impl<'a> Table<'a> {
 
     /// The texts of a field, as a list.
     pub fn values(&self, field: &str) -> Expr {
-        let text = |home: &FieldHome, _: &[u16]| match home {
-            FieldHome::Column(path) => self.text(path),
-            // A list of values inside a JSON column: no rule compares such fields, and null is never equal.
-            _ => lit(ScalarValue::Utf8(None)),
+        let nothing = || lit(ScalarValue::Utf8(None));
+        let list = |json: Expr, path: &str, otherwise: Expr| What::Values.udf().call(vec![json, lit(path), otherwise]);
+        let texts = |home: &FieldHome, _: &[u16]| match home {
+            FieldHome::Column(path) => {
+                let there = match self.leaf(path) {
+                    Some((LeafType::Json, _)) => list(column(path), "", nothing()),
+                    Some((_, Nesting::List)) => list(nothing(), "", column(path)),
+                    _ => list(nothing(), "", self.text(path)),
+                };
+                unless_stand_in(path, there)
+            }
+            FieldHome::Inside(path, inner) => list(column(path), &format!("$.{inner}"), nothing()),
+            FieldHome::Unmapped => list(nothing(), "", nothing()),
         };
-        let otherwise = self.by_kind(field, &text).unwrap_or_else(|| lit(ScalarValue::Utf8(None)));
-        What::Values.udf().call(vec![column("unmapped"), lit(field), otherwise])
+        let otherwise = self.by_kind(field, &texts).unwrap_or_else(nothing);
+        list(column("unmapped"), field, otherwise)
     }
 
     fn by_kind(&self, field: &str, read: &dyn Fn(&FieldHome, &[u16]) -> Expr) -> Option<Expr> {
@@ -165,15 +174,7 @@ impl<'a> Table<'a> {
             FieldHome::Column(path) => {
                 let holds = self.column_holds(path, tests);
                 if self.stand_in_shows(path, tests, kinds) {
-                    // What stands there for want of the field is no value of it.
-                    let stands_in = any(
-                        column("unmapped"),
-                        "tarn_fallbacks",
-                        &[&Test::Text { pattern: Pattern::Exact(path.clone()), cased: true }],
-                    );
-                    return when(stands_in, lit(ScalarValue::Boolean(None)))
-                        .otherwise(holds)
-                        .unwrap_or_else(|_| lit(false));
+                    return unless_stand_in(path, holds);
                 }
                 holds
             }
@@ -192,13 +193,17 @@ impl<'a> Table<'a> {
     fn column_holds(&self, path: &str, tests: &[&Test]) -> Expr {
         let Some((leaf, nesting)) = self.leaf(path) else { return lit(ScalarValue::Boolean(None)) };
         let value = column(path);
+        // What JSON a column holds may have nulls in it, or nothing.
+        if leaf == LeafType::Json {
+            return any(value, "", tests);
+        }
         if tests.iter().any(|t| matches!(t, Test::Null)) {
             return when(value.is_not_null(), lit(false)).end().unwrap_or_else(|_| lit(false));
         }
         if tests.iter().any(|t| matches!(t, Test::Exists) || is_any(t)) {
             return when(value.is_not_null(), lit(true)).end().unwrap_or_else(|_| lit(false));
         }
-        if nesting == Nesting::List || leaf == LeafType::Json {
+        if nesting == Nesting::List {
             return any(value, "", tests);
         }
         if leaf == LeafType::Text {
@@ -291,6 +296,9 @@ impl<'a> Table<'a> {
             match self.leaf(path) {
                 Some((LeafType::Json, _)) => reads.push(any(column(path), "*", tests)),
                 Some((_, Nesting::List)) => reads.push(any(column(path), "", tests)),
+                _ if self.stand_in_shows(path, tests, &self.kinds) => {
+                    texts.push(unless_stand_in(path, self.text(path)))
+                }
                 _ => texts.push(self.text(path)),
             }
         }
@@ -331,6 +339,13 @@ fn coalesced(mut reads: Vec<Expr>) -> Expr {
     }
 }
 
+/// What is read of a column, null where the mapper put something there for want of the field: that is no value of it.
+fn unless_stand_in(path: &str, read: Expr) -> Expr {
+    let test = Test::Text { pattern: Pattern::Exact(path.to_owned()), cased: true };
+    let stands_in = any(column("unmapped"), "tarn_fallbacks", &[&test]);
+    when(!decided(stands_in, false), read).end().unwrap_or_else(|_| lit(false))
+}
+
 fn is_any(test: &Test) -> bool {
     matches!(test, Test::Text { pattern: Pattern::Any, .. })
 }
@@ -366,8 +381,10 @@ fn text_holds(value: &Expr, tests: &[&Test]) -> Expr {
                     Pattern::Glob(parts) => out.push(subject.like(lit(super::test::like(parts)))),
                 }
             }
-            Test::Regex(pattern) => out.push(regexp_like(value.clone(), lit(pattern.as_str()), None)),
-            Test::Cidr(_) | Test::Number(..) | Test::Time(..) => {
+            Test::Regex(pattern) if !backslashes(pattern) => {
+                out.push(regexp_like(value.clone(), lit(pattern.as_str()), None));
+            }
+            Test::Regex(_) | Test::Cidr(_) | Test::Number(..) | Test::Time(..) => {
                 let (word, operand) = words(test);
                 out.push(What::Test.udf().call(vec![value.clone(), lit(word), lit(operand.unwrap_or_default())]));
             }
@@ -384,6 +401,12 @@ fn text_holds(value: &Expr, tests: &[&Test]) -> Expr {
         }
     }
     one(out)
+}
+
+/// Whether a regular expression may ask for a backslash: DataFusion 55 makes `LIKE` of literal ones, and takes it for an
+/// escape there.
+fn backslashes(pattern: &str) -> bool {
+    [r"\\", r"\x", r"\u", r"\U"].iter().any(|escape| pattern.contains(escape))
 }
 
 /// The value of a typed column of which this is the text: none inside when no value of the type has it.

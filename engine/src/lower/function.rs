@@ -5,7 +5,7 @@
 //!   there. `value` is a JSON text or a list of texts. Path `''` is the whole, `'*'` every scalar in it; `'a.b'` finds
 //!   `a.b` however it is nested, `'$.a.b'` only as nested objects. Elements of arrays on the way all count.
 //! * `sigma_test(text, test, operand…)`: the same of one text.
-//! * `sigma_values(json, path, otherwise)`: the texts at the path as a list, else `otherwise`.
+//! * `sigma_values(json, path, otherwise)`: the texts at the path as a list, else `otherwise`, a text or a list of them.
 //! * `sigma_text(number)`: a decimal number as logs write it.
 //! * `sigma_compare(a, how, b)`: whether any text of one list relates so to one of the other.
 
@@ -106,7 +106,7 @@ impl ScalarUDFImpl for Function {
                 Arc::new(out.finish())
             }
             (What::Values, [value, path, otherwise]) => {
-                values(&texts(value, rows)?, &literal(path)?, &texts(otherwise, rows)?)
+                values(&texts(value, rows)?, &literal(path)?, &otherwise.to_array(rows)?)?
             }
             (What::Compare, [a, how, b]) => compare(&a.to_array(rows)?, &literal(how)?, &b.to_array(rows)?)?,
             _ => return exec_err!("{}: wrong number of arguments", self.name()),
@@ -194,7 +194,11 @@ fn value_holds(raw: &str, test: &Compiled) -> bool {
 fn visit<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
     match path {
         "" => found(raw),
-        "*" => leaves(raw, true, found),
+        "*" => match json::kind(raw) {
+            Kind::Object | Kind::Array => leaves(raw, true, found),
+            Kind::Null => {}
+            _ => found(raw),
+        },
         path => match path.strip_prefix("$.") {
             Some(path) => descend(raw, path, true, found),
             None => descend(raw, path, false, found),
@@ -235,9 +239,20 @@ fn leaves<'a>(raw: &'a str, top: bool, found: &mut impl FnMut(&'a str)) {
     }
 }
 
-fn values(json: &ArrayRef, path: &str, otherwise: &ArrayRef) -> ArrayRef {
+fn values(json: &ArrayRef, path: &str, otherwise: &ArrayRef) -> Result<ArrayRef> {
+    let is_list = matches!(otherwise.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::ListView(_));
+    let otherwise = cast(otherwise, &if is_list { texts_type() } else { DataType::Utf8 })?;
+    // A row's own texts of `otherwise`: none where it has no value.
+    let of_row = |row: usize| -> Option<Vec<String>> {
+        let owned = |texts: &StringArray| texts.iter().flatten().map(str::to_owned).collect();
+        match otherwise.is_valid(row) {
+            false => None,
+            true if is_list => Some(owned(otherwise.as_list::<i32>().value(row).as_string::<i32>())),
+            true => Some(vec![otherwise.as_string::<i32>().value(row).to_owned()]),
+        }
+    };
     let mut out = ListBuilder::new(StringBuilder::new());
-    for (json, otherwise) in json.as_string::<i32>().iter().zip(otherwise.as_string::<i32>()) {
+    for (row, json) in json.as_string::<i32>().iter().enumerate() {
         let mut there = false;
         if let Some(json) = json {
             visit(json, path, &mut |raw| {
@@ -245,12 +260,11 @@ fn values(json: &ArrayRef, path: &str, otherwise: &ArrayRef) -> ArrayRef {
                 push(raw, out.values());
             });
         }
-        if !there {
-            otherwise.iter().for_each(|t| out.values().append_value(t));
-        }
-        out.append(there || otherwise.is_some());
+        let else_ = of_row(row).filter(|_| !there);
+        else_.iter().flatten().for_each(|text| out.values().append_value(text));
+        out.append(there || else_.is_some());
     }
-    Arc::new(out.finish())
+    Ok(Arc::new(out.finish()))
 }
 
 fn push(raw: &str, out: &mut StringBuilder) {
@@ -323,5 +337,8 @@ mod tests {
         ] {
             assert_eq!(any_of(json, path, word, operand), expected, "{path} {word} {operand}");
         }
+        // A JSON column may hold a scalar.
+        assert_eq!(any_of(r#""x""#, "*", "equals", "x"), Some(true));
+        assert_eq!(any_of("null", "*", "any", ""), None);
     }
 }

@@ -139,7 +139,7 @@ impl Both {
     }
 }
 
-fn evaluate(
+pub(crate) fn evaluate(
     session: &SessionContext,
     predicate: &datafusion::logical_expr::Expr,
     batch: &RecordBatch,

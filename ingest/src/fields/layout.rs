@@ -59,18 +59,21 @@ pub struct Step {
     pub field: Option<u16>,
 }
 
+/// A source, and one of its shapes.
+type Shape = (SourceId, u16);
+
 /// What follows from a record's keys.
 #[derive(Default)]
 pub struct Layout {
     /// Its source and shape, where its keys alone tell them.
-    pub recognised: Option<(SourceId, u16)>,
-    /// By trie (of a source and a shape), where the fields are.
-    steps: Vec<((SourceId, u16), Box<[Step]>)>,
+    pub recognised: Option<Shape>,
+    /// By trie, where the fields are.
+    steps: Vec<(Shape, Box<[Step]>)>,
 }
 
 impl Layout {
     /// The members with fields of one trie.
-    pub fn steps(&mut self, of: (SourceId, u16), trie: &Trie, members: &[(&str, &str)]) -> &[Step] {
+    pub fn steps(&mut self, of: Shape, trie: &Trie, members: &[(&str, &str)]) -> &[Step] {
         let at = self.steps.iter().position(|(known, _)| *known == of).unwrap_or_else(|| {
             let step = |(member, (key, _)): (usize, &(&str, &str))| {
                 let (node, field) = trie.top(key)?;

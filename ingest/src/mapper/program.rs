@@ -268,7 +268,9 @@ impl Program {
             if let (true, Some((exact, json))) = (op.places, written) {
                 for from in &op.from {
                     if let Some(i) = found.fields.iter().position(|(f, _, _)| f == from) {
-                        fate[i] |= 1 | (u8::from(exact && !op.shared) << 1) | (u8::from(json) << 2);
+                        // A column that several fields made gives back none of them.
+                        let exact = exact && !op.shared && op.from.len() == 1;
+                        fate[i] |= 1 | (u8::from(exact) << 1) | (u8::from(json) << 2);
                     }
                 }
             }

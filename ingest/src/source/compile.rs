@@ -431,8 +431,9 @@ impl Source {
     pub fn kinds_of(&self, entries: &[LogsourceId]) -> Vec<u16> {
         let entries: Vec<&Logsource> = self.logsources.iter().filter(|l| entries.contains(&l.id)).collect();
         let last = self.kinds.len() - 1;
-        // Categories name their events; services and products hold any.
-        let closed = entries.iter().any(|e| e.category.is_some());
+        // Categories name their events, unless they have no conditions; services and products hold any.
+        let mut categories = entries.iter().filter(|e| e.category.is_some()).peekable();
+        let closed = categories.peek().is_some() && categories.all(|e| e.when.items().next().is_some());
         let fits = |kind: &Kind| entries.is_empty() || entries.iter().any(|e| e.when.compatible(&kind.when));
         let mut kinds: Vec<u16> = (0..last).filter(|i| fits(&self.kinds[*i])).map(|i| i as u16).collect();
         if !closed || kinds.is_empty() {

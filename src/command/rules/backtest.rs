@@ -106,7 +106,7 @@ impl Args {
     }
 
     async fn data(&self, sources: &Sources) -> anyhow::Result<Data> {
-        let threads = self.threads.map(usize::from);
+        let (threads, now) = (self.threads.map(usize::from), Utc::now());
         let Some(lake) = &self.lake else {
             if self.events.iter().any(|path| path.as_os_str() == "-") {
                 return Err(
@@ -115,7 +115,7 @@ impl Args {
             }
             let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
             let (source, inputs) = (self.source.resolve(sources)?, input::expand(&self.events)?);
-            let now = Utc::now().timestamp_micros();
+            let now = now.timestamp_micros();
             return Ok(Data::Files(Files { inputs, source, zone: self.zone.zone, now, threads }));
         };
         if self.source.source.is_some() {
@@ -129,7 +129,7 @@ impl Args {
         let mut options = SqlOptions::default();
         options.partitions = threads.unwrap_or(options.partitions);
         let span = Span { since: self.since, until: self.until };
-        Ok(Data::Lake(LakeSpan { session: lake.sql(&options).await?, span }))
+        Ok(Data::Lake(LakeSpan { session: lake.sql(&options).await?, span, today: now.date_naive() }))
     }
 
     fn print(&self, new: &Tried, old: Option<&Tried>, weights: &Weights) -> anyhow::Result<ExitCode> {

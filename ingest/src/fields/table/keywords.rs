@@ -5,7 +5,7 @@ use super::Column;
 use super::column::Cell;
 use crate::fields::keywords::{Keywords, unsure};
 use crate::fields::{FieldIx, FieldUse, Rows};
-use crate::json;
+use crate::json::{self, Members};
 use crate::mapper::FALLBACKS;
 use arrow::array::{AsArray, StringArray};
 
@@ -74,35 +74,46 @@ impl Suspects {
     }
 }
 
-/// Gives a row every value that it has in `unmapped` and the columns, the first of which is that, if one of the keywords
-/// of its route may be among them.
-pub fn add<'c>(
-    rows: &mut Rows,
-    keywords: &Keywords,
-    unmapped: &[(&str, &str)],
-    columns: impl Iterator<Item = &'c Column> + Clone,
-    row: usize,
-) {
-    let (field, mut lower) = (keywords.field, Vec::new());
-    let mut worth = |column: &Column| match column.value(row) {
-        Some(Cell::Text(text) | Cell::Json(text)) => keywords.worth(&text, &mut lower),
-        None => false,
-    };
-    if !columns.clone().any(&mut worth) {
-        return;
-    }
-    let own: Vec<&str> = unmapped.iter().filter(|(key, _)| *key != FALLBACKS).map(|(_, raw)| *raw).collect();
-    rows.add_keywords(field, &format!("[{}]", own.join(",")));
-    for value in columns.skip(1).filter_map(|column| column.value(row)) {
-        let raw = match value {
-            Cell::Json(raw) => raw.into_owned(),
-            Cell::Text(text) => {
-                let mut raw = String::from("[");
-                json::push_string(&mut raw, &text);
-                raw.push(']');
-                raw
+/// A row's values, to be searched for keywords.
+pub struct Values<'a> {
+    /// Members of `unmapped`.
+    pub unmapped: &'a [(&'a str, &'a str)],
+    /// Columns, and the fields of which each gives a value back where `unmapped` has not got them.
+    pub columns: &'a [(usize, Vec<String>)],
+}
+
+impl Values<'_> {
+    /// Gives the row every value that it has, if one of the keywords of its route may be among them. `of` gives columns
+    /// without what only stands there for want of a field.
+    pub fn add<'c>(&self, rows: &mut Rows, keywords: &Keywords, of: impl Fn(usize) -> Option<Cell<'c>>) {
+        let own: Vec<&str> = self.unmapped.iter().filter(|(key, _)| *key != FALLBACKS).map(|(_, raw)| *raw).collect();
+        let mut all = vec![format!("[{}]", own.join(","))];
+        for (at, fields) in self.columns {
+            if fields.iter().any(|field| has(self.unmapped.iter().copied(), field)) {
+                continue;
             }
-        };
-        rows.add_keywords(field, &raw);
+            all.extend(of(*at).map(|value| match value {
+                Cell::Json(raw) => format!("[{raw}]"),
+                Cell::Text(text) => {
+                    let mut raw = String::from("[");
+                    json::push_string(&mut raw, &text);
+                    raw.push(']');
+                    raw
+                }
+            }));
+        }
+        let mut lower = Vec::new();
+        if all.iter().any(|raw| keywords.worth(raw, &mut lower)) {
+            all.iter().for_each(|raw| rows.add_keywords(keywords.field, raw));
+        }
     }
+}
+
+/// Whether an object with these members has a field, however its dotted name is nested.
+fn has<'a>(mut members: impl Iterator<Item = (&'a str, &'a str)>, field: &str) -> bool {
+    members.any(|(key, raw)| {
+        let key = json::unescape(key);
+        let rest = field.strip_prefix(key.as_ref());
+        rest == Some("") || rest.and_then(|r| r.strip_prefix('.')).is_some_and(|rest| has(Members::of(raw), rest))
+    })
 }

@@ -49,6 +49,8 @@ struct TablePlan {
     plan: RoutePlan,
     /// By the lane's field.
     reads: Vec<Vec<Read>>,
+    /// For keywords: columns, and the fields that they give back.
+    columns: Vec<(usize, Vec<String>)>,
 }
 
 /// Reads batches of one class table. One a thread.
@@ -158,7 +160,12 @@ impl TableReader {
             let plan = lane.lane.plan(source, &self.request, self.rows.route(route));
             let kind = self.rows.route(route).kind;
             let mut known = Columns { class: self.class, names: self.columns.clone() };
-            TablePlan { plan, reads: lane.lane.names.iter().map(|f| reads(source, f, kind, &mut known)).collect() }
+            let columns = if plan.keywords.is_some() { known.of_kind(source, kind) } else { Vec::new() };
+            TablePlan {
+                columns,
+                plan,
+                reads: lane.lane.names.iter().map(|f| reads(source, f, kind, &mut known)).collect(),
+            }
         });
 
         for (field, raw) in found.iter() {
@@ -190,10 +197,9 @@ impl TableReader {
                 }
             }
         }
-        if let (Some(keywords), Some((at, _))) = (&plan.plan.keywords, &lane.keywords)
-            && (suspect || plan.plan.narrow)
-        {
-            keywords::add(&mut self.rows, keywords, members, at.iter().map(|at| &columns[*at]), row);
+        if let Some(keywords) = plan.plan.keywords.as_ref().filter(|_| suspect || plan.plan.narrow) {
+            let all = keywords::Values { unmapped: members, columns: &plan.columns };
+            all.add(&mut self.rows, keywords, |at| get(&[Read::Column(at)]));
         }
         self.rows.end(route);
     }
@@ -227,11 +233,9 @@ impl TableLane {
         let uses: Vec<&FieldUse> = request.uses.iter().filter(|u| u.binding.source == source.id).collect();
         let keywords = keyword.filter(|ix| uses.iter().any(|u| u.fields.contains(&(*ix as u16)))).map(|ix| {
             let mut at = vec![0];
-            for name in source.field_names() {
-                for home in kinds.iter().flat_map(|kind| source.homes(name, *kind).unwrap_or_default()) {
-                    if let (FieldHome::Column(_), Some(Read::Column(column))) = (&home, columns.read(&home))
-                        && !at.contains(&column)
-                    {
+            for kind in &kinds {
+                for (column, _) in columns.of_kind(source, *kind) {
+                    if !at.contains(&column) {
                         at.push(column);
                     }
                 }
@@ -249,6 +253,22 @@ struct Columns {
 }
 
 impl Columns {
+    /// The columns that hold values of a kind's events as the vendor wrote them, and of which fields.
+    fn of_kind(&mut self, source: &Source, kind: u16) -> Vec<(usize, Vec<String>)> {
+        let mut columns: Vec<(usize, Vec<String>)> = Vec::new();
+        for field in source.field_names() {
+            for home in source.homes(field, kind).unwrap_or_default() {
+                let FieldHome::Column(_) = home else { continue };
+                let Some(Read::Column(at)) = self.read(&home) else { continue };
+                match columns.iter_mut().find(|(known, _)| *known == at) {
+                    Some((_, fields)) => fields.push(field.to_owned()),
+                    None => columns.push((at, vec![field.to_owned()])),
+                }
+            }
+        }
+        columns
+    }
+
     /// How a home is read; none where it cannot give the vendor's value back.
     fn read(&mut self, home: &FieldHome) -> Option<Read> {
         if !home.is_readable(self.class) {

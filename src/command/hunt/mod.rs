@@ -1,5 +1,7 @@
 //! `tarn hunt`: the rules over a lake.
 
+mod resume;
+
 use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_rules};
 use super::{Usage, block_on};
 use crate::hunting::{Days, Hit, Hunt, Span, time};
@@ -9,12 +11,13 @@ use crate::report::{report_exceptions, report_load, report_rules};
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
 use futures::StreamExt;
+use resume::{Resume, limits};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use tarn_engine::Engine;
-use tarn_engine::correlation::{Correlated, Correlator, Limits};
+use tarn_engine::correlation::{Correlated, Correlator};
 use tarn_engine::finding::{Evidence, Findings};
 use tarn_ingest::fields::Identity;
 use tarn_lake::SqlOptions;
@@ -27,7 +30,8 @@ use tarn_lake::SqlOptions;
 #[command(after_help = "Examples:
   tarn hunt --lake ./lake --rules sigma/rules --since 2026-11-01
   tarn hunt --lake s3://bucket/lake --rules new-rule.yml --format table
-  tarn hunt --lake ./lake --rules rules/ --since 2026-11-25T08:00:00Z --until 2026-11-25T12:00:00Z --stats")]
+  tarn hunt --lake ./lake --rules rules/ --since 2026-11-25T08:00:00Z --until 2026-11-25T12:00:00Z --stats
+  tarn hunt --lake ./lake --rules rules/ --resume hunt.state >> findings.ndjson    # once a day")]
 pub struct Args {
     #[command(flatten)]
     lake: LakeArgs,
@@ -44,6 +48,10 @@ pub struct Args {
     sources: SourcesArgs,
     #[command(flatten)]
     placeholders: PlaceholderArgs,
+    /// Go on where an earlier hunt with this file stopped, and remember in it where this one does. A day is done once it is
+    /// over; correlations go on from day to day
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
     /// Threads that match; as many as there are processors by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -85,7 +93,16 @@ impl Args {
         options.partitions = self.threads.map_or(options.partitions, usize::from);
         let session = lake.sql(&options).await?;
         let hunt = Hunt::new(engine.clone(), &session, Span { since: self.since, until: self.until }).await?;
-        let days = hunt.days();
+        let today = Utc::now().date_naive();
+        let mut days = hunt.days(today);
+        let (mut resume, mut correlator) = match &self.resume {
+            Some(path) => {
+                let (resume, correlator) = Resume::open(path, lake.url().as_str(), &engine)?;
+                days.retain(|(days, _)| resume.done.is_none_or(|done| *days.end() > done));
+                (Some(resume), correlator)
+            }
+            None => (None, Correlator::new(engine.clone(), limits())),
+        };
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
         let mut out = Output {
             findings: Findings::new(&engine),
@@ -95,7 +112,6 @@ impl Args {
             count: 0,
             engine: engine.clone(),
         };
-        let mut correlator = Correlator::new(engine.clone(), Limits::default());
         let started = Instant::now();
         for (days, rows) in &days {
             bar.set_message(format!("{}: {} findings", days.start(), out.count));
@@ -116,10 +132,17 @@ impl Args {
             out.detections(&hunt, days, &waiting).await?;
             out.correlations(&correlated)?;
             bar.inc(*rows);
+            if let Some(resume) = resume.as_mut().filter(|_| *days.end() < today) {
+                out.printer.flush()?;
+                resume.write(*days.end(), &correlator)?;
+            }
         }
-        let mut correlated = Vec::new();
-        correlator.finish(&mut correlated);
-        out.correlations(&correlated)?;
+        // What is still open goes on where the hunt does.
+        if resume.is_none() {
+            let mut correlated = Vec::new();
+            correlator.finish(&mut correlated);
+            out.correlations(&correlated)?;
+        }
         bar.finish_and_clear();
         report_exceptions(&engine, &mut correlator);
         let count = out.count;
