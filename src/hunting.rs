@@ -5,10 +5,10 @@
 
 use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Date32Type, TimestampMicrosecondType, UInt32Type};
+use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType, UInt32Type};
 use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{Expr, ident, lit};
+use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,6 +27,9 @@ use tarn_schema_ocsf::{ClassUid, Schema};
 const FETCHED: usize = 1_000;
 /// The column that says of which class a hit is.
 const CLASS: &str = "class_uid";
+
+/// How many columns hits have of their own.
+pub const COLUMNS_OF_HITS: usize = 5;
 
 /// Rows of days that are scanned at once, if a day has no more by itself.
 const ROWS_OF_RUN: u64 = 1 << 20;
@@ -50,7 +53,8 @@ impl Span {
         self.since.is_none_or(|since| since < ends) && self.until.is_none_or(|until| starts < until)
     }
 
-    fn filters(&self) -> Vec<Expr> {
+    /// What rows of it have to be.
+    pub fn filters(&self) -> Vec<Expr> {
         let at = |time: DateTime<Utc>| {
             lit(ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into())))
         };
@@ -80,6 +84,8 @@ pub struct Hunt<'a> {
     span: Span,
     /// Class tables that are there and that rules look at.
     tables: Vec<Table>,
+    /// Columns that hits have besides.
+    also: &'static [&'static str],
 }
 
 struct Table {
@@ -101,7 +107,13 @@ impl<'a> Hunt<'a> {
                 tables.push(Table { class, name, hunted: Arc::new(Hunted::new(table, class, engine.clone())) });
             }
         }
-        Ok(Self { engine, session, span, tables })
+        Ok(Self { engine, session, span, tables, also: &[] })
+    }
+
+    /// The same, whose hits have these columns as texts behind [`COLUMNS_OF_HITS`]; null where a class lacks one.
+    pub fn with_columns(mut self, columns: &'static [&'static str]) -> Self {
+        self.also = columns;
+        self
     }
 
     /// The days that have rows, in runs that are worth a scan, and how many rows rules look at. No run goes into `today`,
@@ -151,13 +163,20 @@ impl<'a> Hunt<'a> {
         for filter in self.filters(days) {
             hits = hits.filter(filter)?;
         }
-        Ok(hits.select(vec![
+        let has = |column: &str| hits.schema().has_column_with_unqualified_name(column);
+        let also = self.also.iter().map(|column| match has(column) {
+            true => cast(ident(*column), DataType::Utf8).alias(*column),
+            false => lit(ScalarValue::Utf8(None)).alias(*column),
+        });
+        let own: [Expr; COLUMNS_OF_HITS] = [
             ident(RULE).alias("rule"),
             lit(table.class.0).alias(CLASS),
             ident("metadata.uid").alias("uid"),
             ident("time"),
             ident(VALUES).alias("values"),
-        ])?)
+        ];
+        let columns: Vec<Expr> = own.into_iter().chain(also).collect();
+        Ok(hits.select(columns)?)
     }
 
     fn filters(&self, days: &Days) -> Vec<Expr> {

@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, words to stderr. Exit codes: 0 success, 1 a failed check or run, 2 wrong usage.
 
+mod backtest;
 mod command;
 mod config;
 mod detection;

@@ -166,6 +166,11 @@ impl Engine {
         self.request.clone()
     }
 
+    /// How many fields rules use.
+    pub(crate) fn field_count(&self) -> usize {
+        self.numbers.len()
+    }
+
     pub(crate) fn field(&self, name: &str) -> Option<FieldIx> {
         self.numbers.get(name).map(|n| FieldIx(*n))
     }

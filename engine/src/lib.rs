@@ -5,6 +5,7 @@
 
 mod bind;
 pub mod correlation;
+mod cost;
 pub mod finding;
 pub mod hunt;
 pub mod lower;
@@ -13,4 +14,5 @@ pub mod testing;
 pub mod trace;
 
 pub use bind::{Engine, Report, RuleIx, Verdict};
+pub use cost::Reads;
 pub use matcher::{Hit, Matcher};

@@ -112,7 +112,8 @@ pub struct LakeArgs {
     pub store_options: Vec<(String, String)>,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+/// Reads `NAME=VALUE`.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected a name, = and a value")?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -70,9 +70,18 @@ impl Matcher {
         Self::of(engine, program)
     }
 
+    /// A matcher for one rule; for none, where no rule has that number.
+    pub fn of_rule(engine: Arc<Engine>, rule: RuleIx) -> Self {
+        let program = Program::new(&engine, |bound| engine.bound[bound].rule == rule);
+        Self::of(engine, program)
+    }
+
     fn of(engine: Arc<Engine>, program: Program) -> Self {
         let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
-            tests: FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
+            tests: match tests.is_empty() {
+                true => FieldTests::default(),
+                false => FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
+            },
             tested: !tests.is_empty(),
             epoch: 0,
             ends: Vec::new(),

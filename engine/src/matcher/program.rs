@@ -44,7 +44,7 @@ pub struct Program {
 impl Program {
     /// Compiles those of an engine's bound rules, by number, that are looked at.
     pub fn new(engine: &Engine, looked_at: impl Fn(usize) -> bool) -> Self {
-        let fields = engine.request().fields.len();
+        let fields = engine.field_count();
         let mut compiler = Compiler { engine, numbers: AHashMap::new(), tests: vec![Vec::new(); fields], atoms: 0 };
         let conditions: Vec<Condition> = engine
             .bound

@@ -1,5 +1,6 @@
 //! `tarn rules`: what becomes of rules here.
 
+mod backtest;
 mod check;
 mod explain;
 mod test;
@@ -7,7 +8,7 @@ mod test;
 use clap::{Args as ClapArgs, Subcommand};
 use std::process::ExitCode;
 
-/// Check, test and explain Sigma rules
+/// Check, test, explain and back-test Sigma rules
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
@@ -19,6 +20,7 @@ enum Command {
     Check(check::Args),
     Test(test::Args),
     Explain(explain::Args),
+    Backtest(backtest::Args),
 }
 
 impl Args {
@@ -28,6 +30,7 @@ impl Args {
             Command::Check(args) => args.run(),
             Command::Test(args) => args.run(),
             Command::Explain(args) => args.run(),
+            Command::Backtest(args) => args.run(),
         }
     }
 }

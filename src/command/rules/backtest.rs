@@ -1,0 +1,153 @@
+//! `tarn rules backtest`: what rules would have found, before they are shipped.
+
+use crate::backtest::{Data, Files, LakeSpan, Pass, Tried, Version, Weights, rows};
+use crate::command::arguments::{LakeArgs, PlaceholderArgs, SourceArg, SourcesArgs, ZoneArg, key_value, load_rules};
+use crate::command::{Usage, block_on};
+use crate::hunting::{Span, time};
+use crate::input;
+use crate::output::{Format, print_rows};
+use crate::report::{report_load, report_rules};
+use chrono::{DateTime, Utc};
+use clap::{ArgGroup, Args as ClapArgs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tarn_ingest::source::Sources;
+use tarn_lake::{LakeError, SqlOptions};
+
+/// Replay rules over a lake or log files, and say what each would have found
+///
+/// A row a rule, those with most findings first: findings and their days (UTC), the most frequent users, hosts, addresses
+/// and processes of the events, and what the rule costs: its tests, its fields, and its share of the matching time, each
+/// rule alone on a sample. Correlations are rules as well. Exit code 1 when --fail-above says so, or a file cannot be read.
+#[derive(ClapArgs)]
+#[command(group(ArgGroup::new("data").required(true).args(["lake", "events"])))]
+#[command(after_help = "Examples:
+  tarn rules backtest new-rule.yml --lake ./lake --since 2026-11-01
+  tarn rules backtest rules/ --events logs/ --events archive.ndjson.gz --format json
+  tarn rules backtest rules/ --lake s3://bucket/lake --against released-rules/ --examples 10
+  tarn rules backtest rules/ --lake ./lake --fail-above 50 --format csv > rules.csv")]
+pub struct Args {
+    /// Rules: files or folders
+    #[arg(required = true, value_name = "RULES")]
+    rules: Vec<PathBuf>,
+    /// Replay over this lake: a folder, or a URL (file://, s3://, gs://, az://)
+    #[arg(long, value_name = "URL")]
+    lake: Option<String>,
+    /// An option of the object store, such as aws_region=eu-north-1
+    #[arg(long = "store-option", value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "events")]
+    store_options: Vec<(String, String)>,
+    /// Events from this time on: a day (2026-11-26) or a time (2026-11-26T08:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "events")]
+    since: Option<DateTime<Utc>>,
+    /// Events before this time
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "events")]
+    until: Option<DateTime<Utc>>,
+    /// Replay over these logs: files or folders; repeat it for more
+    #[arg(long, value_name = "PATH")]
+    events: Vec<PathBuf>,
+    /// The versions before: a file or folder; rules are compared by id
+    #[arg(long, value_name = "OLD_RULES")]
+    against: Option<PathBuf>,
+    /// Uids of events that are named for what --against gains and loses, each
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    examples: usize,
+    /// Fail when a rule has more findings than this on any day
+    #[arg(long, value_name = "N")]
+    fail_above: Option<u64>,
+    #[command(flatten)]
+    source: SourceArg,
+    #[command(flatten)]
+    sources: SourcesArgs,
+    #[command(flatten)]
+    placeholders: PlaceholderArgs,
+    #[command(flatten)]
+    zone: ZoneArg,
+    /// Threads that match; as many as there are processors by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// How to print rows
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since >= until
+        {
+            return Err(Usage(format!("--since {since} is not before --until {until}")).into());
+        }
+        let sources = self.sources.load()?;
+        let new = self.version(&sources, &self.rules)?;
+        report_rules(&new.reports);
+        if new.engine.is_empty() {
+            return Err(Usage("no rule can run: `tarn rules check` says why".into()).into());
+        }
+        let old = self.against.as_ref().map(|path| self.version(&sources, std::slice::from_ref(path))).transpose()?;
+        block_on(async {
+            let data = self.data(&sources).await?;
+            let pass = if old.is_some() { Pass::New } else { Pass::Only };
+            let new = Tried { tallies: data.replay(&new.engine, pass).await?, version: new };
+            let old = match old {
+                Some(old) => Some(Tried { tallies: data.replay(&old.engine, Pass::Old).await?, version: old }),
+                None => None,
+            };
+            let weights = data.weigh(&new.version.engine).await?;
+            self.print(&new, old.as_ref(), &weights)
+        })?
+    }
+
+    fn version(&self, sources: &Arc<Sources>, paths: &[PathBuf]) -> anyhow::Result<Version> {
+        let set = load_rules(paths, &self.placeholders)?;
+        report_load(&set);
+        Ok(Version::new(sources.clone(), set))
+    }
+
+    async fn data(&self, sources: &Sources) -> anyhow::Result<Data> {
+        let (threads, now) = (self.threads.map(usize::from), Utc::now());
+        let Some(lake) = &self.lake else {
+            if self.events.iter().any(|path| path.as_os_str() == "-") {
+                return Err(
+                    Usage("--events - cannot be: standard input is read once, and this reads twice".into()).into()
+                );
+            }
+            let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+            let (source, inputs) = (self.source.resolve(sources)?, input::expand(&self.events)?);
+            let now = now.timestamp_micros();
+            return Ok(Data::Files(Files { inputs, source, zone: self.zone.zone, now, threads }));
+        };
+        if self.source.source.is_some() {
+            return Err(Usage("--source is for --events: a lake's records have their sources".into()).into());
+        }
+        let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
+        let lake = lake.open().await.map_err(|error| match error.downcast_ref() {
+            Some(LakeError::Missing { .. } | LakeError::NotALake { .. }) => Usage(format!("{error:#}")).into(),
+            _ => error,
+        })?;
+        let mut options = SqlOptions::default();
+        options.partitions = threads.unwrap_or(options.partitions);
+        let span = Span { since: self.since, until: self.until };
+        Ok(Data::Lake(LakeSpan { session: lake.sql(&options).await?, span, today: now.date_naive() }))
+    }
+
+    fn print(&self, new: &Tried, old: Option<&Tried>, weights: &Weights) -> anyhow::Result<ExitCode> {
+        let rows = rows(new, old, weights, self.examples);
+        let format = Format::or_default(self.format);
+        print_rows(&rows.iter().map(|row| row.print(format)).collect::<Vec<_>>(), format)?;
+        eprintln!(
+            "{} rules: {} findings; each rule alone timed on {} events",
+            rows.len(),
+            new.tallies.findings(),
+            weights.rows
+        );
+        let limit = self.fail_above.unwrap_or(u64::MAX);
+        let above: Vec<_> = rows.iter().filter(|row| row.is_above(limit)).collect();
+        for row in &above {
+            let (title, findings) = row.busiest();
+            eprintln!("too noisy: {title:?} has {findings} findings on its busiest day, more than {limit}");
+        }
+        Ok(if above.is_empty() && !new.tallies.incomplete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
