@@ -200,27 +200,26 @@ fn visit<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
             _ => found(raw),
         },
         path => match path.strip_prefix("$.") {
-            Some(path) => descend(raw, path, true, found),
-            None => descend(raw, path, false, found),
+            Some(path) => json::descend(raw, path, found),
+            None => descend(raw, path, found),
         },
     }
 }
 
-fn descend<'a>(raw: &'a str, path: &str, strict: bool, found: &mut impl FnMut(&'a str)) {
+/// As [`json::descend`], whichever of the path's dots are in keys.
+fn descend<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
     match json::kind(raw) {
         Kind::Object => {
             for (key, value) in Members::of(raw) {
                 let key = json::unescape(key);
-                if key == path && !(strict && key.contains('.')) {
+                if key == path {
                     found(value);
-                } else if let Some(rest) = path.strip_prefix(key.as_ref()).and_then(|r| r.strip_prefix('.'))
-                    && !(strict && key.contains('.'))
-                {
-                    descend(value, rest, strict, found);
+                } else if let Some(rest) = path.strip_prefix(key.as_ref()).and_then(|r| r.strip_prefix('.')) {
+                    descend(value, rest, found);
                 }
             }
         }
-        Kind::Array => Members::of(raw).for_each(|(_, element)| descend(element, path, strict, found)),
+        Kind::Array => Members::of(raw).for_each(|(_, element)| descend(element, path, found)),
         _ => {}
     }
 }

@@ -168,40 +168,42 @@ impl TableReader {
             }
         });
 
-        for (field, raw) in found.iter() {
-            if let Some(ix) = plan.plan.wanted[*field as usize] {
-                self.rows.add(ix, raw);
-            }
-        }
-        let in_unmapped = |field: usize| found.iter().any(|(f, _)| *f as usize == field);
-        for (field, ix) in plan.plan.wanted.iter().enumerate() {
-            if let Some(ix) = ix.filter(|ix| !plan.reads[field].is_empty() && !self.rows.has(*ix))
-                && let Some(value) = get(&plan.reads[field])
-            {
-                add(&mut self.rows, ix, value);
-            }
-        }
-        for (vendor, ix) in plan.plan.aliases.iter().filter(|(vendor, _)| {
-            // What stands in is read as itself.
-            in_unmapped(*vendor as usize) || !plan.reads[*vendor as usize].is_empty()
-        }) {
-            if self.rows.has(*ix) {
-                continue;
-            }
-            match found.iter().find(|(f, _)| f == vendor) {
-                Some((_, raw)) => self.rows.add(*ix, raw),
-                None => {
-                    if let Some(value) = get(&plan.reads[*vendor as usize]) {
-                        add(&mut self.rows, *ix, value);
-                    }
-                }
-            }
-        }
+        plan.fill(&mut self.rows, found, &get);
         if let Some(keywords) = plan.plan.keywords.as_ref().filter(|_| suspect || plan.plan.narrow) {
             let all = keywords::Values { unmapped: members, columns: &plan.columns };
             all.add(&mut self.rows, keywords, |at| get(&[Read::Column(at)]));
         }
         self.rows.end(route);
+    }
+}
+
+impl TablePlan {
+    /// Gives a row its fields: what was found in `unmapped`, else what `get` reads of columns.
+    fn fill<'a>(&self, rows: &mut Rows, found: &[(u16, &str)], get: &impl Fn(&[Read]) -> Option<Cell<'a>>) {
+        for (field, raw) in found {
+            if let Some(ix) = self.plan.wanted[*field as usize] {
+                rows.add(ix, raw);
+            }
+        }
+        for (ix, reads) in self.plan.wanted.iter().zip(&self.reads) {
+            if let Some(ix) = ix.filter(|ix| !reads.is_empty() && !rows.has(*ix))
+                && let Some(value) = get(reads)
+            {
+                add(rows, ix, value);
+            }
+        }
+        for (vendor, ix) in &self.plan.aliases {
+            if rows.has(*ix) {
+                continue;
+            }
+            let value = match found.iter().find(|(field, _)| field == vendor) {
+                Some((_, raw)) => Some(Cell::Json((*raw).into())),
+                None => get(&self.reads[*vendor as usize]),
+            };
+            if let Some(value) = value {
+                add(rows, *ix, value);
+            }
+        }
     }
 }
 
@@ -302,13 +304,13 @@ fn value<'a>(
 ) -> Option<Cell<'a>> {
     match read {
         Read::Column(at) => {
-            let value = columns[*at].value(row)?;
+            let value = columns.get(*at)?.value(row)?;
             // What stands there for want of the field is no value of it.
             let stands_in = |list: &str| Members::of(list).any(|(_, raw)| json::text(raw) == names[*at].0);
             (!fallbacks.is_some_and(stands_in)).then_some(value)
         }
         Read::Inside(at, path) => {
-            let Some(Cell::Json(Cow::Borrowed(whole))) = columns[*at].value(row) else { return None };
+            let Some(Cell::Json(Cow::Borrowed(whole))) = columns.get(*at)?.value(row) else { return None };
             let mut all: Vec<&str> = Vec::new();
             json::descend(whole, path, &mut |raw| all.push(raw));
             match all.as_slice() {
