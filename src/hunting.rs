@@ -47,6 +47,11 @@ pub struct Span {
 }
 
 impl Span {
+    /// The first day of which not all can be there: the one of `now`, or the one in which the span ends.
+    pub fn open(&self, now: DateTime<Utc>) -> NaiveDate {
+        self.until.map_or(now, |until| until.min(now)).date_naive()
+    }
+
     fn covers(&self, day: NaiveDate) -> bool {
         let starts = day.and_time(chrono::NaiveTime::MIN).and_utc();
         let ends = starts + chrono::Days::new(1);
@@ -116,23 +121,22 @@ impl<'a> Hunt<'a> {
         self
     }
 
-    /// The days that have rows, in runs that are worth a scan, and how many rows rules look at. No run goes into `today`,
-    /// which is not over.
-    pub fn days(&self, today: NaiveDate) -> Vec<(Days, u64)> {
+    /// The days after `done` that have rows, in runs that are worth a scan, and how many rows rules look at. No run goes
+    /// on into `open`, the first day that is not whole.
+    pub fn days(&self, done: Option<NaiveDate>, open: NaiveDate) -> Vec<(Days, u64)> {
         let mut days: BTreeMap<NaiveDate, u64> = BTreeMap::new();
         for table in self.session.tables().filter(|t| self.tables.iter().any(|own| own.name == t.name)) {
             for file in &table.files {
                 let day = file.event_day.and_then(Date32Type::to_naive_date_opt);
-                if let Some(day) = day.filter(|day| self.span.covers(*day)) {
+                if let Some(day) = day.filter(|day| self.span.covers(*day) && done.is_none_or(|done| *day > done)) {
                     *days.entry(day).or_default() += file.stats.rows.unwrap_or(0);
                 }
             }
         }
         let mut runs: Vec<(Days, u64)> = Vec::new();
         for (day, rows) in days {
-            let joins = |(run, so_far): &&mut (Days, u64)| {
-                *so_far + rows <= ROWS_OF_RUN && (*run.end() < today) == (day < today)
-            };
+            let joins =
+                |(run, so_far): &&mut (Days, u64)| *so_far + rows <= ROWS_OF_RUN && (*run.end() < open) == (day < open);
             match runs.last_mut().filter(joins) {
                 Some((run, so_far)) => (*run, *so_far) = (*run.start()..=day, *so_far + rows),
                 None => runs.push((day..=day, rows)),
@@ -235,16 +239,4 @@ fn event(original: &str) -> String {
     let block = Blocks::open(bytes, Limits::default()).and_then(|mut blocks| blocks.next_block()).ok().flatten();
     let record = block.as_ref().and_then(|block| Some(block.json(block.records.first()?).to_owned()));
     record.unwrap_or_else(|| serde_json::Value::from(original).to_string())
-}
-
-/// Reads a time: RFC 3339, or a day, which begins at midnight UTC.
-///
-/// **Errors**: what was expected.
-pub fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    let day = || text.parse::<NaiveDate>().map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc());
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.with_timezone(&Utc))
-        .or_else(|_| day())
-        .context("a time")
-        .map_err(|_| format!("expected a day (2026-11-26) or a time (2026-11-26T08:00:00Z), got {text:?}"))
 }

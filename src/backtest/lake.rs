@@ -30,7 +30,7 @@ impl LakeSpan {
     /// See [`super::Data::replay`].
     pub async fn replay(&self, engine: &Arc<Engine>, pass: Pass) -> anyhow::Result<Tallies> {
         let hunt = Hunt::new(engine.clone(), &self.session, self.span).await?.with_columns(ENTITIES);
-        let days = hunt.days(self.today);
+        let days = hunt.days(None, self.today);
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
         let mut tallies = Tallies::new(engine.clone(), pass);
         for (days, rows) in &days {

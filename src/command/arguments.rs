@@ -2,10 +2,14 @@
 
 use crate::command::Usage;
 use crate::config;
+use crate::hunting::Span;
+use crate::report::{Runs, report_load, report_rules};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tarn_engine::{Engine, Report};
 use tarn_ingest::source::{SourceId, Sources};
 use tarn_lake::{Lake, StoreOptions};
 use tarn_rules::{LoadOptions, Ruleset};
@@ -98,6 +102,83 @@ pub fn load_rules(paths: &[PathBuf], placeholders: &PlaceholderArgs) -> anyhow::
         return Err(Usage(format!("no Sigma rule (*.yml, *.yaml) under {}", list.join(", "))).into());
     }
     Ok(set)
+}
+
+/// Loads the rules under some paths, and says on stderr what does not load.
+///
+/// **Errors**: as [`load_rules`].
+pub fn load_and_report(paths: &[PathBuf], placeholders: &PlaceholderArgs) -> anyhow::Result<Ruleset> {
+    let set = load_rules(paths, placeholders)?;
+    report_load(&set);
+    Ok(set)
+}
+
+/// Says how many rules of an engine cannot run.
+///
+/// **Errors**: [`Usage`] when none can.
+pub fn report_engine(engine: &Engine, reports: &[Report]) -> anyhow::Result<Runs> {
+    let runs = report_rules(reports);
+    if engine.is_empty() {
+        return Err(Usage("no rule can run: `tarn rules check` says why".into()).into());
+    }
+    Ok(runs)
+}
+
+/// How many threads match.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ThreadsArg {
+    /// Threads that match; as many as there are processors by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl ThreadsArg {
+    /// The number.
+    pub fn count(self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+/// The part of a lake that is gone through.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct SpanArgs {
+    /// Events from this time on: a day (2026-11-26) or a time (2026-11-26T08:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<DateTime<Utc>>,
+    /// Events before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<DateTime<Utc>>,
+}
+
+impl SpanArgs {
+    /// The span.
+    ///
+    /// **Errors**: [`Usage`] for one that ends before it begins.
+    pub fn span(self) -> anyhow::Result<Span> {
+        let Self { since, until } = self;
+        match (since, until) {
+            (Some(since), Some(until)) if since >= until => {
+                Err(Usage(format!("--since {since} is not before --until {until}")).into())
+            }
+            _ => Ok(Span { since, until }),
+        }
+    }
+
+    /// Whether any of it was given.
+    pub fn is_given(self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+}
+
+/// Reads a time: RFC 3339, or a day, which begins at midnight UTC.
+///
+/// **Errors**: what was expected.
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let day = || text.parse::<NaiveDate>().map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .or_else(|_| day())
+        .map_err(|_| format!("expected a day (2026-11-26) or a time (2026-11-26T08:00:00Z), got {text:?}"))
 }
 
 /// Where the lake is.

@@ -1,10 +1,9 @@
 //! `tarn detect`: events in, findings out, no lake.
 
-use super::Usage;
-use super::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, ZoneArg, load_rules};
+use super::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, ThreadsArg, ZoneArg, load_and_report, report_engine};
 use crate::detection::{Detection, Seen};
 use crate::output::{Format, Printer};
-use crate::report::{DeadLetters, Stats, report_exceptions, report_rules};
+use crate::report::{DeadLetters, Stats, report_exceptions};
 use crate::{input, progress};
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
@@ -38,9 +37,8 @@ pub struct Args {
     placeholders: PlaceholderArgs,
     #[command(flatten)]
     zone: ZoneArg,
-    /// Threads that match; as many as there are processors by default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// Print counts, rates and peak memory on stderr at the end
     #[arg(long)]
     stats: bool,
@@ -62,15 +60,11 @@ impl Args {
         let sources = self.sources.load()?;
         let source = self.source.resolve(&sources)?;
         let (engine, reports) = Engine::new(sources, load_and_report(&self.rules, &self.placeholders)?);
-        let runs = report_rules(&reports);
-        if engine.is_empty() {
-            return Err(Usage("no rule can run: `tarn rules check` says why".into()).into());
-        }
+        let runs = report_engine(&engine, &reports)?;
         let mut dead = DeadLetters::new(self.dead_letters.as_deref())?;
         let mut stats = Stats::new(runs, input::size(&inputs));
         let engine = Arc::new(engine);
-        let threads =
-            self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+        let threads = self.threads.count();
         let now = chrono::Utc::now();
         let (zone, micros) = (self.zone.zone, now.timestamp_micros());
         let detection = Detection { engine: engine.clone(), source, zone, now: micros, threads };
@@ -127,10 +121,4 @@ impl Args {
         }
         Ok(if unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-fn load_and_report(paths: &[PathBuf], placeholders: &PlaceholderArgs) -> anyhow::Result<tarn_rules::Ruleset> {
-    let set = load_rules(paths, placeholders)?;
-    crate::report::report_load(&set);
-    Ok(set)
 }

@@ -1,6 +1,6 @@
 //! `tarn sql`: questions to a lake.
 
-use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_rules};
+use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_and_report};
 use super::{Usage, block_on};
 use crate::output::{Format, RowPrinter};
 use clap::Args as ClapArgs;
@@ -71,9 +71,8 @@ impl Args {
             let session = lake.sql(&options).await?;
             let rules = match self.rules.as_slice() {
                 [] => Ruleset::default(),
-                paths => load_rules(paths, &self.placeholders)?,
+                paths => load_and_report(paths, &self.placeholders)?,
             };
-            crate::report::report_load(&rules);
             register_sigma(&session, self.sources.load()?, rules).await?;
             let mut stream = session.query(&sql).await?;
             let mut printer = RowPrinter::new(stream.schema(), format, self.nested);

@@ -65,8 +65,10 @@ impl Literals {
 /// Literals of some bytes, few enough for a search by vectors.
 struct Few {
     searcher: packed::Searcher,
-    /// For each of them, those that may stand where it stands: it, and those that it begins with or that begin with it.
-    there: Vec<Vec<LiteralIx>>,
+    literals: Vec<LiteralIx>,
+    /// For each of them, a bit for each that may stand where it stands: it, those that it begins with, and those that
+    /// begin with it.
+    there: Vec<u64>,
 }
 
 impl Few {
@@ -79,16 +81,28 @@ impl Few {
         }
         let text = |literal: &LiteralIx| &*texts[*literal as usize];
         let share = |a: &LiteralIx, b: &LiteralIx| text(a).starts_with(text(b)) || text(b).starts_with(text(a));
-        let there = literals.iter().map(|a| literals.iter().copied().filter(|b| share(a, b)).collect()).collect();
-        packed::Searcher::new(literals.iter().map(text)).map(|searcher| Self { searcher, there })
+        let bits = |a: &LiteralIx| {
+            literals.iter().enumerate().filter(|(_, b)| share(a, b)).fold(0, |all, (i, _)| all | 1 << i)
+        };
+        let there = literals.iter().map(bits).collect();
+        let searcher = packed::Searcher::new(literals.iter().map(text))?;
+        Some(Self { searcher, literals, there })
     }
 
     fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
-        let mut from = 0;
+        let (mut from, mut told) = (0, 0_u64);
         while let Some(hit) = self.searcher.find_in(text, (from..text.len()).into()) {
             let here = &text[hit.start()..];
-            let literals = &self.there[hit.pattern().as_usize()];
-            literals.iter().filter(|l| here.starts_with(&texts[**l as usize])).for_each(|l| found(*l));
+            let mut open = self.there[hit.pattern().as_usize()] & !told;
+            while open != 0 {
+                let at = open.trailing_zeros();
+                open &= open - 1;
+                let literal = self.literals[at as usize];
+                if here.starts_with(&texts[literal as usize]) {
+                    told |= 1 << at;
+                    found(literal);
+                }
+            }
             // Others may begin inside.
             from = hit.start() + 1;
         }

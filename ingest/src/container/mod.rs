@@ -124,6 +124,7 @@ impl Block {
     }
 
     fn clear(&mut self) {
+        self.origin = Origin::default();
         self.json.clear();
         self.text.clear();
         self.records.clear();
@@ -197,6 +198,9 @@ impl State {
     }
 }
 
+/// Bytes that are asked for at once.
+const READ_BYTES: usize = 1 << 20;
+
 /// The decompressed bytes. A stream that breaks ends there, and the reason is told once.
 struct Input {
     reader: Box<dyn BufRead + Send>,
@@ -208,10 +212,12 @@ impl Input {
     /// Reads up to `want` bytes onto `into`; 0 at the end.
     fn read_onto(&mut self, into: &mut Vec<u8>, want: usize) -> Result<usize, ContainerError> {
         let before = into.len();
-        // Zeros first, as only bytes that are there can be written to; then as much at once as the reader gives.
-        into.resize(before + want, 0);
         let mut end = before;
         let result = loop {
+            // Zeros first, as only bytes that are there can be written to; little at once, as there may be no more.
+            if end == into.len() {
+                into.resize(end + READ_BYTES.min(before + want - end), 0);
+            }
             match self.reader.read(&mut into[end..]) {
                 Ok(0) => break Ok(()),
                 Ok(n) => end += n,

@@ -33,8 +33,8 @@ enum Reading {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     hash: u64,
-    start: u32,
-    length: u32,
+    start: usize,
+    length: usize,
     /// Whether it is the text itself, not JSON.
     plain: bool,
 }
@@ -73,7 +73,7 @@ impl Dictionary {
 
     fn of(&self, code: u32) -> (&str, bool) {
         let entry = self.entries[code as usize];
-        (&self.texts[entry.start as usize..(entry.start + entry.length) as usize], entry.plain)
+        (&self.texts[entry.start..entry.start + entry.length], entry.plain)
     }
 
     /// The value of a code as JSON.
@@ -152,9 +152,7 @@ impl Dictionary {
         let (entries, texts) = (&self.entries, &self.texts);
         let same = |code: &u32| {
             let entry = entries[*code as usize];
-            entry.hash == hash
-                && entry.plain == plain
-                && &texts[entry.start as usize..(entry.start + entry.length) as usize] == raw
+            entry.hash == hash && entry.plain == plain && &texts[entry.start..entry.start + entry.length] == raw
         };
         let code = match self.codes.find(hash, same) {
             Some(code) => {
@@ -173,26 +171,25 @@ impl Dictionary {
 
     /// Whether a value is the one that came last. Values that differ mostly do so in their last bytes.
     fn is_last(&self, raw: &str, plain: bool) -> bool {
-        let Some(entry) =
-            self.entries.get(self.last as usize).filter(|e| e.length as usize == raw.len() && e.plain == plain)
+        let Some(entry) = self.entries.get(self.last as usize).filter(|e| e.length == raw.len() && e.plain == plain)
         else {
             return false;
         };
-        let last = &self.texts.as_bytes()[entry.start as usize..(entry.start + entry.length) as usize];
+        let last = &self.texts.as_bytes()[entry.start..entry.start + entry.length];
         raw.as_bytes().last_chunk::<8>() == last.last_chunk() && raw.as_bytes() == last
     }
 
     fn add(&mut self, raw: &str, plain: bool, hash: u64) -> u32 {
-        let start = self.texts.len() as u32;
+        let start = self.texts.len();
         self.texts.push_str(raw);
-        self.entries.push(Entry { hash, start, length: raw.len() as u32, plain });
+        self.entries.push(Entry { hash, start, length: raw.len(), plain });
         (self.entries.len() - 1) as u32
     }
 
     /// Between blocks: forgets what is too much, or not worth it.
     pub(super) fn renew(&mut self) {
         let once = self.forgetful == 0 && self.asked >= ASKED_MIN && self.known * KNOWN_ONE_OF < self.asked;
-        let bytes = self.texts.len() + self.entries.len() * 32;
+        let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
         if self.reading == Reading::Event || self.forgetful > 0 || once || bytes > DICTIONARY_BYTES_MAX {
             self.codes.clear();
             self.entries.clear();

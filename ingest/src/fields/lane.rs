@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 /// Routes beyond this are not remembered by their values, only looked up: discriminators come from outside.
 const ROUTE_CACHE_MAX: usize = 200_000;
+/// Nor are they by longer values than these.
+const ROUTE_KEY_BYTES_MAX: usize = 512;
 
 /// The fields of one source that are looked at.
 pub struct Lane {
@@ -126,7 +128,7 @@ impl Lane {
         let json: Vec<(u16, Cow<'_, str>)> = telling.map(|(field, told)| (field, told.json())).collect();
         let values = Values::new(json.iter().map(|(field, raw)| (*field, raw.as_ref())));
         let id = rows.route_id(&source.route(&values));
-        if self.routes.len() < ROUTE_CACHE_MAX {
+        if self.routes.len() < ROUTE_CACHE_MAX && self.key.len() <= ROUTE_KEY_BYTES_MAX {
             self.routes.insert(self.key.as_slice().into(), id);
         }
         id

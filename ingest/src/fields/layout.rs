@@ -2,15 +2,15 @@
 //!
 //! Producers write the same keys again and again. A key is found by the one that stood before it, and what follows from
 //! all of a record's keys (its source, where its fields are) is worked out once a layout.
-//! **Bounds**: keys come from outside; beyond [`KEYS_MAX`] or [`LAYOUTS_MAX`] all are forgotten.
+//! **Bounds**: keys come from outside; beyond [`BYTES_MAX`] all are forgotten.
 
 use crate::source::{SourceId, Trie};
 use ahash::AHashMap;
 
-/// Distinct keys that are remembered.
-const KEYS_MAX: usize = 1 << 16;
-/// Distinct layouts that are remembered.
-const LAYOUTS_MAX: usize = 1 << 13;
+/// Bytes of keys and layouts that are remembered, about.
+const BYTES_MAX: usize = 16 << 20;
+/// What a key and a member of a layout take beside their own bytes, about.
+const BYTES_EACH: usize = 128;
 
 /// A known key.
 struct Key {
@@ -94,6 +94,7 @@ pub struct Layouts {
     layouts: Vec<Layout>,
     /// Layouts by their keys.
     of_keys: AHashMap<Box<[u32]>, u32>,
+    bytes: usize,
     /// Scratch: the record's keys.
     record: Vec<u32>,
 }
@@ -101,11 +102,8 @@ pub struct Layouts {
 impl Layouts {
     /// The number of a record's layout, until the next record's is asked for.
     pub fn of(&mut self, members: &[(&str, &str)]) -> usize {
-        if self.keys.len() > KEYS_MAX || self.layouts.len() > LAYOUTS_MAX {
-            self.keys.clear();
-            self.numbers.clear();
-            self.layouts.clear();
-            self.of_keys.clear();
+        if self.bytes > BYTES_MAX {
+            *self = Self::default();
         }
         if self.keys.is_empty() {
             // What stands before the first key.
@@ -120,6 +118,8 @@ impl Layouts {
         if let Some(at) = self.of_keys.get(self.record.as_slice()) {
             return *at as usize;
         }
+        // Each member has a number here, and may have a step.
+        self.bytes += BYTES_EACH + members.len() * (size_of::<u32>() + size_of::<Step>());
         self.of_keys.insert(self.record.as_slice().into(), self.layouts.len() as u32);
         self.layouts.push(Layout::default());
         self.layouts.len() - 1
@@ -137,11 +137,47 @@ impl Layouts {
         }
         let number = self.numbers.get(key).copied().unwrap_or_else(|| {
             let number = self.keys.len() as u32;
+            self.bytes += BYTES_EACH + 2 * key.len();
             self.keys.push(Key::new(key));
             self.numbers.insert(key.into(), number);
             number
         });
         self.keys[before as usize].next = number;
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_with_the_same_keys_share_a_layout() {
+        let mut layouts = Layouts::default();
+        let long = "k".repeat(40);
+        let records: [&[(&str, &str)]; 5] = [
+            &[("a", "1"), ("EventID", "2"), (&long, "3")],
+            &[("EventID", "2"), ("a", "1")],
+            &[("a", "1"), ("EventIX", "2"), (&long, "3")],
+            &[("a", "1")],
+            &[],
+        ];
+        let first: Vec<usize> = records.iter().map(|r| layouts.of(r)).collect();
+        assert_eq!(first, [0, 1, 2, 3, 4]);
+        let again: Vec<usize> = records.iter().rev().map(|r| layouts.of(r)).collect();
+        assert_eq!(again, [4, 3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_however_long_keys_and_records_are() {
+        let mut layouts = Layouts::default();
+        for n in 0..40 {
+            let key = format!("{n}{}", "k".repeat(1 << 20));
+            layouts.of(&[(&key, "1")]);
+            let many = vec![("a", "1"); 100_000 + n];
+            layouts.of(&many);
+            assert!(layouts.keys.iter().map(|k| k.text.len()).sum::<usize>() < BYTES_MAX);
+            assert!(layouts.of_keys.keys().map(|k| k.len()).sum::<usize>() < BYTES_MAX);
+        }
     }
 }

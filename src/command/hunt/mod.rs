@@ -2,13 +2,13 @@
 
 mod resume;
 
-use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_rules};
-use super::{Usage, block_on};
-use crate::hunting::{Days, Hit, Hunt, Span, time};
+use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, SpanArgs, ThreadsArg, load_and_report, report_engine};
+use super::block_on;
+use crate::hunting::{Days, Hit, Hunt, Span};
 use crate::output::{Format, Printer};
 use crate::progress;
-use crate::report::{report_exceptions, report_load, report_rules};
-use chrono::{DateTime, Utc};
+use crate::report::report_exceptions;
+use chrono::Utc;
 use clap::Args as ClapArgs;
 use futures::StreamExt;
 use resume::{Resume, limits};
@@ -38,12 +38,8 @@ pub struct Args {
     /// Rules: files or folders; repeat it for more
     #[arg(long, required = true, value_name = "PATH")]
     rules: Vec<PathBuf>,
-    /// Events from this time on: a day (2026-11-26) or a time (2026-11-26T08:00:00Z)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<DateTime<Utc>>,
-    /// Events before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    span: SpanArgs,
     #[command(flatten)]
     sources: SourcesArgs,
     #[command(flatten)]
@@ -52,9 +48,8 @@ pub struct Args {
     /// over; correlations go on from day to day
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Threads that match; as many as there are processors by default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// Print counts and rates on stderr at the end
     #[arg(long)]
     stats: bool,
@@ -72,37 +67,27 @@ const WAITING_MAX: usize = 4_000;
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        if let (Some(since), Some(until)) = (self.since, self.until)
-            && since >= until
-        {
-            return Err(Usage(format!("--since {since} is not before --until {until}")).into());
-        }
-        let set = load_rules(&self.rules, &self.placeholders)?;
-        report_load(&set);
+        let span = self.span.span()?;
+        let set = load_and_report(&self.rules, &self.placeholders)?;
         let (engine, reports) = Engine::new(self.sources.load()?, set);
-        report_rules(&reports);
-        if engine.is_empty() {
-            return Err(Usage("no rule can run: `tarn rules check` says why".into()).into());
-        }
-        block_on(self.hunt(Arc::new(engine)))?
+        report_engine(&engine, &reports)?;
+        block_on(self.hunt(Arc::new(engine), span))?
     }
 
-    async fn hunt(&self, engine: Arc<Engine>) -> anyhow::Result<ExitCode> {
+    async fn hunt(&self, engine: Arc<Engine>, span: Span) -> anyhow::Result<ExitCode> {
         let lake = self.lake.open().await?;
-        let mut options = SqlOptions::default();
-        options.partitions = self.threads.map_or(options.partitions, usize::from);
+        let options = SqlOptions { partitions: self.threads.count(), ..SqlOptions::default() };
         let session = lake.sql(&options).await?;
-        let hunt = Hunt::new(engine.clone(), &session, Span { since: self.since, until: self.until }).await?;
-        let today = Utc::now().date_naive();
-        let mut days = hunt.days(today);
+        let hunt = Hunt::new(engine.clone(), &session, span).await?;
         let (mut resume, mut correlator) = match &self.resume {
             Some(path) => {
                 let (resume, correlator) = Resume::open(path, lake.url().as_str(), &engine)?;
-                days.retain(|(days, _)| resume.done.is_none_or(|done| *days.end() > done));
                 (Some(resume), correlator)
             }
             None => (None, Correlator::new(engine.clone(), limits())),
         };
+        let open = span.open(Utc::now());
+        let days = hunt.days(resume.as_ref().and_then(|resume| resume.done), open);
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
         let mut out = Output {
             findings: Findings::new(&engine),
@@ -132,7 +117,7 @@ impl Args {
             out.detections(&hunt, days, &waiting).await?;
             out.correlations(&correlated)?;
             bar.inc(*rows);
-            if let Some(resume) = resume.as_mut().filter(|_| *days.end() < today) {
+            if let Some(resume) = resume.as_mut().filter(|_| *days.end() < open) {
                 out.printer.flush()?;
                 resume.write(*days.end(), &correlator)?;
             }

@@ -1,13 +1,15 @@
 //! `tarn rules backtest`: what rules would have found, before they are shipped.
 
 use crate::backtest::{Data, Files, LakeSpan, Pass, Tried, Version, Weights, rows};
-use crate::command::arguments::{LakeArgs, PlaceholderArgs, SourceArg, SourcesArgs, ZoneArg, key_value, load_rules};
+use crate::command::arguments::{
+    LakeArgs, PlaceholderArgs, SourceArg, SourcesArgs, SpanArgs, ThreadsArg, ZoneArg, key_value, load_and_report,
+    report_engine,
+};
 use crate::command::{Usage, block_on};
-use crate::hunting::{Span, time};
+use crate::hunting::Span;
 use crate::input;
 use crate::output::{Format, print_rows};
-use crate::report::{report_load, report_rules};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use clap::{ArgGroup, Args as ClapArgs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,12 +39,8 @@ pub struct Args {
     /// An option of the object store, such as aws_region=eu-north-1
     #[arg(long = "store-option", value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "events")]
     store_options: Vec<(String, String)>,
-    /// Events from this time on: a day (2026-11-26) or a time (2026-11-26T08:00:00Z)
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "events")]
-    since: Option<DateTime<Utc>>,
-    /// Events before this time
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "events")]
-    until: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    span: SpanArgs,
     /// Replay over these logs: files or folders; repeat it for more
     #[arg(long, value_name = "PATH")]
     events: Vec<PathBuf>,
@@ -63,9 +61,8 @@ pub struct Args {
     placeholders: PlaceholderArgs,
     #[command(flatten)]
     zone: ZoneArg,
-    /// Threads that match; as many as there are processors by default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -74,20 +71,16 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        if let (Some(since), Some(until)) = (self.since, self.until)
-            && since >= until
-        {
-            return Err(Usage(format!("--since {since} is not before --until {until}")).into());
+        if self.span.is_given() && !self.events.is_empty() {
+            return Err(Usage("--since and --until are for --lake: files are replayed whole".into()).into());
         }
+        let span = self.span.span()?;
         let sources = self.sources.load()?;
         let new = self.version(&sources, &self.rules)?;
-        report_rules(&new.reports);
-        if new.engine.is_empty() {
-            return Err(Usage("no rule can run: `tarn rules check` says why".into()).into());
-        }
+        report_engine(&new.engine, &new.reports)?;
         let old = self.against.as_ref().map(|path| self.version(&sources, std::slice::from_ref(path))).transpose()?;
         block_on(async {
-            let data = self.data(&sources).await?;
+            let data = self.data(&sources, span).await?;
             let pass = if old.is_some() { Pass::New } else { Pass::Only };
             let new = Tried { tallies: data.replay(&new.engine, pass).await?, version: new };
             let old = match old {
@@ -100,20 +93,17 @@ impl Args {
     }
 
     fn version(&self, sources: &Arc<Sources>, paths: &[PathBuf]) -> anyhow::Result<Version> {
-        let set = load_rules(paths, &self.placeholders)?;
-        report_load(&set);
-        Ok(Version::new(sources.clone(), set))
+        Ok(Version::new(sources.clone(), load_and_report(paths, &self.placeholders)?))
     }
 
-    async fn data(&self, sources: &Sources) -> anyhow::Result<Data> {
-        let (threads, now) = (self.threads.map(usize::from), Utc::now());
+    async fn data(&self, sources: &Sources, span: Span) -> anyhow::Result<Data> {
+        let (threads, now) = (self.threads.count(), Utc::now());
         let Some(lake) = &self.lake else {
             if self.events.iter().any(|path| path.as_os_str() == "-") {
                 return Err(
                     Usage("--events - cannot be: standard input is read once, and this reads twice".into()).into()
                 );
             }
-            let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
             let (source, inputs) = (self.source.resolve(sources)?, input::expand(&self.events)?);
             let now = now.timestamp_micros();
             return Ok(Data::Files(Files { inputs, source, zone: self.zone.zone, now, threads }));
@@ -126,9 +116,7 @@ impl Args {
             Some(LakeError::Missing { .. } | LakeError::NotALake { .. }) => Usage(format!("{error:#}")).into(),
             _ => error,
         })?;
-        let mut options = SqlOptions::default();
-        options.partitions = threads.unwrap_or(options.partitions);
-        let span = Span { since: self.since, until: self.until };
+        let options = SqlOptions { partitions: threads, ..SqlOptions::default() };
         Ok(Data::Lake(LakeSpan { session: lake.sql(&options).await?, span, today: now.date_naive() }))
     }
 

@@ -1,7 +1,7 @@
 //! `tarn rules explain`: how a rule runs here, and why it did or did not fire on an event.
 
 use crate::command::Usage;
-use crate::command::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, load_rules};
+use crate::command::arguments::{PlaceholderArgs, SourceArg, SourcesArgs, load_and_report};
 use crate::input::Input;
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
@@ -48,8 +48,7 @@ fn event(text: &str) -> Result<(Input, u64), String> {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let set = load_rules(&self.paths, &self.placeholders)?;
-        crate::report::report_load(&set);
+        let set = load_and_report(&self.paths, &self.placeholders)?;
         let sources = self.sources.load()?;
         let loaded = set.errors.is_empty();
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());

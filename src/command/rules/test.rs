@@ -1,6 +1,6 @@
 //! `tarn rules test`: rules on their own test events.
 
-use crate::command::arguments::{PlaceholderArgs, SourcesArgs, load_rules};
+use crate::command::arguments::{PlaceholderArgs, SourcesArgs, load_and_report};
 use crate::output::{Format, print_rows};
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
@@ -35,8 +35,7 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let set = load_rules(&self.paths, &self.placeholders)?;
-        crate::report::report_load(&set);
+        let set = load_and_report(&self.paths, &self.placeholders)?;
         let sources = self.sources.load()?;
         let (mut rows, mut passed, mut failed, mut without) = (Vec::new(), 0, 0, 0);
         for rule in &set.rules {
