@@ -202,6 +202,9 @@ fn rules_are_tables_in_sql() {
     .ok()
     .rows();
     assert!(!joined.is_empty() && joined.iter().any(|row| row["rule_title"] == "Something fails"));
+    let lake = folder.path("lake");
+    let without = tarn(&["sql", "--lake", text(&lake), "SELECT * FROM sigma('listed')"]);
+    assert!(without.code == 1 && without.stderr.contains("with --rules"), "{}", without.stderr);
     let plan = sql("EXPLAIN SELECT event_uid FROM sigma('listed')").ok().stdout;
     assert!(plan.contains("SigmaExec: class=6003, rules=1"), "{plan}");
     for (query, expected) in [

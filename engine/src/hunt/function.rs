@@ -45,9 +45,11 @@ impl Sigma {
         for name in names {
             let found: Vec<&Rule> = self.rules.rules.iter().filter(|rule| is_named(&rule.about, name)).collect();
             if found.is_empty() {
-                return match self.rules.correlations.iter().any(|c| is_named(&c.about, name)) {
-                    true => plan_err!("{name:?} is a correlation: `tarn hunt` runs it"),
-                    false => plan_err!("there is no rule {name:?} among the {} of --rules", self.rules.rules.len()),
+                let correlation = self.rules.correlations.iter().any(|c| is_named(&c.about, name));
+                return match self.rules.rules.len() {
+                    _ if correlation => plan_err!("{name:?} is a correlation: `tarn hunt` runs it"),
+                    0 => plan_err!("sigma({name:?}) needs rules: name their files or folders with --rules"),
+                    among => plan_err!("there is no rule {name:?} among the {among} of --rules"),
                 };
             }
             rules.extend(found.into_iter().cloned());
