@@ -6,8 +6,10 @@ use crate::input::Input;
 use anyhow::Context;
 use chrono_tz::Tz;
 use indicatif::ProgressBar;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_engine::correlation::Match;
@@ -63,6 +65,8 @@ pub struct Found<'a> {
     pub rule: RuleIx,
     row: usize,
     reader: &'a FieldReader,
+    /// Worked out once for all hits of the event.
+    identity: Rc<OnceCell<Identity>>,
 }
 
 impl Found<'_> {
@@ -71,13 +75,13 @@ impl Found<'_> {
         let fields = engine.captures(self.rule)?;
         let values = fields.iter().map(|name| self.reader.value(self.row, name)).collect();
         let identity = self.identity(now);
-        let (time, uid) = (identity.time.unwrap_or(now), identity.uid.into());
+        let (time, uid) = (identity.time.unwrap_or(now), identity.uid.as_str().into());
         Some(Match { rule: self.rule, time, uid, values })
     }
 
     /// The event's uid and time; `now`, microseconds, tells the year of times without one.
-    pub fn identity(&self, now: i64) -> Identity {
-        self.reader.identity(self.block, self.row, now)
+    pub fn identity(&self, now: i64) -> &Identity {
+        self.identity.get_or_init(|| self.reader.identity(self.block, self.row, now))
     }
 }
 
@@ -111,10 +115,14 @@ impl Lane {
         self.reader.read(block, self.source);
         let hits = self.matcher.evaluate(self.reader.rows());
         let reader = &self.reader;
+        let mut last: (usize, Rc<OnceCell<Identity>>) = (usize::MAX, Rc::default());
         hits.iter().map(move |Hit { row, rule }| {
             let row = *row as usize;
+            if last.0 != row {
+                last = (row, Rc::default());
+            }
             let record = &block.records[row];
-            Found { input, block, record, rule: *rule, row, reader }
+            Found { input, block, record, rule: *rule, row, reader, identity: last.1.clone() }
         })
     }
 

@@ -186,8 +186,8 @@ impl<'a> Writer<'a> {
         let Stream { engine, now } = self.stream;
         let identity = found.identity(now.timestamp_micros());
         let (event, time_ms) = (found.block.json(found.record), now.timestamp_millis());
-        let evidence = Evidence { event, identity: &identity, time_ms, file: None, record: found.record.number };
-        self.findings.ocsf(engine, found.rule, &evidence, &mut self.line)?;
+        let evidence = Evidence { event, identity, time_ms, file: None, record: found.record.number };
+        self.findings.ocsf(found.rule, &evidence, &mut self.line)?;
         self.push()?;
         Ok(Alert { about: &engine.rule(found.rule).about, event_time: identity.time })
     }

@@ -38,9 +38,17 @@ pub fn severity(level: Level) -> (i32, &'static str) {
 
 /// The finding's uid: the same version of a rule on the same event is the same finding.
 pub fn uid(about: &About, event_uid: &str) -> String {
-    let parts = [about.id.as_str(), "\0", about.digest.as_str(), "\0", event_uid];
-    let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part)).finalize();
-    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
+    uid_of(begun(about), event_uid)
+}
+
+/// The digest of what the uids of a rule's findings have in common.
+fn begun(about: &About) -> Sha256 {
+    let parts = [about.id.as_str(), "\0", about.digest.as_str(), "\0"];
+    parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part))
+}
+
+fn uid_of(begun: Sha256, event_uid: &str) -> String {
+    hex::encode(&begun.chain_update(event_uid).finalize()[..16])
 }
 
 /// The constant parts of a rule's findings: members of objects, without the braces.
@@ -48,6 +56,7 @@ struct Template {
     class: String,
     info: String,
     rule: String,
+    uid: Sha256,
 }
 
 /// Writes the findings of an engine's rules.
@@ -67,11 +76,13 @@ impl Findings {
     /// A finding in canonical OCSF, which has no attribute for a file's record: both stand in `unmapped`.
     ///
     /// **Errors**: those of `out`.
-    pub fn ocsf(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
+    pub fn ocsf(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"{")?;
-        self.members(engine, rule, evidence, out)?;
+        self.members(rule, evidence, out)?;
         if let Some(file) = evidence.file {
-            write!(out, ",\"unmapped\":{{\"file\":{},\"record\":{}}}", Value::from(file), evidence.record)?;
+            out.write_all(b",\"unmapped\":{\"file\":")?;
+            serde_json::to_writer(&mut *out, file)?;
+            write!(out, ",\"record\":{}}}", evidence.record)?;
         }
         out.write_all(b"}\n")
     }
@@ -79,15 +90,18 @@ impl Findings {
     /// A line of `tarn detect`: the finding, and in front of it `rule`, `file`, `record` and `event` as users look for.
     ///
     /// **Errors**: those of `out`.
-    pub fn line(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
-        write!(out, "{{\"rule\":{}", self.templates[rule.0 as usize].rule)?;
+    pub fn line(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"{\"rule\":")?;
+        out.write_all(self.templates[rule.0 as usize].rule.as_bytes())?;
         if let Some(file) = evidence.file {
-            write!(out, ",\"file\":{},\"record\":{}", Value::from(file), evidence.record)?;
+            out.write_all(b",\"file\":")?;
+            serde_json::to_writer(&mut *out, file)?;
+            write!(out, ",\"record\":{}", evidence.record)?;
         }
         out.write_all(b",\"event\":")?;
         one_line(evidence.event, out)?;
         out.write_all(b",")?;
-        self.members(engine, rule, evidence, out)?;
+        self.members(rule, evidence, out)?;
         out.write_all(b"}\n")
     }
 
@@ -137,11 +151,12 @@ impl Findings {
         write!(out, "{}}}],\"count\":{}", evidence(found), found.count)
     }
 
-    fn members(&self, engine: &Engine, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
+    fn members(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         let Evidence { event, identity, time_ms, .. } = *evidence;
-        let uid = uid(&engine.rule(rule).about, &identity.uid);
+        let template = &self.templates[rule.0 as usize];
+        let uid = uid_of(template.uid.clone(), &identity.uid);
         let head = Head { uid, time_ms, events: &[identity.uid.as_str()], seen: identity.time.map(|t| (t, t)) };
-        self.templates[rule.0 as usize].write(&head, out)?;
+        template.write(&head, out)?;
         one_line(event, out)?;
         out.write_all(b"}]")
     }
@@ -166,27 +181,35 @@ fn evidence(found: &Correlated) -> Value {
 
 /// Pretty-printed documents have line breaks and indents, between tokens only; a finding is one line.
 fn one_line(json: &str, out: &mut impl Write) -> io::Result<()> {
-    json.split(['\n', '\r']).try_for_each(|part| out.write_all(part.trim_start().as_bytes()))
+    let mut rest = json.trim_start();
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest.as_bytes()) {
+        out.write_all(&rest.as_bytes()[..at])?;
+        rest = rest[at..].trim_start();
+    }
+    out.write_all(rest.as_bytes())
 }
 
 impl Template {
     /// Writes a finding's members, up to the data of its evidence.
     fn write(&self, Head { uid, time_ms, events, seen }: &Head<'_>, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(self.class.as_bytes())?;
         write!(
             out,
-            "{},\"time\":{time_ms},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
+            ",\"time\":{time_ms},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
              \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
              \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time_ms},\"related_events\":[",
-            self.class,
         )?;
         for (i, event) in events.iter().enumerate() {
-            write!(out, "{}{{\"uid\":{}}}", if i > 0 { "," } else { "" }, Value::from(*event))?;
+            out.write_all(if i > 0 { b",{\"uid\":" } else { b"{\"uid\":" })?;
+            serde_json::to_writer(&mut *out, event)?;
+            out.write_all(b"}")?;
         }
         out.write_all(b"],")?;
         if let Some((first, last)) = seen {
             write!(out, "\"first_seen_time\":{},\"last_seen_time\":{},", first / 1_000, last / 1_000)?;
         }
-        write!(out, "{}}},\"evidences\":[{{\"data\":", self.info)
+        out.write_all(self.info.as_bytes())?;
+        out.write_all(b"},\"evidences\":[{\"data\":")
     }
 
     fn new(about: &About) -> Self {
@@ -215,7 +238,7 @@ impl Template {
             "id": about.id, "title": about.title, "level": about.level.to_string(), "tags": about.tags,
             "file": about.file.display().to_string(),
         });
-        Self { class: inside(&class), info: inside(&info), rule: rule.to_string() }
+        Self { class: inside(&class), info: inside(&info), rule: rule.to_string(), uid: begun(about) }
     }
 }
 

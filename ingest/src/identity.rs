@@ -21,11 +21,7 @@ pub fn record_uid(block: &Block, record: &RecordSpan) -> String {
         .chain_update(record.number.to_be_bytes())
         .chain_update(block.original(record))
         .finalize();
-    digest[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
-        use std::fmt::Write;
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(&digest[..16])
 }
 
 /// The vendor's id as a uid, where it says anything.

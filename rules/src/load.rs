@@ -192,7 +192,7 @@ impl<'a> Loader<'a> {
                 LoadError { file: file.to_owned(), document, line, title: failure.title, reason: failure.reason };
             self.set.errors.push(error);
         }
-        let digest: String = Sha256::digest(text)[..16].iter().map(|b| format!("{b:02x}")).collect();
+        let digest = hex::encode(&Sha256::digest(text)[..16]);
         for document in documents {
             self.document(file, &digest, document);
         }

@@ -106,7 +106,7 @@ struct Counting {
 impl Counting {
     fn hit(&mut self, found: &Found<'_>, source: Option<SourceId>, now: i64) -> anyhow::Result<()> {
         let identity = found.identity(now);
-        let uid: Arc<str> = identity.uid.into();
+        let uid: Arc<str> = identity.uid.as_str().into();
         self.tallies.hit(found.rule, &uid, identity.time.unwrap_or(now));
         let rules = self.hits.entry(uid).or_default();
         rules.push(found.rule);

@@ -70,17 +70,16 @@ impl Args {
         let detection = Detection { engine: engine.clone(), source, zone, now: micros, threads };
         let findings = Findings::new(&engine);
         let render = |found: &crate::detection::Found<'_>, out: &mut Vec<u8>| {
-            let identity = found.identity(micros);
             let evidence = Evidence {
                 event: found.block.json(found.record),
-                identity: &identity,
+                identity: found.identity(micros),
                 time_ms: now.timestamp_millis(),
                 file: Some(found.input),
                 record: found.record.number,
             };
             match self.ocsf {
-                true => findings.ocsf(&engine, found.rule, &evidence, out),
-                false => findings.line(&engine, found.rule, &evidence, out),
+                true => findings.ocsf(found.rule, &evidence, out),
+                false => findings.line(found.rule, &evidence, out),
             }
         };
         let bar = progress::bytes(input::size(&inputs));

@@ -31,16 +31,30 @@ enum Meaning {
 struct Lazy {
     atom: AtomIx,
     pattern: String,
-    regex: OnceCell<Option<Regex>>,
+    /// For ASCII texts: the same without Unicode's classes, which are what takes long to compile. None where the
+    /// pattern has something that only they can say.
+    ascii: OnceCell<Option<regex::bytes::Regex>>,
+    unicode: OnceCell<Option<Regex>>,
 }
 
 /// The rules crate compiled it before, with the same limit.
 const PROGRAM_BYTES_MAX: usize = 4 << 20;
 
 impl Lazy {
-    fn is_match(&self, text: &str) -> bool {
-        let compile = || RegexBuilder::new(&self.pattern).size_limit(PROGRAM_BYTES_MAX).build().ok();
-        self.regex.get_or_init(compile).as_ref().is_some_and(|regex| regex.is_match(text))
+    fn new(atom: AtomIx, pattern: &str) -> Self {
+        Self { atom, pattern: pattern.to_owned(), ascii: OnceCell::new(), unicode: OnceCell::new() }
+    }
+
+    fn is_match(&self, text: &str, is_ascii: bool) -> bool {
+        let ascii = || {
+            let mut builder = regex::bytes::RegexBuilder::new(&self.pattern);
+            builder.unicode(false).size_limit(PROGRAM_BYTES_MAX).build().ok()
+        };
+        if is_ascii && let Some(regex) = self.ascii.get_or_init(ascii) {
+            return regex.is_match(text.as_bytes());
+        }
+        let unicode = || RegexBuilder::new(&self.pattern).size_limit(PROGRAM_BYTES_MAX).build().ok();
+        self.unicode.get_or_init(unicode).as_ref().is_some_and(|regex| regex.is_match(text))
     }
 }
 
@@ -200,7 +214,7 @@ impl FieldTests {
             Some(literals) => literals.iter().for_each(|text| folded.add(text, Meaning::Regex(number))),
             None => self.tried_always.push(number),
         }
-        self.regexes.push(Lazy { atom, pattern: pattern.to_owned(), regex: OnceCell::new() });
+        self.regexes.push(Lazy::new(atom, pattern));
     }
 
     /// The atoms that hold for a code's value, ascending and once each.
@@ -237,7 +251,7 @@ impl FieldTests {
             self.worth.extend(0..self.regexes.len() as u32);
         }
         let regexes = self.worth.iter().map(|number| &self.regexes[*number as usize]);
-        out.extend(regexes.filter(|regex| regex.is_match(text)).map(|regex| regex.atom));
+        out.extend(regexes.filter(|regex| regex.is_match(text, ascii)).map(|regex| regex.atom));
         if !self.nets.is_empty()
             && let Ok(ip) = text.trim().parse::<IpAddr>()
         {
@@ -251,6 +265,25 @@ impl FieldTests {
         for (atom, part, compare, n) in &self.times {
             if reference::time_part(text, *part).is_some_and(|v| compare.holds(v, *n)) {
                 out.push(*atom);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn expressions_without_unicode_say_the_same_of_ascii_texts(
+            pattern in r"(\(\?[imsU]\))?([aKſé]|\[a-zé]|\[\^ak]|\\[wWdDsSbB]|\\pL|\\x\{17f\}|[akK]\+|\.|\^|\$|\(\?u:k\)){1,6}",
+            text in "[akKs1_ \n-]{0,12}",
+        ) {
+            if let Ok(unicode) = Regex::new(&pattern) {
+                prop_assert_eq!(Lazy::new(0, &pattern).is_match(&text, true), unicode.is_match(&text), "{}", pattern);
             }
         }
     }

@@ -179,11 +179,12 @@ impl FieldReader {
         let mut members = Vec::new();
         block.members(record, &mut members);
         let shape = source.shape_of(&Record::new(&members)).unwrap_or(0);
-        let event = unwrap(source, shape, text);
-        let inner: Vec<(&str, &str)> = Members::of(&event).collect();
+        let event = source.unwraps(shape).then(|| unwrap(source, shape, text));
+        let inner: Option<Vec<(&str, &str)>> = event.as_ref().map(|event| Members::of(event).collect());
         let mut found = Vec::new();
         let trie = if source.shapes.is_empty() { 0 } else { shape as usize };
-        self.lanes[source.id.0 as usize].identity[trie].walk(&inner, &mut Found(&mut found));
+        let members = inner.as_deref().unwrap_or(&members);
+        self.lanes[source.id.0 as usize].identity[trie].walk(members, &mut Found(&mut found));
         let get = |field: u16| found.iter().find(|(at, _)| *at == field).map(|(_, raw)| *raw);
         let uid = source.uid.iter().find_map(|f| vendor_uid(get(*f)?));
         let time =
@@ -206,7 +207,7 @@ impl FieldReader {
             let (id, shape) = self.recognise(layout, &members);
             let known = sources.source(id);
             let text = block.json(record);
-            if known.shapes.get(shape as usize).is_some_and(|s| s.unwrap.is_some() || s.code.is_some()) {
+            if known.unwraps(shape) {
                 let event: Cow<'_, str> = unwrap(known, shape, text);
                 // The event may be owned by this turn of the loop, so its row is made before the turn ends.
                 let inner: Vec<(&str, &str)> = Members::of(&event).collect();

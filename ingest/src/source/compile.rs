@@ -427,6 +427,11 @@ impl Source {
         self.shapes.iter().position(|s| s.test.holds(record)).map(|i| i as u16)
     }
 
+    /// Whether a record of a shape has its event inside, or in another form.
+    pub(crate) fn unwraps(&self, shape: u16) -> bool {
+        self.shapes.get(shape as usize).is_some_and(|shape| shape.unwrap.is_some() || shape.code.is_some())
+    }
+
     /// The kinds that events of these log source entries can be; all kinds for no entry.
     pub fn kinds_of(&self, entries: &[LogsourceId]) -> Vec<u16> {
         let entries: Vec<&Logsource> = self.logsources.iter().filter(|l| entries.contains(&l.id)).collect();

@@ -78,7 +78,7 @@ fn retitle(rule: &mut Mapping, time: u32, seed: u64) {
     }
     if let Some(Value::String(id)) = rule.get_mut("id") {
         let digest = Sha256::digest(format!("{seed} {id}"));
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(digest);
         *id = format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[12..15], &hex[15..18], &hex[18..30]);
     }
 }

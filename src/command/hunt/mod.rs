@@ -163,8 +163,8 @@ impl Output {
             let event = events.get(&hit.uid).map_or("null", String::as_str);
             let evidence = Evidence { event, identity: &identity, time_ms: self.now_ms, file: None, record: 0 };
             match self.ocsf {
-                true => self.findings.ocsf(&self.engine, hit.rule, &evidence, &mut lines)?,
-                false => self.findings.line(&self.engine, hit.rule, &evidence, &mut lines)?,
+                true => self.findings.ocsf(hit.rule, &evidence, &mut lines)?,
+                false => self.findings.line(hit.rule, &evidence, &mut lines)?,
             }
         }
         self.count += hits.len() as u64;

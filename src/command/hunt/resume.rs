@@ -101,5 +101,5 @@ fn digest(engine: &Engine) -> String {
         rules.chain(engine.correlations().iter().map(|c| &c.about)).map(|about| about.digest.as_str()).collect();
     all.sort_unstable();
     let digest = all.iter().fold(Sha256::new(), |digest, one| digest.chain_update(one).chain_update("\n")).finalize();
-    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..16])
 }
