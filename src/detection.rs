@@ -1,26 +1,28 @@
-//! Inputs through the rules: one thread reads, the others match, and findings come out in the order of the events.
+//! Inputs through the rules: threads read in turn and match at once, and findings come out in the order of the events.
 //!
 //! **Bounds**: a few blocks a thread are under way; what is ahead of its turn waits, and reading waits for it.
 
 use crate::input::Input;
-use anyhow::Context;
 use chrono_tz::Tz;
 use indicatif::ProgressBar;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_engine::correlation::Match;
 use tarn_engine::{Engine, Hit, Matcher, RuleIx};
 use tarn_ingest::DeadLetter;
-use tarn_ingest::container::{Block, RecordSpan};
+use tarn_ingest::container::{Block, Blocks, RecordSpan};
 use tarn_ingest::fields::{FieldReader, Identity};
 use tarn_ingest::source::SourceId;
 
 /// Blocks under way, for each thread.
-const BLOCKS_PER_THREAD: usize = 4;
+const BLOCKS_PER_THREAD: usize = 2;
+
+/// Bytes of memory for findings that a block passes on to the next.
+const OUTPUT_BYTES_KEPT: usize = 4 << 20;
 
 /// How inputs are gone through.
 #[derive(Clone)]
@@ -132,8 +134,9 @@ impl Lane {
         input: Arc<str>,
         mut block: Block,
         render: &Render<'_>,
+        mut output: Vec<u8>,
     ) -> std::io::Result<(Seen, Block)> {
-        let (mut output, mut matches, mut findings) = (Vec::new(), Vec::new(), 0);
+        let (mut matches, mut findings) = (Vec::new(), 0);
         for found in self.see(&input, &block) {
             matches.extend(found.taken(&to.engine, to.now));
             if to.engine.is_shown(found.rule) {
@@ -156,130 +159,160 @@ impl Detection {
         inputs: &[Input],
         bar: &ProgressBar,
         render: &Render<'_>,
-        take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
+        take: &mut dyn FnMut(&mut Seen) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Unreadable>> {
-        if self.threads <= 1 {
-            let mut lane = Lane::new(&self.engine, self.source, self.zone);
-            return read(inputs, bar, &mut |input, block| {
-                let (seen, done) = lane.render(self, input, block, render)?;
-                take(seen)?;
-                Ok(done)
-            });
+        let mut reading = Reading { inputs: inputs.iter(), bar, current: None, number: 0, unreadable: Vec::new() };
+        if self.threads > 1 {
+            return self.run_threads(reading, render, take);
         }
-        self.run_threads(inputs, bar, render, take)
+        let mut lane = Lane::new(&self.engine, self.source, self.zone);
+        let (mut spare, mut output) = (Block::default(), Vec::new());
+        while let Some((_, input, block)) = reading.next(spare) {
+            let (mut seen, done) = lane.render(self, input, block, render, output)?;
+            take(&mut seen)?;
+            (spare, output) = (done, emptied(seen.output));
+        }
+        Ok(reading.unreadable)
     }
 
     fn run_threads(
         &self,
-        inputs: &[Input],
-        bar: &ProgressBar,
+        reading: Reading<'_>,
         render: &Render<'_>,
-        take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
+        take: &mut dyn FnMut(&mut Seen) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Unreadable>> {
+        let reading = Mutex::new(reading);
         let bound = self.threads * BLOCKS_PER_THREAD;
-        let (send_block, blocks) = sync_channel::<(u64, Arc<str>, Block)>(self.threads);
-        let blocks = Mutex::new(blocks);
-        let (send_seen, seen) = sync_channel(bound);
-        // A block is read when one of these is free, so that what waits for its turn is bounded.
-        let (free, permits) = sync_channel::<Block>(bound);
+        let (send, seen) = sync_channel(bound);
+        // A block is read for one of these, so that what waits for its turn is bounded; it takes the findings.
+        let (free, permits) = sync_channel(bound);
         for _ in 0..bound {
-            let _ = free.send(Block::default());
+            let _ = free.send(Vec::new());
         }
+        let permits = Mutex::new(permits);
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
-                let (blocks, send_seen) = (&blocks, send_seen.clone());
-                scope.spawn(move || work(self, render, blocks, &send_seen));
+                let work = Work { detection: self, reading: &reading, permits: &permits, render };
+                let send = send.clone();
+                scope.spawn(move || work.run(&send));
             }
-            drop(send_seen);
-            let reading = scope.spawn(move || {
-                let mut number = 0;
-                read(inputs, bar, &mut |input, block| {
-                    let done = permits.recv().context("stopped")?;
-                    send_block.send((number, input, block)).context("stopped")?;
-                    number += 1;
-                    Ok(done)
-                })
-            });
+            drop(send);
             let taken = in_order(&seen, &free, take);
-            // Ends the threads that still wait to send, when taking has failed.
+            // Ends the threads that still wait, when taking has failed.
             drop((seen, free));
-            let unreadable = reading.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the reading thread stopped")));
-            taken?;
-            unreadable
-        })
+            taken
+        })?;
+        Ok(reading.into_inner().unwrap_or_else(PoisonError::into_inner).unreadable)
     }
 }
 
-type Numbered = (u64, std::io::Result<(Seen, Block)>);
+type Numbered = (u64, std::io::Result<Seen>);
 
-fn work(
-    detection: &Detection,
-    render: &Render<'_>,
-    blocks: &Mutex<Receiver<(u64, Arc<str>, Block)>>,
-    send: &SyncSender<Numbered>,
-) {
-    let mut lane = Lane::new(&detection.engine, detection.source, detection.zone);
-    loop {
-        let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((number, input, block)) = next else { return };
-        // A defect must not leave the others waiting for this block for ever.
-        let seen = catch_unwind(AssertUnwindSafe(|| lane.render(detection, input, block, render)));
-        let failed = seen.is_err();
-        let seen = seen.unwrap_or_else(|_| Err(std::io::Error::other("a detection thread panicked")));
-        if send.send((number, seen)).is_err() || failed {
-            return;
+/// What a thread does: whichever is free reads the next block, and matches it while others read on.
+struct Work<'a, 'i> {
+    detection: &'a Detection,
+    reading: &'a Mutex<Reading<'i>>,
+    permits: &'a Mutex<Receiver<Vec<u8>>>,
+    render: &'a Render<'a>,
+}
+
+impl Work<'_, '_> {
+    fn run(self, send: &SyncSender<Numbered>) {
+        let mut lane = Lane::new(&self.detection.engine, self.detection.source, self.detection.zone);
+        let mut spare = Block::default();
+        while let Ok(output) = self.permit() {
+            let (number, seen) = match self.next(std::mem::take(&mut spare)) {
+                Ok(None) => return,
+                Ok(Some((number, input, block))) => {
+                    let seen = catch_unwind(AssertUnwindSafe(|| {
+                        lane.render(self.detection, input, block, self.render, output)
+                    }));
+                    (number, seen.unwrap_or_else(|_| Err(std::io::Error::other("a detection thread panicked"))))
+                }
+                Err(number) => (number, Err(std::io::Error::other("reading panicked"))),
+            };
+            let seen = seen.map(|(seen, done)| {
+                spare = done;
+                seen
+            });
+            let failed = seen.is_err();
+            if send.send((number, seen)).is_err() || failed {
+                return;
+            }
         }
+    }
+
+    fn permit(&self) -> Result<Vec<u8>, RecvError> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner).recv()
+    }
+
+    /// The next block. A defect, which must not leave others waiting for this block for ever, is the number's.
+    fn next(&self, spare: Block) -> Result<Option<(u64, Arc<str>, Block)>, u64> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        catch_unwind(AssertUnwindSafe(|| reading.next(spare))).map_err(|_| reading.number)
     }
 }
 
 fn in_order(
     seen: &Receiver<Numbered>,
-    free: &SyncSender<Block>,
-    take: &mut dyn FnMut(Seen) -> anyhow::Result<()>,
+    free: &SyncSender<Vec<u8>>,
+    take: &mut dyn FnMut(&mut Seen) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut next = 0;
     let mut waiting = BTreeMap::new();
     for (number, result) in seen {
         waiting.insert(number, result);
         while let Some(result) = waiting.remove(&next) {
-            let (seen, done) = result?;
-            take(seen)?;
+            let mut seen = result?;
+            take(&mut seen)?;
             next += 1;
-            let _ = free.try_send(done);
+            let _ = free.try_send(emptied(seen.output));
         }
     }
     Ok(())
 }
 
-/// Reads inputs one after the other; one that fails does not stop the others. `give` gives blocks back that are done with.
-fn read(
-    inputs: &[Input],
-    bar: &ProgressBar,
-    give: &mut dyn FnMut(Arc<str>, Block) -> anyhow::Result<Block>,
-) -> anyhow::Result<Vec<Unreadable>> {
-    let mut unreadable = Vec::new();
-    for input in inputs {
-        let name: Arc<str> = input.name().into();
-        let mut blocks = match input.blocks(bar) {
-            Ok(blocks) => blocks,
-            Err(error) => {
-                unreadable.push(Unreadable { input: name, error });
-                continue;
-            }
-        };
+/// Memory for the next findings. Little is kept, as there may be many of these.
+fn emptied(mut output: Vec<u8>) -> Vec<u8> {
+    output.clear();
+    output.shrink_to(OUTPUT_BYTES_KEPT);
+    output
+}
+
+/// Inputs one after the other, block by block; one that fails does not stop the others.
+struct Reading<'a> {
+    inputs: std::slice::Iter<'a, Input>,
+    bar: &'a ProgressBar,
+    current: Option<(Arc<str>, Blocks)>,
+    /// How many blocks there were.
+    number: u64,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Reading<'_> {
+    /// The next block, its number and its input's name; `spare` is one that is done with, whose memory serves it.
+    fn next(&mut self, mut spare: Block) -> Option<(u64, Arc<str>, Block)> {
         loop {
+            if self.current.is_none() {
+                let input = self.inputs.next()?;
+                let name: Arc<str> = input.name().into();
+                match input.blocks(self.bar) {
+                    Ok(blocks) => self.current = Some((name, blocks)),
+                    Err(error) => self.unreadable.push(Unreadable { input: name, error }),
+                }
+            }
+            let Some((name, mut blocks)) = self.current.take() else { continue };
+            blocks.give_back(std::mem::take(&mut spare));
             match blocks.next_block() {
                 Ok(Some(block)) => {
-                    let done = give(name.clone(), block)?;
-                    blocks.give_back(done);
+                    let number = self.number;
+                    self.number += 1;
+                    self.current = Some((name.clone(), blocks));
+                    return Some((number, name, block));
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    unreadable.push(Unreadable { input: name, error: error.into() });
-                    break;
-                }
+                Ok(None) => {}
+                Err(error) => self.unreadable.push(Unreadable { input: name, error: error.into() }),
             }
         }
     }
-    Ok(unreadable)
 }

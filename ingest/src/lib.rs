@@ -8,6 +8,7 @@ pub mod fields;
 pub mod golden;
 pub mod identity;
 pub mod json;
+pub mod literals;
 pub mod mapper;
 pub mod source;
 

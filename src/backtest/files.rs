@@ -56,7 +56,7 @@ impl Files {
         let (mut dead, mut letters) = (DeadLetters::new(None)?, 0);
         let unreadable = detection.run(&self.inputs, &bar, &render, &mut |seen| {
             let mut counting = lock();
-            seen.matches.into_iter().for_each(|matched| counting.tallies.take(matched));
+            seen.matches.drain(..).for_each(|matched| counting.tallies.take(matched));
             bar.set_message(format!("{} findings", counting.tallies.findings()));
             letters += seen.dead.len();
             if pass == Pass::Old { Ok(()) } else { dead.take(&seen.input, &seen.dead) }

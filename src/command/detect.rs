@@ -95,11 +95,11 @@ impl Args {
                 std::io::Result::Ok(count + 1)
             })
         };
-        let unreadable = detection.run(&inputs, &bar, &render, &mut |mut seen: Seen| {
+        let unreadable = detection.run(&inputs, &bar, &render, &mut |seen: &mut Seen| {
             let mut correlated = Vec::new();
             seen.matches.drain(..).for_each(|found| correlator.push(found, &mut correlated));
             seen.findings += write(&correlated, &mut seen.output)?;
-            stats.count(&seen);
+            stats.count(seen);
             bar.set_message(format!("{} findings", stats.findings));
             dead.take(&seen.input, &seen.dead)?;
             printer.print(&seen.output)

@@ -6,7 +6,6 @@
 //! **Bounds**: memory as large as the reader's dictionaries, which are bounded.
 
 mod affixes;
-mod literals;
 mod program;
 mod required;
 mod values;

@@ -5,13 +5,13 @@
 //! a literal that they need.
 
 use super::affixes::{Affixes, Side};
-use super::literals::{LiteralIx, Literals};
 use super::required;
 use ahash::AHashMap;
 use regex::{Regex, RegexBuilder};
 use std::cell::OnceCell;
 use std::net::IpAddr;
 use tarn_ingest::fields::{Dictionary, Scalar};
+use tarn_ingest::literals::{LiteralIx, Literals};
 use tarn_rules::{Compare, Number, Part, Pattern, Test, TimePart, expr, reference};
 
 /// An atom's number: one distinct test of one field.

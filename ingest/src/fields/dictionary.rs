@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 use std::borrow::Cow;
 
 /// Bytes of values that one field's dictionary remembers.
-pub const DICTIONARY_BYTES_MAX: usize = 32 << 20;
+pub const DICTIONARY_BYTES_MAX: usize = 4 << 20;
 
 /// A part of a value that tests look at.
 pub enum Scalar<'a> {

@@ -1,7 +1,8 @@
 //! Keyword rules search every value of an event: which events are worth it.
 
 use super::{FieldIx, FieldUse};
-use aho_corasick::{AhoCorasick, AhoCorasickKind, packed};
+use crate::literals::Literals;
+use aho_corasick::packed;
 use std::collections::BTreeSet;
 
 /// Lower-case ASCII that JSON writes as it is: it is in a value without case only if it is in the event's JSON, or the
@@ -30,32 +31,56 @@ pub(super) struct Keywords {
     search: Option<Search>,
 }
 
-/// Whether any of some texts is in another.
+/// Finds any of some texts in others.
 enum Search {
-    /// By vectors, some texts at a time.
-    Packed(Vec<packed::Searcher>),
-    Automaton(AhoCorasick),
+    /// By vectors: the least for few.
+    Packed(packed::Searcher),
+    Literals(Literals),
 }
 
 /// More texts at once are searched for more slowly.
 const PACKED_MAX: usize = 64;
-/// More passes than this cost more than an automaton.
-const PASSES_MAX: usize = 4;
 
 impl Search {
-    fn new(texts: &BTreeSet<&str>) -> Option<Self> {
-        let texts: Vec<&str> = texts.iter().copied().collect();
-        let packed: Option<Vec<_>> = texts.chunks(PACKED_MAX).map(packed::Searcher::new).collect();
-        if let Some(packed) = packed.filter(|packed| packed.len() <= PASSES_MAX) {
-            return Some(Self::Packed(packed));
+    fn new(texts: &BTreeSet<&str>) -> Self {
+        let packed = || packed::Searcher::new(texts);
+        match (texts.len() <= PACKED_MAX).then(packed).flatten() {
+            Some(searcher) => Self::Packed(searcher),
+            None => Self::Literals(Literals::new(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())),
         }
-        AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(texts).ok().map(Self::Automaton)
     }
 
-    fn find(&self, text: &[u8]) -> Option<usize> {
+    /// Tells which rows, each from an offset to the next, hold any of the texts.
+    fn rows(&self, bytes: &[u8], offsets: &[usize], found: &mut impl FnMut(usize)) {
         match self {
-            Self::Packed(searchers) => searchers.iter().filter_map(|s| s.find(text)).map(|hit| hit.start()).min(),
-            Self::Automaton(automaton) => automaton.find(text).map(|hit| hit.start()),
+            Self::Packed(searcher) => {
+                let mut from = 0;
+                while let Some(hit) = searcher.find_in(bytes, (from..bytes.len()).into()) {
+                    let row = offsets.partition_point(|start| *start <= hit.start()) - 1;
+                    from = offsets[row + 1];
+                    // What begins in one row and ends in another is in none, but may hide what is.
+                    match hit.end() <= from {
+                        true => found(row),
+                        false if self.is_in(&bytes[hit.start()..from]) => found(row),
+                        false => {}
+                    }
+                }
+            }
+            Self::Literals(_) => {
+                let rows = offsets.windows(2).enumerate().filter(|(_, row)| self.is_in(&bytes[row[0]..row[1]]));
+                rows.for_each(|(row, _)| found(row));
+            }
+        }
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Packed(searcher) => searcher.find(text).is_some(),
+            Self::Literals(literals) => {
+                let mut any = false;
+                literals.find(text, &mut |_| any = true);
+                any
+            }
         }
     }
 }
@@ -64,7 +89,7 @@ impl Keywords {
     pub fn new(field: FieldIx, uses: &[&FieldUse]) -> Self {
         let of_keywords = uses.iter().filter(|u| u.fields.contains(&field.0));
         let needles: Option<Vec<&BTreeSet<Needle>>> = of_keywords.map(|u| u.needles.as_ref()).collect();
-        let search = needles.and_then(|sets| {
+        let search = needles.map(|sets| {
             let all: BTreeSet<&str> = sets.into_iter().flatten().map(|n| &*n.0).collect();
             Search::new(&all)
         });
@@ -77,7 +102,7 @@ impl Keywords {
         lower.clear();
         lower.extend_from_slice(event.as_bytes());
         lower.make_ascii_lowercase();
-        search.find(lower).is_some() || (unsure(lower).is_some() && search.find(&unescaped(lower)).is_some())
+        search.is_in(lower) || (unsure(lower).is_some() && search.is_in(&unescaped(lower)))
     }
 
     /// Whether there is anything to search for; if not, every event is worth it.
@@ -85,20 +110,10 @@ impl Keywords {
         self.search.is_some()
     }
 
-    /// Tells where keywords are in lower-cased bytes: after each, `found` says where to go on.
-    pub fn each(&self, lower: &[u8], found: &mut impl FnMut(usize) -> usize) {
-        let mut pass = |find: &dyn Fn(&[u8]) -> Option<usize>| {
-            let mut from = 0;
-            while let Some(at) = find(&lower[from..]) {
-                from = found(from + at);
-            }
-        };
-        match &self.search {
-            Some(Search::Packed(searchers)) => {
-                searchers.iter().for_each(|searcher| pass(&|text| searcher.find(text).map(|hit| hit.start())));
-            }
-            Some(search) => pass(&|text| search.find(text)),
-            None => {}
+    /// Tells in which rows of lower-cased bytes keywords are: each row is from an offset to the next.
+    pub fn rows(&self, lower: &[u8], offsets: &[usize], found: &mut impl FnMut(usize)) {
+        if let Some(search) = &self.search {
+            search.rows(lower, offsets, found);
         }
     }
 }

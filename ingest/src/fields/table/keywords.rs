@@ -51,25 +51,18 @@ impl Suspects {
     }
 
     fn mark(&self, texts: &StringArray, suspect: &mut impl FnMut(usize)) {
-        let offsets = texts.value_offsets();
-        let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else { return };
-        let bytes = &texts.value_data()[*first as usize..*last as usize];
-        let lower = bytes.to_ascii_lowercase();
-        let row_of = |at: usize| offsets.partition_point(|start| (*start - *first) as usize <= at) - 1;
-        let end_of = |row: usize| (offsets[row + 1] - *first) as usize;
-        self.keywords.each(&lower, &mut |at| {
-            let row = row_of(at);
-            suspect(row);
-            end_of(row)
-        });
+        let first = texts.value_offsets()[0] as usize;
+        let offsets: Vec<usize> = texts.value_offsets().iter().map(|at| *at as usize - first).collect();
+        let lower = texts.value_data()[first..first + offsets[offsets.len() - 1]].to_ascii_lowercase();
+        self.keywords.rows(&lower, &offsets, suspect);
         // Rare characters are looked at again, row by row.
         let mut from = 0;
         while let Some(at) = unsure(&lower[from..]) {
-            let row = row_of(from + at);
+            let row = offsets.partition_point(|start| *start <= from + at) - 1;
             if self.keywords.worth(texts.value(row), &mut Vec::new()) {
                 suspect(row);
             }
-            from = end_of(row);
+            from = offsets[row + 1];
         }
     }
 }

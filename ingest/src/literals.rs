@@ -114,11 +114,11 @@ const GOLDEN: u32 = 0x9E37_79B1;
 /// Steps in which a text is looked at, by the lengths of literals.
 const STRIDES: [usize; 4] = [8, 4, 2, 1];
 /// More grams would fill the table; longer literals are then looked for in smaller steps.
-const GRAMS_MAX: usize = 1 << 15;
+const GRAMS_MAX: usize = 1 << 17;
 /// Bits of the table for each gram, so that few grams of a text are taken for those of a literal.
 const BITS_PER_GRAM: usize = 32;
 /// The table stays in a near cache.
-const BITS_MAX: u32 = 19;
+const BITS_MAX: u32 = 21;
 /// Hashes that share a place in the list of entries.
 const HASHES: usize = 8;
 
