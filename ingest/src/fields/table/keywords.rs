@@ -53,11 +53,11 @@ impl Suspects {
     fn mark(&self, texts: &StringArray, suspect: &mut impl FnMut(usize)) {
         let first = texts.value_offsets()[0] as usize;
         let offsets: Vec<usize> = texts.value_offsets().iter().map(|at| *at as usize - first).collect();
-        let lower = texts.value_data()[first..first + offsets[offsets.len() - 1]].to_ascii_lowercase();
-        self.keywords.rows(&lower, &offsets, suspect);
+        let bytes = &texts.value_data()[first..first + offsets[offsets.len() - 1]];
+        self.keywords.rows(bytes, &offsets, suspect);
         // Rare characters are looked at again, row by row.
         let mut from = 0;
-        while let Some(at) = unsure(&lower[from..]) {
+        while let Some(at) = unsure(&bytes[from..]) {
             let row = offsets.partition_point(|start| *start <= from + at) - 1;
             if self.keywords.worth(texts.value(row), &mut Vec::new()) {
                 suspect(row);
