@@ -1,5 +1,7 @@
 //! `tarn hunt`: what a stream found, found again in the lake.
 
+mod arrival;
+
 use crate::command::{Run, data, tarn, text};
 use chrono::NaiveDate;
 use std::collections::BTreeMap;
