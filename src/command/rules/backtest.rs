@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tarn_ingest::source::Sources;
-use tarn_lake::{LakeError, SqlOptions};
+use tarn_lake::SqlOptions;
 
 /// Replay rules over a lake or log files, and say what each would have found
 ///
@@ -112,10 +112,7 @@ impl Args {
             return Err(Usage("--source is for --events: a lake's records have their sources".into()).into());
         }
         let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
-        let lake = lake.open().await.map_err(|error| match error.downcast_ref() {
-            Some(LakeError::Missing { .. } | LakeError::NotALake { .. }) => Usage(format!("{error:#}")).into(),
-            _ => error,
-        })?;
+        let lake = lake.open().await?;
         let options = SqlOptions { partitions: threads, ..SqlOptions::default() };
         Ok(Data::Lake(LakeSpan { session: lake.sql(&options).await?, span, today: now.date_naive() }))
     }
