@@ -24,6 +24,8 @@ use tarn_lake::SqlOptions;
 /// rule alone on a sample. Correlations are rules as well. Exit code 1 when --fail-above says so, or a file cannot be read.
 #[derive(ClapArgs)]
 #[command(group(ArgGroup::new("data").required(true).args(["lake", "events"])))]
+// A lake's times have their zone.
+#[command(mut_arg("zone", |zone| zone.conflicts_with("lake")))]
 #[command(after_help = "Examples:
   tarn rules backtest new-rule.yml --lake ./lake --since 2026-11-01
   tarn rules backtest rules/ --events logs/ --events archive.ndjson.gz --format json
