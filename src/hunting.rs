@@ -1,11 +1,11 @@
 //! A lake through the rules, day by day: one scan of each class table for all rules, then the original events of hits.
 //!
-//! **Order**: days, and where there are correlations, event time within a day. **Bounds**: findings wait for their events
-//! in groups of [`FETCHED`]; sorting spills to disk.
+//! **Order**: days, and where there are correlations, event time within a day, ties as they arrived; or all days at once,
+//! as they arrived. **Bounds**: findings wait for their events in groups of [`FETCHED`]; sorting spills to disk.
 
 use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType, UInt32Type};
+use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
@@ -20,7 +20,7 @@ use tarn_engine::hunt::{Hunted, RULE, VALUES, values};
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::container::{Blocks, Limits};
 use tarn_lake::SqlSession;
-use tarn_lake::table::EVENT_DAY;
+use tarn_lake::table::{ARRIVAL, EVENT_DAY};
 use tarn_schema_ocsf::{ClassUid, Schema};
 
 /// Hits whose events are read from the lake at once.
@@ -29,7 +29,7 @@ const FETCHED: usize = 1_000;
 const CLASS: &str = "class_uid";
 
 /// How many columns hits have of their own.
-pub const COLUMNS_OF_HITS: usize = 5;
+pub const COLUMNS_OF_HITS: usize = 6;
 
 /// Rows of days that are scanned at once, if a day has no more by itself.
 const ROWS_OF_RUN: u64 = 1 << 20;
@@ -69,6 +69,25 @@ impl Span {
     }
 }
 
+/// In which order hits come to correlations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Order {
+    /// By event time, equal times as they arrived
+    #[default]
+    Time,
+    /// As they arrived: a replay, in which events can be late
+    Arrival,
+}
+
+/// Rows that do not say when they arrived, as an earlier release wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unordered {
+    /// Their table.
+    pub table: String,
+    /// Their day.
+    pub day: NaiveDate,
+}
+
 /// A rule that fired on a row.
 #[derive(Clone, Debug)]
 pub struct Hit {
@@ -80,6 +99,8 @@ pub struct Hit {
     pub uid: Arc<str>,
     /// The event's time, microseconds since 1970.
     pub time: i64,
+    /// When it arrived, where the hunt asked for that and the row says so.
+    pub arrival: Option<i64>,
 }
 
 /// Rules over a lake.
@@ -87,6 +108,7 @@ pub struct Hunt<'a> {
     engine: Arc<Engine>,
     session: &'a SqlSession,
     span: Span,
+    order: Order,
     /// Class tables that are there and that rules look at.
     tables: Vec<Table>,
     /// Columns that hits have besides.
@@ -112,7 +134,13 @@ impl<'a> Hunt<'a> {
                 tables.push(Table { class, name, hunted: Arc::new(Hunted::new(table, class, engine.clone())) });
             }
         }
-        Ok(Self { engine, session, span, tables, also: &[] })
+        Ok(Self { engine, session, span, order: Order::default(), tables, also: &[] })
+    }
+
+    /// The same in another order. [`Hunt::unordered`] says whether rows can be in that of their arrival.
+    pub fn in_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
     }
 
     /// The same, whose hits have these columns as texts behind [`COLUMNS_OF_HITS`]; null where a class lacks one.
@@ -122,7 +150,8 @@ impl<'a> Hunt<'a> {
     }
 
     /// The days after `done` that have rows, in runs that are worth a scan, and how many rows rules look at. No run goes
-    /// on into `open`, the first day that is not whole.
+    /// on into `open`, the first day that is not whole. In the order of arrival all days are one run: the events of one may
+    /// arrive before and after those of another.
     pub fn days(&self, done: Option<NaiveDate>, open: NaiveDate) -> Vec<(Days, u64)> {
         let mut days: BTreeMap<NaiveDate, u64> = BTreeMap::new();
         for table in self.session.tables().filter(|t| self.tables.iter().any(|own| own.name == t.name)) {
@@ -135,14 +164,30 @@ impl<'a> Hunt<'a> {
         }
         let mut runs: Vec<(Days, u64)> = Vec::new();
         for (day, rows) in days {
-            let joins =
-                |(run, so_far): &&mut (Days, u64)| *so_far + rows <= ROWS_OF_RUN && (*run.end() < open) == (day < open);
+            let joins = |(run, so_far): &&mut (Days, u64)| {
+                let fits = *so_far + rows <= ROWS_OF_RUN && (*run.end() < open) == (day < open);
+                self.order == Order::Arrival || fits
+            };
             match runs.last_mut().filter(joins) {
                 Some((run, so_far)) => (*run, *so_far) = (*run.start()..=day, *so_far + rows),
                 None => runs.push((day..=day, rows)),
             }
         }
         runs
+    }
+
+    /// The latest day in the span with rows that do not say when they arrived, as far as the tables' logs tell.
+    pub fn unordered(&self) -> Option<Unordered> {
+        let own = |name: &str| self.tables.iter().any(|own| own.name == name);
+        let unordered = self.session.tables().filter(|table| own(&table.name)).filter_map(|table| {
+            let at = table.file_schema.index_of(ARRIVAL).ok();
+            let says = |nulls: Option<u64>| nulls == Some(0);
+            let files = table.files.iter().filter(|f| !says(at.and_then(|at| f.stats.columns.get(at)?.nulls)));
+            let days = files.filter_map(|f| Date32Type::to_naive_date_opt(f.event_day?));
+            let day = days.filter(|day| self.span.covers(*day)).max()?;
+            Some(Unordered { table: table.name.clone(), day })
+        });
+        unordered.max_by_key(|unordered| unordered.day)
     }
 
     /// The hits of some days, in batches for [`Hunt::read`].
@@ -156,10 +201,20 @@ impl<'a> Hunt<'a> {
             });
         }
         let mut all = all.context("no table has events of these rules")?;
-        if !self.engine.correlations().is_empty() {
-            all = all.sort(vec![ident("time").sort(true, true), ident("uid").sort(true, true)])?;
+        if self.is_sorted() {
+            // Rows without an arrival are older than those with one; writers at the same time may give one number. Rules of
+            // one row come as the stream has them.
+            let by: &[&str] = match self.order {
+                Order::Time => &["time", ARRIVAL, "uid", "rule"],
+                Order::Arrival => &[ARRIVAL, "uid", "rule"],
+            };
+            all = all.sort(by.iter().map(|column| ident(*column).sort(true, true)).collect())?;
         }
         Ok(all.execute_stream().await?)
+    }
+
+    fn is_sorted(&self) -> bool {
+        self.order == Order::Arrival || !self.engine.correlations().is_empty()
     }
 
     fn hits_of(&self, table: &Table, days: &Days) -> anyhow::Result<DataFrame> {
@@ -172,12 +227,17 @@ impl<'a> Hunt<'a> {
             true => cast(ident(*column), DataType::Utf8).alias(*column),
             false => lit(ScalarValue::Utf8(None)).alias(*column),
         });
+        let arrival = match self.is_sorted() && has(ARRIVAL) {
+            true => ident(ARRIVAL),
+            false => lit(ScalarValue::Int64(None)).alias(ARRIVAL),
+        };
         let own: [Expr; COLUMNS_OF_HITS] = [
             ident(RULE).alias("rule"),
             lit(table.class.0).alias(CLASS),
             ident("metadata.uid").alias("uid"),
             ident("time"),
             ident(VALUES).alias("values"),
+            arrival,
         ];
         let columns: Vec<Expr> = own.into_iter().chain(also).collect();
         Ok(hits.select(columns)?)
@@ -198,12 +258,14 @@ impl<'a> Hunt<'a> {
         let classes = classes.as_primitive::<UInt32Type>();
         let (uids, taken) = (batch.column(2).as_string::<i32>(), batch.column(4).as_string::<i32>());
         let times = batch.column(3).as_primitive::<TimestampMicrosecondType>();
+        let arrivals = batch.column(5).as_primitive::<Int64Type>();
         let hit = |row: usize| {
             let (rule, time) = (RuleIx(rules.value(row)), times.value(row));
             let uid: Arc<str> = uids.value(row).into();
             let values = taken.is_valid(row).then(|| values(taken.value(row)));
             let matched = values.map(|values| Match { rule, time, uid: uid.clone(), values });
-            (Hit { rule, class: ClassUid(classes.value(row)), uid, time }, matched)
+            let arrival = arrivals.is_valid(row).then(|| arrivals.value(row));
+            (Hit { rule, class: ClassUid(classes.value(row)), uid, time, arrival }, matched)
         };
         Ok((0..batch.num_rows()).map(hit).collect())
     }
@@ -212,12 +274,19 @@ impl<'a> Hunt<'a> {
     pub async fn events(&self, days: &Days, hits: &[Hit]) -> anyhow::Result<HashMap<Arc<str>, String>> {
         let mut events = HashMap::new();
         for Table { class, name, .. } in &self.tables {
-            let uids: BTreeSet<&str> = hits.iter().filter(|h| h.class == *class).map(|h| &*h.uid).collect();
+            let hits = || hits.iter().filter(|h| h.class == *class);
+            let uids: BTreeSet<&str> = hits().map(|h| &*h.uid).collect();
+            // What arrived together is in few files: uids alone would be looked for in all.
+            let arrivals: Option<Vec<i64>> = hits().map(|h| h.arrival).collect();
+            let arrivals = arrivals.and_then(|all| Some((*all.iter().min()?, *all.iter().max()?)));
             for some in uids.into_iter().collect::<Vec<_>>().chunks(FETCHED) {
                 let wanted = some.iter().map(|uid| lit(*uid)).collect();
                 let mut rows = self.session.context().table(name.as_str()).await?;
                 for filter in self.filters(days) {
                     rows = rows.filter(filter)?;
+                }
+                if let Some((first, last)) = arrivals {
+                    rows = rows.filter(ident(ARRIVAL).between(lit(first), lit(last)))?;
                 }
                 rows = rows.filter(ident("metadata.uid").in_list(wanted, false))?;
                 let rows = rows.select(vec![ident("metadata.uid"), ident("raw_data")])?;

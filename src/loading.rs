@@ -4,6 +4,7 @@
 //! **Bounds**: [`PENDING_BYTES_MAX`] of mapped text, and what the lake buffers.
 
 use crate::input::Input;
+use crate::mapping::Mapping;
 use crate::progress::Counted;
 use crate::report::DeadLetters;
 use anyhow::Context;
@@ -15,7 +16,7 @@ use std::io::{Read, Seek};
 use std::sync::Arc;
 use tarn_ingest::DeadLetter;
 use tarn_ingest::container::{Block, Blocks, Limits};
-use tarn_ingest::mapper::{MapOptions, Mapper};
+use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::{SourceId, Sources};
 use tarn_lake::ingest::identity::{Digest, HEAD_BYTES, HashingReader, Progress, Reached};
 use tarn_lake::{Container, Decision, Ingest, dead_letter};
@@ -42,7 +43,7 @@ pub struct Summary {
 /// Puts inputs into a lake.
 pub struct Loader {
     ingest: Ingest,
-    mapper: Mapper,
+    mapping: Mapping,
     source: Option<SourceId>,
     dead: DeadLetters,
     now: chrono::DateTime<Utc>,
@@ -104,9 +105,9 @@ impl Loader {
         source: Option<SourceId>,
         options: MapOptions,
     ) -> anyhow::Result<Self> {
-        let mapper = Mapper::new(sources, options);
+        let mapping = Mapping::new(sources, options, ingest.clock());
         let dead = DeadLetters::new(None)?;
-        Ok(Self { ingest, mapper, source, dead, now: Utc::now(), summary: Summary::default() })
+        Ok(Self { ingest, mapping, source, dead, now: Utc::now(), summary: Summary::default() })
     }
 
     /// Loads one input.
@@ -179,8 +180,8 @@ impl Loader {
         open.leave_out(&mut block);
         self.summary.records += (block.records.len() + block.dead.len()) as u64;
         self.dead_letters(&open.name, std::mem::take(&mut block.dead)).await?;
-        tokio::task::block_in_place(|| self.mapper.push(&block, self.source));
-        if self.mapper.pending_bytes() > PENDING_BYTES_MAX {
+        tokio::task::block_in_place(|| self.mapping.push(&block, self.source));
+        if self.mapping.pending_bytes() > PENDING_BYTES_MAX {
             self.hand_over().await?;
             if let (true, Ok(progress)) = (self.ingest.is_full(), &open.progress) {
                 self.ingest.progress(&open.container, open.half_read(), progress.fingerprint());
@@ -192,7 +193,7 @@ impl Loader {
 
     /// Appends what is mapped.
     async fn hand_over(&mut self) -> anyhow::Result<()> {
-        let (batches, _) = tokio::task::block_in_place(|| self.mapper.drain());
+        let batches = tokio::task::block_in_place(|| self.mapping.drain())?;
         for (class, batch) in batches {
             let table = Schema::v1_8().class(class).with_context(|| format!("no class {class}"))?.table();
             self.ingest.append(&table, batch).await?;

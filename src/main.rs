@@ -9,6 +9,7 @@ mod detection;
 mod hunting;
 mod input;
 mod loading;
+mod mapping;
 mod output;
 mod progress;
 mod report;

@@ -8,6 +8,7 @@
 //! **Bounds**: a few blocks and batches are under way between the threads; the slowest sets the pace.
 
 use crate::detection::{Found, Lane};
+use crate::mapping::Mapping;
 use crate::report::report_exceptions;
 use anyhow::Context;
 use arrow::array::RecordBatch;
@@ -18,9 +19,9 @@ use tarn_engine::Engine;
 use tarn_engine::correlation::{Correlated, Correlator, Limits as Bounds};
 use tarn_engine::finding::{Evidence, Findings};
 use tarn_ingest::container::{Block, Blocks, Limits};
-use tarn_ingest::mapper::{MapOptions, Mapper};
+use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
-use tarn_lake::Ingest;
+use tarn_lake::{Clock, Ingest};
 use tarn_rules::About;
 use tarn_schema_ocsf::{ClassUid, Schema};
 use tokio::sync::mpsc;
@@ -33,7 +34,7 @@ const BATCHES_MAX: usize = 4;
 const BATCH_BYTES: usize = 8 << 20;
 
 /// How late an event may be for correlations, microseconds of event time.
-const LATENESS_US: i64 = 300 * 1_000_000;
+pub const LATENESS_US: i64 = 300 * 1_000_000;
 
 /// A finding as it happens.
 pub struct Alert<'a> {
@@ -84,16 +85,18 @@ impl Stream {
         let (to_match, matching) = std::sync::mpsc::sync_channel::<Arc<Block>>(BLOCKS_MAX);
         let sources = self.engine.sources().clone();
         let options = MapOptions { ingest_time: self.now.timestamp_micros(), ..MapOptions::default() };
+        let (clock, of_findings) = (ingest.clock(), ingest.clock());
         let mut totals = Totals::default();
         std::thread::scope(|scope| {
             let found = rows.clone();
             let (mapped_options, mapped_sources) = (options.clone(), sources.clone());
             let mapping = scope.spawn(move || {
-                let mut lane = MapLane::new(mapped_sources, mapped_options, rows);
+                let mut lane = MapLane::new(mapped_sources, mapped_options, clock, rows);
                 map.iter().try_for_each(|block| lane.push(&block))?;
                 lane.finish()
             });
-            let detecting = scope.spawn(move || self.detect(&matching, MapLane::new(sources, options, found), alert));
+            let findings = MapLane::new(sources, options, of_findings, found);
+            let detecting = scope.spawn(move || self.detect(&matching, findings, alert));
             let reading = scope.spawn(move || {
                 let mut totals = Totals::default();
                 let mut blocks = Blocks::open(input, Limits::default())?;
@@ -219,23 +222,25 @@ impl<'a> Writer<'a> {
 
 /// Maps blocks and sends their rows on.
 struct MapLane {
-    mapper: Mapper,
+    mapping: Mapping,
     rows: Batches,
 }
 
 impl MapLane {
-    fn new(sources: Arc<Sources>, options: MapOptions, rows: Batches) -> Self {
-        Self { mapper: Mapper::new(sources, options), rows }
+    fn new(sources: Arc<Sources>, options: MapOptions, clock: Arc<Clock>, rows: Batches) -> Self {
+        Self { mapping: Mapping::new(sources, options, clock), rows }
     }
 
     fn push(&mut self, block: &Block) -> anyhow::Result<()> {
-        self.mapper.push(block, None);
-        if self.mapper.pending_bytes() > BATCH_BYTES { self.send() } else { Ok(()) }
+        self.mapping.push(block, None);
+        if self.mapping.pending_bytes() > BATCH_BYTES { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> anyhow::Result<()> {
-        let (batches, _) = self.mapper.drain();
-        batches.into_iter().try_for_each(|b| self.rows.blocking_send(b).context("the lake takes no more rows"))
+        self.mapping
+            .drain()?
+            .into_iter()
+            .try_for_each(|b| self.rows.blocking_send(b).context("the lake takes no more rows"))
     }
 
     fn finish(mut self) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@
 //!
 //! `docs/lake.md` says how they relate, and what a crash leaves behind.
 
+mod arrival;
 mod durable;
 mod error;
 mod format;
@@ -24,6 +25,7 @@ pub mod sql;
 pub mod table;
 pub mod views;
 
+pub use arrival::{Clock, with_arrival};
 pub use error::LakeError;
 pub use ingest::{CommitSummary, Container, Decision, Ingest, IngestOptions};
 pub use lake::Lake;

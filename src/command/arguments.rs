@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tarn_engine::{Engine, Report};
 use tarn_ingest::source::{SourceId, Sources};
-use tarn_lake::{Lake, StoreOptions};
+use tarn_lake::{Lake, LakeError, StoreOptions};
 use tarn_rules::{LoadOptions, Ruleset};
 
 /// Log sources: those that come with Tarn, and the user's own.
@@ -204,9 +204,14 @@ impl LakeArgs {
         StoreOptions::new(config::store_options().chain(self.store_options.iter().cloned()))
     }
 
-    /// Opens the lake; it has to be there.
+    /// Opens the lake.
+    ///
+    /// **Errors**: [`Usage`] when there is none; what else the lake says.
     pub async fn open(&self) -> anyhow::Result<Lake> {
-        Ok(Lake::open(&self.lake, &self.options()).await?)
+        Lake::open(&self.lake, &self.options()).await.map_err(|error| match error {
+            LakeError::Missing { .. } | LakeError::NotALake { .. } => Usage(error.to_string()).into(),
+            other => other.into(),
+        })
     }
 
     /// Opens the lake or makes it.

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tarn_lake::table::{EVENT_DAY, TableSnapshot};
+use tarn_lake::table::{ARRIVAL, EVENT_DAY, TableSnapshot};
 use tarn_lake::{SqlError, SqlOptions, dead_letter};
 use tarn_schema_ocsf::validate::{Severity, validate};
 
@@ -108,7 +108,8 @@ impl Export {
 
     /// All of a table's OCSF columns.
     fn select(&self, table: &TableSnapshot) -> String {
-        let names = table.schema.fields().iter().map(|f| f.name()).filter(|n| *n != EVENT_DAY);
+        let names =
+            table.schema.fields().iter().map(|f| f.name()).filter(|n| ![ARRIVAL, EVENT_DAY].contains(&n.as_str()));
         let columns: Vec<String> = names.map(|n| format!("\"{}\"", n.replace('"', "\"\""))).collect();
         let bound = |sign: &str, time: &Option<chrono::DateTime<chrono::Utc>>| {
             time.map(|t| format!("time {sign} TIMESTAMP '{}'", t.to_rfc3339()))

@@ -160,6 +160,7 @@ fn wrong_usage_is_named() {
     };
     check(&[], "--lake");
     check(&["--lake", text(&lake), "--events", text(&log)], "cannot be used with");
+    check(&["--lake", text(&lake), "--zone", "Europe/Oslo"], "cannot be used with");
     check(&["--events", text(&log), "--since", "2026-03-18"], "--since and --until are for --lake");
     check(&["--events", text(&absent)], text(&absent));
     check(&["--lake", text(&absent)], "there is no lake at");

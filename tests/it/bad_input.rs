@@ -75,7 +75,7 @@ fn paths_that_are_not_there() {
     for (arguments, code, said) in [
         (vec!["detect", "--rules", &rule, "/no/such/folder"], 2, "/no/such/folder"),
         (vec!["detect", "--rules", "/no/rules", "-"], 2, "/no/rules"),
-        (vec!["sql", "--lake", "/no/lake", "SELECT 1"], 1, "there is no lake"),
+        (vec!["sql", "--lake", "/no/lake", "SELECT 1"], 2, "there is no lake"),
         (vec!["detect", "--rules", &rule, "--source", "toaster", "-"], 2, "toaster"),
         (vec!["ingest", "--lake", "/proc/lake", &rule], 1, "/proc/lake"),
         (vec!["nonsense"], 2, "nonsense"),

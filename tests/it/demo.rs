@@ -1,6 +1,7 @@
 //! `tarn demo`: the intrusion is found, the ordinary day is not, and SQL answers.
 
 use crate::command::{tarn, text};
+use std::collections::BTreeSet;
 
 #[test]
 fn the_intrusion_is_found_and_nothing_else() {
@@ -20,6 +21,13 @@ fn the_intrusion_is_found_and_nothing_else() {
     assert_eq!(sql(outside)[0]["n"], 0);
     let rules = "SELECT count(DISTINCT finding_info.analytic.uid) AS n FROM detection_finding";
     assert!(sql(rules)[0]["n"].as_i64().unwrap() >= 15);
+    // A hunt through the lake replays the stream.
+    let pack = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/sigma");
+    let hunt = tarn(&["hunt", "--order", "arrival", "--lake", text(&lake), "--rules", text(&pack)]).ok();
+    let uid = |row: &serde_json::Value, at: &str| row.pointer(at).unwrap().as_str().unwrap().to_owned();
+    let replayed: BTreeSet<String> = hunt.rows().iter().map(|row| uid(row, "/finding_info/uid")).collect();
+    let streamed = sql("SELECT finding_info.uid AS uid FROM detection_finding");
+    assert_eq!(replayed, streamed.iter().map(|row| uid(row, "/uid")).collect());
     // Findings are valid OCSF like any record.
     let export = tarn(&["ocsf", "export", "--lake", text(&lake), "--class", "detection_finding"]).ok();
     let validated = crate::command::tarn_reading(&["ocsf", "validate", "-"], export.stdout.as_bytes());

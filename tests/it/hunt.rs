@@ -1,5 +1,7 @@
 //! `tarn hunt`: what a stream found, found again in the lake.
 
+mod arrival;
+
 use crate::command::{Run, data, tarn, text};
 use chrono::NaiveDate;
 use std::collections::BTreeMap;
@@ -230,7 +232,7 @@ fn wrong_usage_is_named() {
     let run = folder.hunt(&rules, &["--since", "2026-03-18", "--until", "2026-03-17"]);
     assert!(run.code == 2 && run.stderr.contains("is not before"), "{}", run.stderr);
     let run = tarn(&["hunt", "--lake", text(&folder.path("nowhere")), "--rules", text(&rules)]);
-    assert!(run.code == 1 && run.stderr.contains("nowhere"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("there is no lake at"), "{}", run.stderr);
 }
 
 /// All public rules on a sample of real events.

@@ -92,7 +92,20 @@ struct Common {
 
 struct Table {
     builder: BatchBuilder,
+    /// Whose the builder's rows are.
+    numbers: Vec<i64>,
     common: Common,
+}
+
+/// Rows of one class.
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    /// The class.
+    pub class: ClassUid,
+    /// The rows.
+    pub batch: RecordBatch,
+    /// For each row the number of its record: increasing where those of [`Mapper::push_numbered`] are.
+    pub numbers: Vec<i64>,
 }
 
 impl Table {
@@ -118,7 +131,7 @@ impl Table {
             raw_data: slot("raw_data"),
             category,
         };
-        Self { builder: BatchBuilder::new(schema), common }
+        Self { builder: BatchBuilder::new(schema), numbers: Vec::new(), common }
     }
 }
 
@@ -227,8 +240,13 @@ impl Mapper {
 
     /// Maps a block's records; its dead letters are passed on.
     pub fn push(&mut self, block: &Block, only: Option<SourceId>) {
+        self.push_numbered(block, only, 0);
+    }
+
+    /// The same; the block's first record has the number `first`, each other one the next.
+    pub fn push_numbered(&mut self, block: &Block, only: Option<SourceId>, first: i64) {
         let mut members = Vec::new();
-        for span in &block.records {
+        for (number, span) in (first..).zip(&block.records) {
             let text = block.json(span);
             block.members(span, &mut members);
             let (id, shape) = self.sources.recognise(&Record::new(&members), only);
@@ -237,7 +255,7 @@ impl Mapper {
             // A class that OCSF 1.8.0 does not have is this source's default kind, whole.
             if source.native {
                 let uid = record_uid(block, span);
-                if self.native.push(text, block.original(span), &uid, &self.options).is_ok() {
+                if self.native.push(text, block.original(span), &uid, number, &self.options).is_ok() {
                     continue;
                 }
             }
@@ -252,17 +270,25 @@ impl Mapper {
                 &inner
             };
             self.lanes[id.0 as usize].tries[trie].walk(walked, &mut found);
-            self.row(source, &found, block, span);
+            self.row(source, &found, block, span, number);
         }
         self.dead.extend(block.dead.iter().cloned());
     }
 
-    fn row(&mut self, source: &crate::source::Source, found: &Found<'_>, block: &Block, span: &RecordSpan) {
+    fn row(
+        &mut self,
+        source: &crate::source::Source,
+        found: &Found<'_>,
+        block: &Block,
+        span: &RecordSpan,
+        number: i64,
+    ) {
         let kind = self.kind(source, found);
         let class = source.kinds[kind].class;
         let lane = &self.lanes[source.id.0 as usize];
         let program = &lane.programs[kind];
         let Some(table) = self.tables.get_mut(&class) else { return };
+        table.numbers.push(number);
         let (builder, common) = (&mut table.builder, &table.common);
 
         let mut kept: Vec<(&str, &str)> = Vec::new();
@@ -347,10 +373,20 @@ impl Mapper {
 
     /// All rows so far, a batch or more a class, and the dead letters.
     pub fn drain(&mut self) -> (Vec<(ClassUid, RecordBatch)>, Vec<DeadLetter>) {
+        let (numbered, dead) = self.drain_numbered();
+        (numbered.into_iter().map(|rows| (rows.class, rows.batch)).collect(), dead)
+    }
+
+    /// The same, with the numbers of the rows' records.
+    pub fn drain_numbered(&mut self) -> (Vec<Numbered>, Vec<DeadLetter>) {
         let full = self.tables.iter_mut().filter(|(_, t)| !t.builder.is_empty());
-        let mut batches: Vec<_> = full.map(|(class, t)| (*class, t.builder.finish())).collect();
-        batches.extend(self.native.drain());
-        (batches, std::mem::take(&mut self.dead))
+        let rows = full.map(|(class, t)| {
+            let numbers = std::mem::take(&mut t.numbers);
+            Numbered { class: *class, batch: t.builder.finish(), numbers }
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.extend(self.native.drain());
+        (rows, std::mem::take(&mut self.dead))
     }
 
     /// How the field occurrences so far were placed; empty unless asked for.

@@ -1,8 +1,7 @@
 //! Records that are OCSF already: kept as they are, column by column.
 
-use super::{MapOptions, unmapped};
+use super::{MapOptions, Numbered, unmapped};
 use crate::source::{TimeFormat, parse_time};
-use arrow::array::RecordBatch;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,21 +12,41 @@ use tarn_schema_ocsf::{BatchBuilder, ClassUid, LeafType, Schema, Slot, TableSche
 /// Tables whose columns are those that records brought so far.
 #[derive(Default)]
 pub struct Tables {
-    tables: BTreeMap<ClassUid, (Vec<String>, BatchBuilder)>,
-    finished: Vec<(ClassUid, RecordBatch)>,
+    tables: BTreeMap<ClassUid, Table>,
+    finished: Vec<Numbered>,
+}
+
+struct Table {
+    paths: Vec<String>,
+    builder: BatchBuilder,
+    /// Whose the builder's rows are.
+    numbers: Vec<i64>,
+}
+
+impl Table {
+    fn finish(&mut self, class: ClassUid) -> Numbered {
+        Numbered { class, batch: self.builder.finish(), numbers: std::mem::take(&mut self.numbers) }
+    }
 }
 
 impl Tables {
-    /// Adds a record.
+    /// Adds a record with a number.
     ///
     /// **Errors**: why it is no OCSF record.
-    pub fn push(&mut self, json: &str, original: &str, uid: &str, options: &MapOptions) -> Result<(), String> {
+    pub fn push(
+        &mut self,
+        json: &str,
+        original: &str,
+        uid: &str,
+        number: i64,
+        options: &MapOptions,
+    ) -> Result<(), String> {
         let record: Json = serde_json::from_str(json).map_err(|e| e.to_string())?;
         let record = record.as_object().ok_or("expected an object")?;
         let mut flat = flatten(record).map_err(|e| e.to_string())?;
         let class = flat.class.ok_or("class_uid: expected an integer")?;
         let kept = std::mem::take(&mut flat.unknown);
-        let builder = self.table(class, &flat)?;
+        let Table { builder, numbers, .. } = self.table(class, &flat)?;
         if let (Some(slot), Some(time)) = (builder.schema().slot("time"), time(record)) {
             let _ = builder.set(slot, Value::Time(time));
         }
@@ -71,11 +90,12 @@ impl Tables {
             let _ = builder.set(slot, Value::Text(&text));
         }
         builder.end_row();
+        numbers.push(number);
         Ok(())
     }
 
-    /// The class's builder, with a column for everything that the record brings.
-    fn table(&mut self, class: ClassUid, flat: &Flat) -> Result<&mut BatchBuilder, String> {
+    /// The class's table, with a column for everything that the record brings.
+    fn table(&mut self, class: ClassUid, flat: &Flat) -> Result<&mut Table, String> {
         let schema = Schema::v1_8();
         let mut wanted: Vec<String> = ["time", "metadata.uid", "unmapped", "raw_data"].map(str::to_owned).to_vec();
         wanted.extend(flat.leaves.iter().map(|(path, _)| path.clone()));
@@ -83,37 +103,37 @@ impl Tables {
             wanted.extend(objects.iter().flatten().map(|(child, _)| format!("{list}[].{child}")));
         }
         wanted.retain(|path| schema.leaf(class, path).is_ok());
-        let (mut paths, old) = self.tables.remove(&class).map_or((Vec::new(), None), |(p, b)| (p, Some(b)));
+        let mut old = self.tables.remove(&class);
+        let mut paths = old.as_mut().map_or_else(Vec::new, |old| std::mem::take(&mut old.paths));
         let before = paths.len();
         for path in wanted {
             if !paths.contains(&path) {
                 paths.push(path);
             }
         }
-        let builder = match old {
-            Some(builder) if paths.len() == before => builder,
+        let table = match old {
+            Some(table) if paths.len() == before => Table { paths, ..table },
             old => {
-                if let Some(mut old) = old.filter(|b| !b.is_empty()) {
-                    self.finished.push((class, old.finish()));
+                if let Some(mut old) = old.filter(|old| !old.builder.is_empty()) {
+                    self.finished.push(old.finish(class));
                 }
-                let table = TableSchema::new(class, paths.iter().map(String::as_str)).map_err(|e| e.to_string())?;
-                BatchBuilder::new(Arc::new(table))
+                let schema = TableSchema::new(class, paths.iter().map(String::as_str)).map_err(|e| e.to_string())?;
+                Table { paths, builder: BatchBuilder::new(Arc::new(schema)), numbers: Vec::new() }
             }
         };
-        Ok(&mut self.tables.entry(class).or_insert((paths, builder)).1)
+        Ok(self.tables.entry(class).or_insert(table))
     }
 
     /// Bytes of text that wait.
     pub fn pending_bytes(&self) -> usize {
-        self.tables.values().map(|(_, b)| b.text_bytes()).sum()
+        self.tables.values().map(|table| table.builder.text_bytes()).sum()
     }
 
     /// All rows so far.
-    pub fn drain(&mut self) -> Vec<(ClassUid, RecordBatch)> {
+    pub fn drain(&mut self) -> Vec<Numbered> {
         let mut out = std::mem::take(&mut self.finished);
-        out.extend(
-            self.tables.iter_mut().filter(|(_, (_, b))| !b.is_empty()).map(|(class, (_, b))| (*class, b.finish())),
-        );
+        let full = self.tables.iter_mut().filter(|(_, table)| !table.builder.is_empty());
+        out.extend(full.map(|(class, table)| table.finish(*class)));
         out
     }
 }

@@ -5,3 +5,4 @@ mod containers;
 mod fixtures;
 mod formats;
 mod linux;
+mod numbers;

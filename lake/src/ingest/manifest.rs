@@ -69,11 +69,20 @@ pub(crate) struct Entry {
     pub(crate) token: String,
     pub(crate) additions: Vec<Addition>,
     pub(crate) containers: Vec<Known>,
+    /// The greatest arrival that its writer had given; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) arrival: i64,
+}
+
+fn is_zero(n: &i64) -> bool {
+    *n == 0
 }
 
 #[derive(Default, Serialize, Deserialize)]
 struct Checkpoint {
     through: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    arrival: i64,
     containers: Vec<Known>,
 }
 
@@ -139,6 +148,8 @@ pub(crate) struct Manifest {
     pub(crate) index: Index,
     /// The last entry seen; all up to it are carried out.
     last: u64,
+    /// The greatest arrival of the entries up to it; 0 for none.
+    pub(crate) arrival: i64,
     checkpoint: u64,
 }
 
@@ -172,10 +183,10 @@ impl Manifest {
     pub(crate) async fn load(lake: &Lake) -> Result<Self, LakeError> {
         let checkpoint: Checkpoint =
             read_json(lake.store().as_ref(), &Path::from(CHECKPOINT)).await?.unwrap_or_default();
+        let Checkpoint { through, arrival, containers } = checkpoint;
         let mut index = Index::default();
-        checkpoint.containers.into_iter().for_each(|known| index.insert(known));
-        let through = checkpoint.through;
-        let mut manifest = Self { lake: lake.clone(), index, last: through, checkpoint: through };
+        containers.into_iter().for_each(|known| index.insert(known));
+        let mut manifest = Self { lake: lake.clone(), index, last: through, arrival, checkpoint: through };
         manifest.refresh().await?;
         Ok(manifest)
     }
@@ -193,7 +204,7 @@ impl Manifest {
             if !done.contains(&sequence) {
                 self.carry_out(&entry).await?;
             }
-            self.seen(sequence, &entry.containers);
+            self.seen(&entry);
             news.push(Seen { sequence, token: entry.token, containers: entry.containers });
         }
         Ok(news)
@@ -211,9 +222,10 @@ impl Manifest {
         Ok(listed.iter().filter_map(|meta| number(&meta.location)).filter(|n| *n > self.last).collect())
     }
 
-    fn seen(&mut self, sequence: u64, containers: &[Known]) {
-        self.last = self.last.max(sequence);
-        containers.iter().for_each(|known| self.index.insert(known.clone()));
+    fn seen(&mut self, entry: &Entry) {
+        self.last = self.last.max(entry.sequence);
+        self.arrival = self.arrival.max(entry.arrival);
+        entry.containers.iter().for_each(|known| self.index.insert(known.clone()));
     }
 
     async fn carry_out(&self, entry: &Entry) -> Result<(), LakeError> {
@@ -226,13 +238,19 @@ impl Manifest {
         Ok(())
     }
 
-    /// Adds an entry and carries it out; its files are written. Returns its number.
+    /// Adds an entry and carries it out; its files are written, and `arrival` is the greatest of their rows. Returns its
+    /// number.
     ///
     /// **Errors**: [`LakeError::IngestedElsewhere`] when an entry of another process came first and may hold content of
     /// one of `containers`; nothing is added then. After any other error the entry may exist: [`Self::load`] finishes it.
-    pub(crate) async fn append(&mut self, additions: Vec<Addition>, containers: Vec<Known>) -> Result<u64, LakeError> {
+    pub(crate) async fn append(
+        &mut self,
+        additions: Vec<Addition>,
+        containers: Vec<Known>,
+        arrival: i64,
+    ) -> Result<u64, LakeError> {
         let token = uuid::Uuid::new_v4().to_string();
-        let mut entry = Entry { sequence: self.last + 1, token, additions, containers };
+        let mut entry = Entry { sequence: self.last + 1, token, additions, containers, arrival };
         loop {
             let path = entry_path(entry.sequence);
             let text =
@@ -257,7 +275,7 @@ impl Manifest {
         }
         let sequence = entry.sequence;
         self.carry_out(&entry).await?;
-        self.seen(sequence, &entry.containers);
+        self.seen(&entry);
         if sequence >= self.checkpoint + CHECKPOINT_EVERY {
             self.write_checkpoint().await?;
         }
@@ -266,7 +284,7 @@ impl Manifest {
 
     /// Entries stay, as another process may be about to create one of their numbers; they only need not be read again.
     async fn write_checkpoint(&mut self) -> Result<(), LakeError> {
-        let checkpoint = Checkpoint { through: self.last, containers: self.index.all.clone() };
+        let checkpoint = Checkpoint { through: self.last, arrival: self.arrival, containers: self.index.all.clone() };
         let text = serde_json::to_vec(&checkpoint)
             .map_err(|source| LakeError::Damaged { path: CHECKPOINT.to_owned(), source })?;
         let put = self.lake.store().put(&Path::from(CHECKPOINT), text.into()).await;

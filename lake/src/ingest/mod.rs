@@ -14,6 +14,7 @@
 pub mod identity;
 pub(crate) mod manifest;
 
+use crate::arrival::Clock;
 use crate::dead_letter;
 use crate::error::LakeError;
 use crate::lake::Lake;
@@ -113,6 +114,7 @@ pub struct Ingest {
     lake: Lake,
     options: IngestOptions,
     manifest: Manifest,
+    clock: Arc<Clock>,
     /// Column types of the tables as they are, so that a wrong batch is refused before anything is logged.
     tables: HashMap<String, Schema>,
     buffers: BTreeMap<String, Buffer>,
@@ -130,10 +132,12 @@ pub struct Ingest {
 impl Ingest {
     pub(crate) async fn start(lake: Lake, options: IngestOptions) -> Result<Self, LakeError> {
         let manifest = Manifest::load(&lake).await?;
+        let clock = Arc::new(Clock::after(manifest.arrival));
         Ok(Self {
             lake,
             options,
             manifest,
+            clock,
             tables: HashMap::new(),
             buffers: BTreeMap::new(),
             buffered: 0,
@@ -144,6 +148,11 @@ impl Ingest {
             begun: BTreeSet::new(),
             finished: Index::default(),
         })
+    }
+
+    /// What gives records their arrival, for [`crate::with_arrival`]: greater than all that the lake knows of.
+    pub fn clock(&self) -> Arc<Clock> {
+        self.clock.clone()
     }
 
     /// Whether the content behind `input` is in the lake. Leaves `input` at its start.
@@ -330,7 +339,8 @@ impl Ingest {
             additions.push(Addition { schema: to_delta(&table, &schema)?, table, files: group.files });
         }
         if !additions.is_empty() || !containers.is_empty() {
-            summary.sequence = Some(self.manifest.append(additions, containers).await?);
+            summary.sequence = Some(self.manifest.append(additions, containers, self.clock.last()).await?);
+            self.clock.pass(self.manifest.arrival);
         }
         Ok(summary)
     }

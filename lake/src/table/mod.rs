@@ -22,6 +22,10 @@ pub const EVENT_DAY: &str = "event_day";
 /// day, as it lies before 1990 itself.
 pub const OUTLIER_DAY: &str = "1970-01-01";
 
+/// The column that says in which order records came in: a number of [`crate::Clock`], Int64. It is no part of the record;
+/// rows that earlier releases wrote have none, nor have dead letters.
+pub const ARRIVAL: &str = "arrival";
+
 /// The property by which files have columns under other names than the table.
 const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
@@ -47,7 +51,7 @@ pub struct TableSnapshot {
     pub name: String,
     /// The Delta version.
     pub version: u64,
-    /// All columns, [`EVENT_DAY`] last.
+    /// All columns, [`ARRIVAL`] and [`EVENT_DAY`] last.
     pub schema: SchemaRef,
     /// The columns that files hold: all but [`EVENT_DAY`].
     pub file_schema: SchemaRef,
@@ -79,6 +83,8 @@ impl TableSnapshot {
         let logical: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(LakeError::arrow(name))?;
         let (partition, columns): (Vec<_>, Vec<_>) =
             logical.fields().iter().cloned().partition(|f| f.name() == EVENT_DAY);
+        let (arrival, record): (Vec<_>, Vec<_>) = columns.into_iter().partition(|f| f.name() == ARRIVAL);
+        let columns = [record, arrival].concat();
         let file_schema = Arc::new(Schema::new(columns.clone()));
         let schema = Arc::new(Schema::new([columns, partition].concat()));
         let root = Path::from("tables").join(name);

@@ -50,6 +50,7 @@ const STATISTICS: &[&str] = &[
     "finding_info.analytic.uid",
     "container",
     "record",
+    crate::table::ARRIVAL,
 ];
 
 /// Whether a column's minimum and maximum go to the log.

@@ -3,14 +3,14 @@
 use crate::error::LakeError;
 use crate::table::schema::{conform, has_statistics, is_bulk, merge};
 use crate::table::stats::Gathered;
-use crate::table::{EVENT_DAY, OUTLIER_DAY};
+use crate::table::{ARRIVAL, EVENT_DAY, OUTLIER_DAY};
 use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{DataType, Date32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -211,6 +211,12 @@ fn properties(
         let column = ColumnPath::new(vec![field.name().clone()]);
         if is_bulk(field) {
             properties = properties.set_column_dictionary_enabled(column.clone(), false);
+        }
+        // Distinct, and mostly one more than the row before: differences take bits.
+        if field.name() == ARRIVAL {
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED);
         }
         if whole.and_then(|rows| rows.column_by_name(field.name())).is_some_and(is_large) {
             properties = properties.set_column_compression(column.clone(), zstd);

@@ -1,6 +1,7 @@
 //! The lake from outside: what is ingested is there once, whatever happens, and SQL finds it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod arrival;
 mod crash;
 mod events;
 mod faulty;

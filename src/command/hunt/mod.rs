@@ -4,10 +4,12 @@ mod resume;
 
 use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, SpanArgs, ThreadsArg, load_and_report, report_engine};
 use super::block_on;
-use crate::hunting::{Days, Hit, Hunt, Span};
+use crate::command::Usage;
+use crate::hunting::{Days, Hit, Hunt, Order, Span, Unordered};
 use crate::output::{Format, Printer};
 use crate::progress;
 use crate::report::report_exceptions;
+use crate::stream::LATENESS_US;
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use futures::StreamExt;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use tarn_engine::Engine;
-use tarn_engine::correlation::{Correlated, Correlator};
+use tarn_engine::correlation::{Correlated, Correlator, Limits};
 use tarn_engine::finding::{Evidence, Findings};
 use tarn_ingest::fields::Identity;
 use tarn_lake::SqlOptions;
@@ -26,12 +28,17 @@ use tarn_lake::SqlOptions;
 ///
 /// Finds what `tarn detect` finds on the same events, detections and correlations, with the same uids: a hunt with a new
 /// rule says what it would have found. One scan of a day serves all rules.
+///
+/// With --order arrival the lake is replayed: hits come to correlations as their events arrived, and those that come more
+/// than 300 s of event time behind the latest one are late, not correlated, and counted on stderr, as in a stream. With
+/// --since or --until it is the replay of these events alone.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn hunt --lake ./lake --rules sigma/rules --since 2026-11-01
   tarn hunt --lake s3://bucket/lake --rules new-rule.yml --format table
   tarn hunt --lake ./lake --rules rules/ --since 2026-11-25T08:00:00Z --until 2026-11-25T12:00:00Z --stats
-  tarn hunt --lake ./lake --rules rules/ --resume hunt.state >> findings.ndjson    # once a day")]
+  tarn hunt --lake ./lake --rules rules/ --resume hunt.state >> findings.ndjson    # once a day
+  tarn hunt --lake ./lake --rules rules/ --since 2026-11-25 --order arrival    # what a stream would have found")]
 pub struct Args {
     #[command(flatten)]
     lake: LakeArgs,
@@ -48,6 +55,9 @@ pub struct Args {
     /// over; correlations go on from day to day
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// In which order hits come to correlations
+    #[arg(long, value_enum, default_value_t)]
+    order: Order,
     #[command(flatten)]
     threads: ThreadsArg,
     /// Print counts and rates on stderr at the end
@@ -61,13 +71,17 @@ pub struct Args {
     format: Option<Format>,
 }
 
-/// Findings that wait for their events.
+/// Findings that wait: for their events, or for those of their run.
 const WAITING_MAX: usize = 4_000;
 
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let span = self.span.span()?;
+        if self.order == Order::Arrival && self.resume.is_some() {
+            let why = "it goes through all days at once, and events of a day that is done may still arrive";
+            return Err(Usage(format!("--order arrival has no --resume: {why}")).into());
+        }
         let set = load_and_report(&self.rules, &self.placeholders)?;
         let (engine, reports) = Engine::new(self.sources.load()?, set);
         report_engine(&engine, &reports)?;
@@ -78,13 +92,14 @@ impl Args {
         let lake = self.lake.open().await?;
         let options = SqlOptions { partitions: self.threads.count(), ..SqlOptions::default() };
         let session = lake.sql(&options).await?;
-        let hunt = Hunt::new(engine.clone(), &session, span).await?;
+        let hunt = Hunt::new(engine.clone(), &session, span).await?.in_order(self.order);
+        self.check_order(&hunt)?;
         let (mut resume, mut correlator) = match &self.resume {
             Some(path) => {
                 let (resume, correlator) = Resume::open(path, lake.url().as_str(), &engine)?;
                 (Some(resume), correlator)
             }
-            None => (None, Correlator::new(engine.clone(), limits())),
+            None => (None, Correlator::new(engine.clone(), self.limits())),
         };
         let open = span.open(Utc::now());
         let days = hunt.days(resume.as_ref().and_then(|resume| resume.done), open);
@@ -109,9 +124,11 @@ impl Args {
                         waiting.push(hit);
                     }
                 }
-                if waiting.len() >= WAITING_MAX {
+                if waiting.len() + correlated.len() >= WAITING_MAX {
                     out.detections(&hunt, days, &waiting).await?;
+                    out.correlations(&correlated)?;
                     waiting.clear();
+                    correlated.clear();
                 }
             }
             out.detections(&hunt, days, &waiting).await?;
@@ -141,6 +158,25 @@ impl Args {
             eprintln!("time       {seconds:.3} s with {} threads: {rate:.0} rows/s", options.partitions);
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// **Errors**: [`Usage`] when rows cannot be in the order that was asked for.
+    fn check_order(&self, hunt: &Hunt<'_>) -> Result<(), Usage> {
+        match (self.order, hunt.unordered()) {
+            (Order::Arrival, Some(Unordered { table, day })) => Err(Usage(format!(
+                "--order arrival: rows of {table} up to {day} do not say when they arrived, as an earlier release wrote \
+                 them; hunt through later days with --since, or in the order of time"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// In the order of time nothing is late; what arrives may be, as in the stream.
+    fn limits(&self) -> Limits {
+        match self.order {
+            Order::Time => limits(),
+            Order::Arrival => Limits { lateness_us: Some(LATENESS_US), ..Limits::default() },
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tarn_ingest::source::Sources;
-use tarn_lake::{LakeError, SqlOptions};
+use tarn_lake::SqlOptions;
 
 /// Replay rules over a lake or log files, and say what each would have found
 ///
@@ -24,6 +24,8 @@ use tarn_lake::{LakeError, SqlOptions};
 /// rule alone on a sample. Correlations are rules as well. Exit code 1 when --fail-above says so, or a file cannot be read.
 #[derive(ClapArgs)]
 #[command(group(ArgGroup::new("data").required(true).args(["lake", "events"])))]
+// A lake's times have their zone.
+#[command(mut_arg("zone", |zone| zone.conflicts_with("lake")))]
 #[command(after_help = "Examples:
   tarn rules backtest new-rule.yml --lake ./lake --since 2026-11-01
   tarn rules backtest rules/ --events logs/ --events archive.ndjson.gz --format json
@@ -112,10 +114,7 @@ impl Args {
             return Err(Usage("--source is for --events: a lake's records have their sources".into()).into());
         }
         let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
-        let lake = lake.open().await.map_err(|error| match error.downcast_ref() {
-            Some(LakeError::Missing { .. } | LakeError::NotALake { .. }) => Usage(format!("{error:#}")).into(),
-            _ => error,
-        })?;
+        let lake = lake.open().await?;
         let options = SqlOptions { partitions: threads, ..SqlOptions::default() };
         Ok(Data::Lake(LakeSpan { session: lake.sql(&options).await?, span, today: now.date_naive() }))
     }

@@ -1,0 +1,73 @@
+//! The column of arrival: where it stands, how it is written, and that its clock goes on.
+
+use crate::events::{START, batch, batches, lake_in, session};
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use chrono::{DateTime, TimeDelta, Utc};
+use parquet::basic::Encoding;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use tarn_lake::table::ARRIVAL;
+use tarn_lake::{Ingest, IngestOptions, with_arrival};
+use tarn_schema_ocsf::record::Value;
+
+/// Appends rows that come in at one time, and commits.
+async fn add(ingest: &mut Ingest, rows: i64, now: DateTime<Utc>) -> i64 {
+    let first = ingest.clock().take(rows as usize, now);
+    let rows: Vec<_> = (0..rows).map(|i| (START + i % 7, vec![("message", Value::Text("m"))])).collect();
+    let batch = with_arrival(&batch(0, &rows), (first..).take(rows.len()).collect()).unwrap();
+    ingest.append("base_event", batch).await.unwrap();
+    ingest.commit().await.unwrap();
+    first
+}
+
+#[tokio::test]
+async fn arrival_goes_on_where_an_earlier_writer_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    let now = Utc::now();
+    let (mut one, mut other) =
+        (lake.ingest(IngestOptions::default()).await.unwrap(), lake.ingest(IngestOptions::default()).await.unwrap());
+    assert_eq!(add(&mut one, 10, now + TimeDelta::days(1)).await, (now + TimeDelta::days(1)).timestamp_micros());
+    assert_eq!(add(&mut other, 1, now).await, now.timestamp_micros(), "it has not seen the other's");
+    // What it has seen since, and what a third one sees, it goes on from; past a checkpoint, too.
+    let last = (now + TimeDelta::days(1)).timestamp_micros() + 9;
+    assert_eq!(add(&mut other, 1, now).await, last + 1);
+    for n in 0..70 {
+        assert_eq!(add(&mut one, 1, now).await, last + 1 + n);
+    }
+    let mut third = lake.ingest(IngestOptions::default()).await.unwrap();
+    assert!(folder.path().join("ingest/checkpoint.json").exists());
+    assert!(add(&mut third, 1, now).await > last + 70);
+}
+
+#[tokio::test]
+async fn arrival_is_last_of_the_file_and_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    add(&mut ingest, 50_000, Utc::now()).await;
+    let more = batch(0, &[(START, vec![("raw_data", Value::Text("later"))])]);
+    ingest.append("base_event", more).await.unwrap();
+    ingest.commit().await.unwrap();
+    let table = lake.table("base_event").await.unwrap().unwrap();
+    let names: Vec<_> = table.schema.fields().iter().map(|f| f.name().as_str()).collect();
+    assert_eq!(names[names.len() - 3..], ["raw_data", ARRIVAL, "event_day"]);
+    let at = table.file_schema.index_of(ARRIVAL).unwrap();
+    let mut nulls: Vec<_> = table.files.iter().map(|f| f.stats.columns[at].nulls).collect();
+    nulls.sort();
+    assert_eq!(nulls, [Some(0), Some(1)]);
+
+    let largest = table.files.iter().max_by_key(|f| f.size).unwrap();
+    let file = std::fs::File::open(folder.path().join(largest.path.as_ref())).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let groups = reader.metadata().row_groups();
+    let chunk = groups[0].columns().iter().find(|c| c.column_path().string() == ARRIVAL).unwrap();
+    assert!(chunk.encodings().any(|e| e == Encoding::DELTA_BINARY_PACKED) && chunk.dictionary_page_offset().is_none());
+    let rows = groups[0].num_rows();
+    assert!(chunk.compressed_size() < rows, "{} bytes for {rows} rows", chunk.compressed_size());
+    // Equal times lie in the order of arrival.
+    let found = batches(&session(&lake).await, "SELECT arrival FROM base_event WHERE arrival > 0 ORDER BY time").await;
+    assert_eq!(found.iter().map(|b| b.num_rows()).sum::<usize>(), 50_000);
+    let first = found[0].column(0).as_primitive::<Int64Type>();
+    assert_eq!(first.value(1) - first.value(0), 7);
+}
