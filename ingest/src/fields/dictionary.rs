@@ -1,7 +1,8 @@
 //! The distinct values of one field, by the raw, still escaped bytes of their JSON.
 //!
-//! **Bounds**: one that outgrows [`DICTIONARY_BYTES_MAX`] is cleared between blocks, and its epoch moves on. So is one
-//! whose values hardly ever come again, which are then not looked up for some blocks: that costs more than it gives.
+//! **Bounds**: one that outgrows [`DICTIONARY_BYTES_MAX`], or has too many values, is cleared between blocks, and its epoch
+//! moves on. So is one whose values hardly ever come again, which are then not looked up for some blocks: that costs more
+//! than it gives.
 
 use super::FieldValue;
 use crate::json::{self, Kind, Members};
@@ -10,7 +11,9 @@ use hashbrown::HashTable;
 use std::borrow::Cow;
 
 /// Bytes of values that one field's dictionary remembers.
-pub const DICTIONARY_BYTES_MAX: usize = 4 << 20;
+pub const DICTIONARY_BYTES_MAX: usize = 32 << 20;
+/// Values that it remembers: with more of them, most lookups wait for memory.
+const VALUES_MAX: usize = 1 << 16;
 
 /// A part of a value that tests look at.
 pub enum Scalar<'a> {
@@ -190,7 +193,8 @@ impl Dictionary {
     pub(super) fn renew(&mut self) {
         let once = self.forgetful == 0 && self.asked >= ASKED_MIN && self.known * KNOWN_ONE_OF < self.asked;
         let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
-        if self.reading == Reading::Event || self.forgetful > 0 || once || bytes > DICTIONARY_BYTES_MAX {
+        let full = bytes > DICTIONARY_BYTES_MAX || self.entries.len() > VALUES_MAX;
+        if self.reading == Reading::Event || self.forgetful > 0 || once || full {
             self.codes.clear();
             self.entries.clear();
             self.texts.clear();

@@ -36,7 +36,7 @@ enum Search {
     /// In texts as they are.
     Caseless(Caseless),
     /// In lower-cased texts, by vectors: the least for few.
-    Packed(packed::Searcher),
+    Packed(Box<packed::Searcher>),
     /// In lower-cased texts.
     Literals(Literals),
 }
@@ -52,7 +52,7 @@ impl Search {
         }
         let packed = || packed::Searcher::new(texts);
         match (texts.len() <= PACKED_MAX).then(packed).flatten() {
-            Some(searcher) => Self::Packed(searcher),
+            Some(searcher) => Self::Packed(searcher.into()),
             None => Self::Literals(Literals::new(&all.into_iter().map(str::to_owned).collect::<Vec<_>>())),
         }
     }
