@@ -6,6 +6,7 @@
 //! **Bounds**: memory as large as the reader's dictionaries, which are bounded.
 
 mod affixes;
+mod ascii;
 mod program;
 mod required;
 mod values;
