@@ -235,17 +235,33 @@ impl Table {
     /// Tells where literals may begin, of which a gram is in the text when it has the bits of `fold` as well.
     #[inline]
     fn each(&self, text: &[u8], fold: u32, found: &mut impl FnMut(LiteralIx, usize)) {
-        for at in (0..text.len().saturating_sub(GRAM - 1)).step_by(self.stride) {
-            let Some(gram) = text[at..].first_chunk::<GRAM>() else { return };
+        let (bits, shift) = (self.bits.as_slice(), self.shift);
+        let mut look = |at: usize, gram: &[u8; GRAM]| {
             let gram = u32::from_le_bytes(*gram) | fold;
-            let hash = (gram.wrapping_mul(GOLDEN) >> self.shift) as usize;
-            if self.bits[hash / 64] >> (hash % 64) & 1 != 0 {
-                let entries = self.starts[hash / HASHES] as usize..self.starts[hash / HASHES + 1] as usize;
-                for entry in self.entries[entries].iter().filter(|e| e.gram == gram) {
-                    if let Some(begins) = at.checked_sub(entry.offset as usize) {
-                        found(entry.literal, begins);
-                    }
-                }
+            let hash = (gram.wrapping_mul(GOLDEN) >> shift) as usize;
+            if bits[hash / 64] >> (hash % 64) & 1 != 0 {
+                self.entries_of(gram, hash, at, found);
+            }
+        };
+        if self.stride < GRAM {
+            let grams = text.array_windows::<GRAM>().enumerate().step_by(self.stride);
+            return grams.for_each(|(at, gram)| look(at, gram));
+        }
+        let mut at = 0;
+        for chunk in text.chunks(self.stride) {
+            if let Some(gram) = chunk.first_chunk() {
+                look(at, gram);
+            }
+            at += chunk.len();
+        }
+    }
+
+    #[cold]
+    fn entries_of(&self, gram: u32, hash: usize, at: usize, found: &mut impl FnMut(LiteralIx, usize)) {
+        let entries = self.starts[hash / HASHES] as usize..self.starts[hash / HASHES + 1] as usize;
+        for entry in self.entries[entries].iter().filter(|e| e.gram == gram) {
+            if let Some(begins) = at.checked_sub(entry.offset as usize) {
+                found(entry.literal, begins);
             }
         }
     }
