@@ -246,10 +246,13 @@ impl Work<'_, '_> {
         self.permits.lock().unwrap_or_else(PoisonError::into_inner).recv()
     }
 
-    /// The next block. A defect, which must not leave others waiting for this block for ever, is the number's.
+    /// The next block. A defect takes the number of a block, so that it is told in its turn and none waits for ever.
     fn next(&self, spare: Block) -> Result<Option<(u64, Arc<str>, Block)>, u64> {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        catch_unwind(AssertUnwindSafe(|| reading.next(spare))).map_err(|_| reading.number)
+        catch_unwind(AssertUnwindSafe(|| reading.next(spare))).map_err(|_| {
+            reading.number += 1;
+            reading.number - 1
+        })
     }
 }
 

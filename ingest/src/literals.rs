@@ -8,7 +8,6 @@
 use ahash::AHashMap;
 use aho_corasick::packed;
 use memchr::memmem;
-use std::ops::Range;
 
 /// A literal's number.
 pub type LiteralIx = u32;
@@ -110,47 +109,6 @@ impl Few {
     }
 }
 
-/// Literals that are looked for whatever the case of their ASCII letters, in texts as they are: that saves making long
-/// texts lower-case.
-pub struct Caseless {
-    texts: Vec<Box<[u8]>>,
-    table: Table,
-}
-
-/// The bit in which the cases of an ASCII letter differ.
-const CASE: u8 = 0x20;
-/// For shorter literals a text is looked at in steps that are too small.
-const CASELESS_MIN: usize = Table::shortest(4);
-
-impl Caseless {
-    /// For these literals, in lower case and distinct; none where there is none, or one is too short.
-    pub fn new(texts: &[&str]) -> Option<Self> {
-        let shortest = texts.iter().map(|text| text.len()).min().filter(|shortest| *shortest >= CASELESS_MIN)?;
-        let folded: Vec<Box<[u8]>> = texts.iter().map(|text| text.bytes().map(|byte| byte | CASE).collect()).collect();
-        let all: Vec<LiteralIx> = (0..texts.len() as LiteralIx).collect();
-        let stride = STRIDES[0].min(shortest + 1 - GRAM);
-        let texts = texts.iter().map(|text| text.as_bytes().into()).collect();
-        Some(Self { texts, table: Table::of_stride(&folded, &all, stride) })
-    }
-
-    /// Tells where literals begin and end in a text.
-    pub fn each(&self, text: &[u8], found: &mut impl FnMut(Range<usize>)) {
-        self.table.each(text, u32::from_le_bytes([CASE; GRAM]), &mut |literal, begins| {
-            let place = begins..begins + self.texts[literal as usize].len();
-            if text.get(place.clone()).is_some_and(|there| there.eq_ignore_ascii_case(&self.texts[literal as usize])) {
-                found(place);
-            }
-        });
-    }
-
-    /// Whether any of them is in a text.
-    pub fn is_in(&self, text: &[u8]) -> bool {
-        let mut any = false;
-        self.each(text, &mut |_| any = true);
-        any
-    }
-}
-
 const GRAM: usize = 4;
 const GOLDEN: u32 = 0x9E37_79B1;
 /// Steps in which a text is looked at, by the lengths of literals.
@@ -192,10 +150,6 @@ impl Table {
 
     fn new(texts: &[Box<[u8]>], literals: &[LiteralIx], most: usize) -> Self {
         let stride = STRIDES.into_iter().find(|s| *s <= most && literals.len() * s <= GRAMS_MAX).unwrap_or(1);
-        Self::of_stride(texts, literals, stride)
-    }
-
-    fn of_stride(texts: &[Box<[u8]>], literals: &[LiteralIx], stride: usize) -> Self {
         let mut uses: AHashMap<u32, u32> = AHashMap::new();
         for literal in literals {
             grams(&texts[*literal as usize]).for_each(|gram| *uses.entry(gram).or_default() += 1);
@@ -225,22 +179,12 @@ impl Table {
     }
 
     fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
-        self.each(text, 0, &mut |literal, begins| {
-            if text[begins..].starts_with(&texts[literal as usize]) {
-                found(literal);
-            }
-        });
-    }
-
-    /// Tells where literals may begin, of which a gram is in the text when it has the bits of `fold` as well.
-    #[inline]
-    fn each(&self, text: &[u8], fold: u32, found: &mut impl FnMut(LiteralIx, usize)) {
         let (bits, shift) = (self.bits.as_slice(), self.shift);
         let mut look = |at: usize, gram: &[u8; GRAM]| {
-            let gram = u32::from_le_bytes(*gram) | fold;
+            let gram = u32::from_le_bytes(*gram);
             let hash = (gram.wrapping_mul(GOLDEN) >> shift) as usize;
             if bits[hash / 64] >> (hash % 64) & 1 != 0 {
-                self.entries_of(gram, hash, at, found);
+                self.verify(texts, (text, at), (gram, hash), found);
             }
         };
         if self.stride < GRAM {
@@ -256,12 +200,20 @@ impl Table {
         }
     }
 
+    /// Tells the literals that have this gram, of this hash, and stand around it in a text.
     #[cold]
-    fn entries_of(&self, gram: u32, hash: usize, at: usize, found: &mut impl FnMut(LiteralIx, usize)) {
+    fn verify(
+        &self,
+        texts: &[Box<[u8]>],
+        (text, at): (&[u8], usize),
+        (gram, hash): (u32, usize),
+        found: &mut impl FnMut(LiteralIx),
+    ) {
         let entries = self.starts[hash / HASHES] as usize..self.starts[hash / HASHES + 1] as usize;
         for entry in self.entries[entries].iter().filter(|e| e.gram == gram) {
-            if let Some(begins) = at.checked_sub(entry.offset as usize) {
-                found(entry.literal, begins);
+            let begins = at.checked_sub(entry.offset as usize);
+            if begins.is_some_and(|start| text[start..].starts_with(&texts[entry.literal as usize])) {
+                found(entry.literal);
             }
         }
     }
@@ -360,26 +312,6 @@ mod tests {
             let part: String = text.chars().skip(from).take(length).collect();
             let other: String = text.chars().rev().collect();
             check([part, other].into(), &text);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn case_is_no_matter_where_it_is_none(
-            literals in prop::collection::btree_set("[ab@`_-]{7,14}", 1..30), text in "[aAbB@`_é-]{0,80}",
-        ) {
-            let literals: Vec<&str> = literals.iter().map(String::as_str).collect();
-            let lower = text.to_ascii_lowercase();
-            let mut expected = BTreeSet::new();
-            for literal in &literals {
-                let places = (0..text.len()).filter(|at| lower.as_bytes()[*at..].starts_with(literal.as_bytes()));
-                expected.extend(places.map(|at| (at, at + literal.len())));
-            }
-            let mut found = BTreeSet::new();
-            Caseless::new(&literals).unwrap().each(text.as_bytes(), &mut |place| {
-                found.insert((place.start, place.end));
-            });
-            prop_assert_eq!(found, expected);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Keyword rules search every value of an event: which events are worth it.
 
 use super::{FieldIx, FieldUse};
-use crate::literals::{Caseless, Literals};
+use crate::literals::Literals;
 use aho_corasick::packed;
 use std::collections::BTreeSet;
 
@@ -27,18 +27,15 @@ impl Needle {
 /// When an event's values are worth collecting.
 pub(super) struct Keywords {
     pub field: FieldIx,
-    /// Finds the needles; none when every event is worth it.
+    /// Finds one of the needles in lower-cased JSON; none when every event is.
     search: Option<Search>,
 }
 
 /// Finds any of some texts in others.
 enum Search {
-    /// In texts as they are.
-    Caseless(Caseless),
-    /// In lower-cased texts, by vectors: the least for few.
-    Packed(Box<packed::Searcher>),
-    /// In lower-cased texts.
-    Literals(Literals),
+    /// By vectors: the least for few.
+    Packed(packed::Searcher),
+    Literals(Box<Literals>),
 }
 
 /// More texts at once are searched for more slowly.
@@ -46,37 +43,19 @@ const PACKED_MAX: usize = 64;
 
 impl Search {
     fn new(texts: &BTreeSet<&str>) -> Self {
-        let all: Vec<&str> = texts.iter().copied().collect();
-        if let Some(caseless) = Caseless::new(&all) {
-            return Self::Caseless(caseless);
-        }
         let packed = || packed::Searcher::new(texts);
         match (texts.len() <= PACKED_MAX).then(packed).flatten() {
-            Some(searcher) => Self::Packed(searcher.into()),
-            None => Self::Literals(Literals::new(&all.into_iter().map(str::to_owned).collect::<Vec<_>>())),
+            Some(searcher) => Self::Packed(searcher),
+            None => {
+                let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+                Self::Literals(Literals::new(&texts).into())
+            }
         }
-    }
-
-    /// A text as it is searched: in lower case where that matters.
-    fn searchable<'a>(&self, text: &'a [u8], lower: &'a mut Vec<u8>) -> &'a [u8] {
-        if matches!(self, Self::Caseless(_)) {
-            return text;
-        }
-        lower.clear();
-        lower.extend_from_slice(text);
-        lower.make_ascii_lowercase();
-        lower
     }
 
     /// Tells which rows, each from an offset to the next, hold any of the texts.
     fn rows(&self, bytes: &[u8], offsets: &[usize], found: &mut impl FnMut(usize)) {
         match self {
-            Self::Caseless(caseless) => caseless.each(bytes, &mut |place| {
-                let row = offsets.partition_point(|start| *start <= place.start) - 1;
-                if place.end <= offsets[row + 1] {
-                    found(row);
-                }
-            }),
             Self::Packed(searcher) => {
                 let mut from = 0;
                 while let Some(hit) = searcher.find_in(bytes, (from..bytes.len()).into()) {
@@ -99,7 +78,6 @@ impl Search {
 
     fn is_in(&self, text: &[u8]) -> bool {
         match self {
-            Self::Caseless(caseless) => caseless.is_in(text),
             Self::Packed(searcher) => searcher.find(text).is_some(),
             Self::Literals(literals) => {
                 let mut any = false;
@@ -124,8 +102,11 @@ impl Keywords {
     /// Whether a keyword may be in an event.
     pub fn worth(&self, event: &str, lower: &mut Vec<u8>) -> bool {
         let Some(search) = &self.search else { return true };
-        let event = search.searchable(event.as_bytes(), lower);
-        search.is_in(event) || (unsure(event).is_some() && search.is_in(&unescaped(event)))
+        lower.clear();
+        lower.extend_from_slice(event.as_bytes());
+        lower.make_ascii_lowercase();
+        // The event itself tells escapes: in lower case, each path to a user would look like one.
+        search.is_in(lower) || (unsure(event.as_bytes()).is_some() && search.is_in(&unescaped(lower)))
     }
 
     /// Whether there is anything to search for; if not, every event is worth it.
@@ -136,7 +117,7 @@ impl Keywords {
     /// Tells in which rows keywords are: each row is from an offset to the next.
     pub fn rows(&self, bytes: &[u8], offsets: &[usize], found: &mut impl FnMut(usize)) {
         if let Some(search) = &self.search {
-            search.rows(search.searchable(bytes, &mut Vec::new()), offsets, found);
+            search.rows(&bytes.to_ascii_lowercase(), offsets, found);
         }
     }
 }
@@ -144,17 +125,17 @@ impl Keywords {
 /// The one character beyond ASCII whose lower case is within.
 const KELVIN: char = '\u{212a}';
 
-/// Where a character of a JSON text, in lower case or not, may stand for another in ASCII.
+/// Where a character of a JSON text may stand for another in ASCII.
 pub(super) fn unsure(text: &[u8]) -> Option<usize> {
     let escape = memchr::memmem::find(text, b"\\u");
     let kelvin = || memchr::memmem::find(text, KELVIN.encode_utf8(&mut [0; 4]).as_bytes());
     escape.or_else(|| if text.is_ascii() { None } else { kelvin() })
 }
 
-/// A JSON text in which characters stand for themselves that were escaped by number.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
+/// A lower-cased JSON text in which characters stand for themselves that were escaped by number.
+fn unescaped(lower: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(lower.len());
+    let mut rest = lower;
     while let Some(plain) = memchr::memchr(b'\\', rest) {
         out.extend_from_slice(&rest[..plain]);
         rest = &rest[plain..];
@@ -185,17 +166,19 @@ mod tests {
 
     #[test]
     fn keywords_are_found_however_they_are_escaped() {
-        // The longer are searched for in texts as they are.
-        for needles in [&["mimikatz", "<script>", "u0041"][..], &["mimikatz", "<script>"]] {
-            keywords_are_found(needles);
+        // Few texts are searched for in another way than many.
+        let many: Vec<String> = (0..100).map(|i| format!("none of these {i}")).collect();
+        for more in [&many[..0], &many] {
+            keywords_are_found(more);
         }
     }
 
-    fn keywords_are_found(needles: &[&str]) {
+    fn keywords_are_found(more: &[String]) {
+        let needles = ["mimikatz", "<script>", "u0041"].into_iter().chain(more.iter().map(String::as_str));
         let uses = FieldUse {
             binding: crate::source::Binding { source: crate::source::SourceId(0), category: None, service: None },
             fields: [0].into(),
-            needles: Some(needles.iter().filter_map(|text| Needle::of(text)).collect()),
+            needles: Some(needles.filter_map(Needle::of).collect()),
         };
         let keywords = Keywords::new(FieldIx(0), &[&uses]);
         let mut lower = Vec::new();
@@ -205,7 +188,7 @@ mod tests {
             r#"{"a":"mimi\u212Aatz"}"#,
             "{\"a\":\"mimi\u{212a}atz\"}",
             r#"{"a":"\u003cScript>"}"#,
-            r#"{"a":"\\u0041 <script>"}"#,
+            r#"{"a":"\\u0041"}"#,
         ] {
             assert!(keywords.worth(event, &mut lower), "{event}");
         }

@@ -17,48 +17,25 @@ use tarn_rules::LoadOptions;
 use tarn_schema_ocsf::Schema;
 use tarn_simulations::Day;
 
-/// A sign-in, then a listing: events of two classes, whose order tells.
-const ORDERED: &str = r"
-title: A sign-in
-name: login
-id: 5b0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e11
-logsource: {product: aws, service: cloudtrail}
-detection:
-  selection: {eventName: ConsoleLogin}
-  condition: selection
----
-title: A listing
-name: list
-id: 5b0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e12
-logsource: {product: aws, service: cloudtrail}
-detection:
-  selection: {eventName: ListBuckets}
-  condition: selection
----
-title: A removal
-name: remove
-id: 5b0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e13
-logsource: {product: aws, service: cloudtrail}
-detection:
-  selection: {eventName: DeleteBucket}
-  condition: selection
----
-title: Listed by who just signed in
-id: 5b0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e14
-correlation:
-  type: temporal_ordered
-  rules: [login, list]
-  group-by: [sourceIPAddress]
-  timespan: 1h
----
-title: Removed after a look
-id: 5b0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e15
-correlation:
-  type: temporal_ordered
-  rules: [list, remove]
-  group-by: [sourceIPAddress]
-  timespan: 1h
-";
+/// Calls, and two correlations that find them in one order only: events of two classes.
+fn ordered() -> String {
+    let calls = [("login", "ConsoleLogin"), ("list", "ListBuckets"), ("remove", "DeleteBucket")].map(|(name, call)| {
+        format!(
+            "title: {call}\nname: {name}\nlogsource: {{product: aws, service: cloudtrail}}\n\
+             detection: {{selection: {{eventName: {call}}}, condition: selection}}\n"
+        )
+    });
+    let pairs = [(LISTED, "login, list"), (REMOVED, "list, remove")].map(|(title, rules)| {
+        format!(
+            "title: {title}\ncorrelation: {{type: temporal_ordered, rules: [{rules}], group-by: [sourceIPAddress], \
+             timespan: 1h}}\n"
+        )
+    });
+    [calls.as_slice(), &pairs].concat().join("---\n")
+}
+
+const LISTED: &str = "Listed by who just signed in";
+const REMOVED: &str = "Removed after a look";
 
 /// What a stream forgives, microseconds of event time.
 const LATENESS_US: i64 = 300_000_000;
@@ -178,7 +155,7 @@ fn groups(run: &Run, title: &str) -> Vec<String> {
 
 #[test]
 fn equal_times_go_by_arrival() {
-    let mut folder = Folder::new(ORDERED);
+    let mut folder = Folder::new(&ordered());
     let noon = "2026-03-17T12:00:00Z";
     // By uid, all pairs are the other way round.
     folder.ingest(&log(&[
@@ -195,8 +172,8 @@ fn equal_times_go_by_arrival() {
     ]));
     folder.ingest(&log(&[("ListBuckets", noon, "192.0.2.5", "05"), ("ListBuckets", noon, "192.0.2.6", "06")]));
     let (streamed, hunted) = (folder.detect(), folder.hunt(&[]).ok());
-    assert_eq!(groups(&streamed, "Listed by who just signed in"), ["192.0.2.1", "192.0.2.5"]);
-    assert_eq!(groups(&streamed, "Removed after a look"), ["192.0.2.3"]);
+    assert_eq!(groups(&streamed, LISTED), ["192.0.2.1", "192.0.2.5"]);
+    assert_eq!(groups(&streamed, REMOVED), ["192.0.2.3"]);
     check_same(&findings(&hunted), &findings(&streamed));
     check_same(&findings(&folder.hunt(&["--order", "arrival"]).ok()), &findings(&streamed));
     // One number a record, increasing as they came, whatever their class and run.
@@ -214,8 +191,7 @@ fn equal_times_go_by_arrival() {
 
 #[test]
 fn a_replay_is_late_where_the_stream_was() {
-    let mut folder = Folder::new(ORDERED);
-    let listed = "Listed by who just signed in";
+    let mut folder = Folder::new(&ordered());
     folder.ingest(&log(&[
         // Out of order by less than 300 s.
         ("ListBuckets", "2026-03-17T12:04:00Z", "192.0.2.1", "01"),
@@ -238,17 +214,17 @@ fn a_replay_is_late_where_the_stream_was() {
     let (expected, exceptions) = folder.streamed();
     assert_eq!((expected.len(), exceptions.late), (3, 3));
     let replayed = folder.hunt(&["--order", "arrival"]).ok();
-    assert_eq!(groups(&replayed, listed), ["192.0.2.1", "192.0.2.3", "192.0.2.5"]);
+    assert_eq!(groups(&replayed, LISTED), ["192.0.2.1", "192.0.2.3", "192.0.2.5"]);
     assert_eq!(findings(&replayed).into_keys().collect::<BTreeSet<_>>(), expected);
     assert!(replayed.stderr.contains("3 matches came too late"), "{}", replayed.stderr);
     // In event time, nothing is late.
     let (hunted, detected) = (folder.hunt(&[]).ok(), folder.detect());
-    assert_eq!(groups(&hunted, listed).len(), 5);
+    assert_eq!(groups(&hunted, LISTED).len(), 5);
     assert!(!hunted.stderr.contains("late"), "{}", hunted.stderr);
     check_same(&findings(&hunted), &findings(&detected));
     // A span is replayed as if there were no other events.
     let part = folder.hunt(&["--order", "arrival", "--until", "2026-03-17T14:00:00Z"]).ok();
-    assert_eq!(groups(&part, listed), ["192.0.2.1", "192.0.2.4"]);
+    assert_eq!(groups(&part, LISTED), ["192.0.2.1", "192.0.2.4"]);
     assert!(part.stderr.contains("1 matches came too late"), "{}", part.stderr);
     let refused = folder.hunt(&["--order", "arrival", "--resume", text(&folder.path("state"))]);
     assert!(refused.code == 2 && refused.stderr.contains("has no --resume"), "{}", refused.stderr);
@@ -284,7 +260,7 @@ fn a_replay_of_shuffled_days_is_their_stream() {
 
 #[test]
 fn a_lake_of_an_earlier_release_is_hunted_and_grows() {
-    let mut folder = Folder::new(ORDERED);
+    let mut folder = Folder::new(&ordered());
     folder.ingest_without_arrival(&log(&[
         ("ListBuckets", "2026-03-17T12:01:00Z", "192.0.2.1", "01"),
         ("ConsoleLogin", "2026-03-17T12:00:00Z", "192.0.2.1", "f1"),
@@ -308,10 +284,10 @@ fn a_lake_of_an_earlier_release_is_hunted_and_grows() {
     ]));
     assert_eq!(columns(&folder)["arrival"], "int64");
     let hunted = folder.hunt(&[]).ok();
-    assert_eq!(groups(&hunted, "Removed after a look"), ["192.0.2.2"]);
+    assert_eq!(groups(&hunted, REMOVED), ["192.0.2.2"]);
     check_same(&findings(&hunted), &findings(&folder.detect()));
     let refused = folder.hunt(&["--order", "arrival"]);
     assert!(refused.code == 2 && refused.stderr.contains("up to 2026-03-17 do not say"), "{}", refused.stderr);
     let later = folder.hunt(&["--order", "arrival", "--since", "2026-03-18"]).ok();
-    assert_eq!(groups(&later, "Listed by who just signed in"), ["192.0.2.3"]);
+    assert_eq!(groups(&later, LISTED), ["192.0.2.3"]);
 }
