@@ -2,7 +2,7 @@
 //!
 //! A long literal is known by eight of its grams (four bytes each) that follow each other, so that of a text only every
 //! eighth gram has to be looked up, in a small table of bits that says no nearly always. Shorter literals are found by
-//! vectors when they are few, else the same way in smaller steps. Texts are short, so what an automaton saves in
+//! vectors when they are few, else all by the same table, in smaller steps. Texts are short, so what an automaton saves in
 //! comparisons it would lose in waiting for memory.
 
 use ahash::AHashMap;
@@ -16,9 +16,9 @@ pub type LiteralIx = u32;
 #[derive(Default)]
 pub struct Literals {
     texts: Vec<Box<[u8]>>,
-    tables: Vec<Table>,
+    table: Option<Table>,
     few: Option<Few>,
-    /// Literals of one or two bytes.
+    /// Literals of up to three bytes.
     tiny: Option<Tiny>,
 }
 
@@ -31,28 +31,22 @@ impl Literals {
             (0..texts.len() as LiteralIx).filter(fits).collect()
         };
         let long = Table::shortest(STRIDES[0]);
-        out.add_table(of_length(long..=usize::MAX), STRIDES[0]);
         out.few = Few::new(&out.texts, of_length(GRAM - 1..=long - 1));
-        let mut tiny = of_length(1..=GRAM - 2);
-        if out.few.is_none() {
-            for steps in STRIDES.windows(2) {
-                out.add_table(of_length(Table::shortest(steps[1])..=Table::shortest(steps[0]) - 1), steps[1]);
-            }
-            tiny.extend(of_length(GRAM - 1..=GRAM - 1));
-        }
+        let (tiny, others) = match out.few {
+            Some(_) => (of_length(1..=GRAM - 2), of_length(long..=usize::MAX)),
+            None => (of_length(1..=GRAM - 1), of_length(GRAM..=usize::MAX)),
+        };
+        // One pass in the steps that the shortest needs takes less than one for each length.
+        out.table = (!others.is_empty()).then(|| Table::new(&out.texts, &others));
         out.tiny = (!tiny.is_empty()).then(|| Tiny::new(&out.texts, &tiny));
         out
     }
 
-    fn add_table(&mut self, literals: Vec<LiteralIx>, stride: usize) {
-        if !literals.is_empty() {
-            self.tables.push(Table::new(&self.texts, &literals, stride));
-        }
-    }
-
     /// Tells the literals that are in a text; one that is there more than once may be told as often.
     pub fn find(&self, text: &[u8], found: &mut impl FnMut(LiteralIx)) {
-        self.tables.iter().for_each(|table| table.find(&self.texts, text, found));
+        if let Some(table) = &self.table {
+            table.find(&self.texts, text, found);
+        }
         if let Some(few) = &self.few {
             few.find(&self.texts, text, found);
         }
@@ -148,8 +142,10 @@ impl Table {
         GRAM + stride - 1
     }
 
-    fn new(texts: &[Box<[u8]>], literals: &[LiteralIx], most: usize) -> Self {
-        let stride = STRIDES.into_iter().find(|s| *s <= most && literals.len() * s <= GRAMS_MAX).unwrap_or(1);
+    fn new(texts: &[Box<[u8]>], literals: &[LiteralIx]) -> Self {
+        let shortest = literals.iter().map(|l| texts[*l as usize].len()).min().unwrap_or(0);
+        let fits = |stride: &usize| Self::shortest(*stride) <= shortest && literals.len() * stride <= GRAMS_MAX;
+        let stride = STRIDES.into_iter().find(fits).unwrap_or(1);
         let mut uses: AHashMap<u32, u32> = AHashMap::new();
         for literal in literals {
             grams(&texts[*literal as usize]).for_each(|gram| *uses.entry(gram).or_default() += 1);
