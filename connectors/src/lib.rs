@@ -1,0 +1,13 @@
+//! Sockets and other people's systems: what takes events in (`source/`), what takes findings out (`sink/`), and the
+//! protocols that SQL is asked over (`query/`).
+//!
+//! Knows no lake, no rules and no configuration file: receivers hand [`intake::Delivery`]s to an [`intake::Intake`], and
+//! the wiring in `src/` decides what that means. Nothing here acknowledges what the intake has not taken.
+
+pub mod access;
+pub mod body;
+pub mod intake;
+pub mod listen;
+pub mod query;
+pub mod sink;
+pub mod source;

@@ -1,0 +1,1 @@
+//! What takes findings out. One file a receiver.

@@ -1,0 +1,1 @@
+//! What takes events in. One file or folder a protocol.
