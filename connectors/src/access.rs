@@ -85,10 +85,18 @@ pub struct Credentials {
     pub spiffe_id: Option<String>,
 }
 
+/// A grant that was looked at.
+#[derive(Debug)]
+struct Known {
+    grant: Grant,
+    name: Arc<str>,
+    token: Option<[u8; 32]>,
+}
+
 /// All grants.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    grants: Arc<Vec<(Grant, Arc<str>, Option<[u8; 32]>)>>,
+    grants: Arc<Vec<Known>>,
 }
 
 impl Access {
@@ -110,9 +118,8 @@ impl Access {
             if let Some(text) = &grant.token_sha256 {
                 hex::decode_to_slice(text, &mut digest).map_err(|_| GrantError::Digest { name: name() })?;
             }
-            let digest = grant.token_sha256.as_ref().map(|_| digest);
-            let name: Arc<str> = grant.name.as_str().into();
-            Ok((grant, name, digest))
+            let token = grant.token_sha256.as_ref().map(|_| digest);
+            Ok(Known { name: grant.name.as_str().into(), grant, token })
         });
         Ok(Self { grants: Arc::new(parsed.collect::<Result<_, _>>()?) })
     }
@@ -131,15 +138,15 @@ impl Access {
         }
         let shown: Option<[u8; 32]> = credentials.token.as_ref().map(|token| Sha256::digest(token).into());
         let mut known = None;
-        for (grant, name, digest) in self.grants.iter() {
+        for one in self.grants.iter() {
             // Every grant is looked at, so that time does not tell which one was near.
-            let by_token = shown.zip(*digest).is_some_and(|(shown, digest)| shown.ct_eq(&digest).into());
-            let by_certificate = credentials.spiffe_id.is_some() && credentials.spiffe_id == grant.spiffe_id;
+            let by_token = shown.zip(one.token).is_some_and(|(shown, token)| shown.ct_eq(&token).into());
+            let by_certificate = credentials.spiffe_id.is_some() && credentials.spiffe_id == one.grant.spiffe_id;
             if by_token || by_certificate {
-                known = Some((grant, name));
+                known = Some(one);
             }
         }
-        let (grant, name) = known.ok_or(Denied::Unauthenticated)?;
+        let Known { grant, name, .. } = known.ok_or(Denied::Unauthenticated)?;
         let allowed = match scope {
             Scope::Ingest(Some(source)) => grant.ingest.iter().any(|s| s == "*" || s == source),
             Scope::Ingest(None) => grant.ingest.iter().any(|s| s == "*"),

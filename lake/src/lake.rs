@@ -12,6 +12,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
@@ -29,6 +30,8 @@ struct Inner {
     at: Location,
     store: Arc<dyn ObjectStore>,
     committers: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Whether this process has seen to it that the lake is of the newest format.
+    newest: AtomicBool,
 }
 
 impl Lake {
@@ -82,7 +85,7 @@ impl Lake {
 
     fn at(at: Location) -> Self {
         let store = Arc::new(PrefixStore::new(Arc::clone(&at.root), at.prefix.clone()));
-        Self { inner: Arc::new(Inner { at, store, committers: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { at, store, committers: Mutex::default(), newest: AtomicBool::new(false) }) }
     }
 
     /// Where the lake is; ends in `/`.
@@ -133,6 +136,10 @@ impl Lake {
     /// A read-only SQL session over the tables as they are now.
     pub async fn sql(&self, options: &SqlOptions) -> Result<SqlSession, LakeError> {
         SqlSession::open(self, options).await
+    }
+
+    pub(crate) fn is_newest(&self) -> &AtomicBool {
+        &self.inner.newest
     }
 
     /// The store, rooted at the lake.

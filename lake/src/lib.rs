@@ -21,6 +21,7 @@ mod location;
 
 pub mod dead_letter;
 pub mod ingest;
+pub mod live;
 pub mod sql;
 pub mod table;
 pub mod views;
@@ -29,5 +30,6 @@ pub use arrival::{Clock, with_arrival};
 pub use error::LakeError;
 pub use ingest::{CommitSummary, Container, Decision, Ingest, IngestOptions};
 pub use lake::Lake;
+pub use live::{Chunk, Committer, Live, LiveOptions};
 pub use location::StoreOptions;
 pub use sql::{SqlError, SqlOptions, SqlSession};

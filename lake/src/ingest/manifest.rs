@@ -6,6 +6,7 @@
 //! exists.
 
 use crate::error::LakeError;
+use crate::format;
 use crate::ingest::identity::{Digest, Fingerprint, HEAD_BYTES};
 use crate::lake::Lake;
 use crate::table::commit::{self, Addition};
@@ -72,6 +73,9 @@ pub(crate) struct Entry {
     /// The greatest arrival that its writer had given; 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) arrival: i64,
+    /// Of durable logs: the sequence up to which their rows are in this entry or one before it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) positions: BTreeMap<String, u64>,
 }
 
 fn is_zero(n: &i64) -> bool {
@@ -83,6 +87,8 @@ struct Checkpoint {
     through: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     arrival: i64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    positions: BTreeMap<String, u64>,
     containers: Vec<Known>,
 }
 
@@ -150,6 +156,8 @@ pub(crate) struct Manifest {
     last: u64,
     /// The greatest arrival of the entries up to it; 0 for none.
     pub(crate) arrival: i64,
+    /// How far each durable log is in the lake.
+    pub(crate) positions: BTreeMap<String, u64>,
     checkpoint: u64,
 }
 
@@ -183,10 +191,10 @@ impl Manifest {
     pub(crate) async fn load(lake: &Lake) -> Result<Self, LakeError> {
         let checkpoint: Checkpoint =
             read_json(lake.store().as_ref(), &Path::from(CHECKPOINT)).await?.unwrap_or_default();
-        let Checkpoint { through, arrival, containers } = checkpoint;
+        let Checkpoint { through, arrival, positions, containers } = checkpoint;
         let mut index = Index::default();
         containers.into_iter().for_each(|known| index.insert(known));
-        let mut manifest = Self { lake: lake.clone(), index, last: through, arrival, checkpoint: through };
+        let mut manifest = Self { lake: lake.clone(), index, last: through, arrival, positions, checkpoint: through };
         manifest.refresh().await?;
         Ok(manifest)
     }
@@ -226,6 +234,10 @@ impl Manifest {
         self.last = self.last.max(entry.sequence);
         self.arrival = self.arrival.max(entry.arrival);
         entry.containers.iter().for_each(|known| self.index.insert(known.clone()));
+        for (log, sequence) in &entry.positions {
+            let known = self.positions.entry(log.clone()).or_default();
+            *known = (*known).max(*sequence);
+        }
     }
 
     async fn carry_out(&self, entry: &Entry) -> Result<(), LakeError> {
@@ -247,10 +259,14 @@ impl Manifest {
         &mut self,
         additions: Vec<Addition>,
         containers: Vec<Known>,
+        positions: BTreeMap<String, u64>,
         arrival: i64,
     ) -> Result<u64, LakeError> {
+        if !positions.is_empty() {
+            format::raise(&self.lake).await?;
+        }
         let token = uuid::Uuid::new_v4().to_string();
-        let mut entry = Entry { sequence: self.last + 1, token, additions, containers, arrival };
+        let mut entry = Entry { sequence: self.last + 1, token, additions, containers, arrival, positions };
         loop {
             let path = entry_path(entry.sequence);
             let text =
@@ -284,7 +300,12 @@ impl Manifest {
 
     /// Entries stay, as another process may be about to create one of their numbers; they only need not be read again.
     async fn write_checkpoint(&mut self) -> Result<(), LakeError> {
-        let checkpoint = Checkpoint { through: self.last, arrival: self.arrival, containers: self.index.all.clone() };
+        let checkpoint = Checkpoint {
+            through: self.last,
+            arrival: self.arrival,
+            positions: self.positions.clone(),
+            containers: self.index.all.clone(),
+        };
         let text = serde_json::to_vec(&checkpoint)
             .map_err(|source| LakeError::Damaged { path: CHECKPOINT.to_owned(), source })?;
         let put = self.lake.store().put(&Path::from(CHECKPOINT), text.into()).await;

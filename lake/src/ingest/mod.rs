@@ -125,6 +125,7 @@ pub struct Ingest {
     flush: Option<JoinHandle<Written>>,
     containers: BTreeMap<Digest, Known>,
     begun: BTreeSet<Digest>,
+    positions: BTreeMap<String, u64>,
     /// Finished and not yet committed: the same content later in this run is skipped.
     finished: Index,
 }
@@ -146,6 +147,7 @@ impl Ingest {
             flush: None,
             containers: BTreeMap::new(),
             begun: BTreeSet::new(),
+            positions: BTreeMap::new(),
             finished: Index::default(),
         })
     }
@@ -311,6 +313,21 @@ impl Ingest {
         self.record(container, reached, prefix, true);
     }
 
+    /// Up to which sequence a durable log's rows are in the lake; 0 for none.
+    pub fn reached(&self, log: &str) -> u64 {
+        self.manifest.positions.get(log).copied().unwrap_or(0)
+    }
+
+    /// Says that all rows of a durable log up to `sequence` are appended. What is committed next includes it.
+    pub fn reach(&mut self, log: &str, sequence: u64) {
+        self.positions.insert(log.to_owned(), sequence);
+    }
+
+    /// Says what time it is, which decides which events lie in the future.
+    pub fn set_now(&mut self, now: DateTime<Utc>) {
+        self.options.now = now;
+    }
+
     fn record(&mut self, container: &Container, reached: Reached, prefix: Fingerprint, complete: bool) {
         let (id, name, stream) = (container.id, container.name.clone(), container.stream);
         let known =
@@ -338,8 +355,9 @@ impl Ingest {
             summary.bytes += group.files.iter().map(|f| f.size).sum::<u64>();
             additions.push(Addition { schema: to_delta(&table, &schema)?, table, files: group.files });
         }
-        if !additions.is_empty() || !containers.is_empty() {
-            summary.sequence = Some(self.manifest.append(additions, containers, self.clock.last()).await?);
+        let positions = std::mem::take(&mut self.positions);
+        if !additions.is_empty() || !containers.is_empty() || !positions.is_empty() {
+            summary.sequence = Some(self.manifest.append(additions, containers, positions, self.clock.last()).await?);
             self.clock.pass(self.manifest.arrival);
         }
         Ok(summary)

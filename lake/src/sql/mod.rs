@@ -66,7 +66,7 @@ impl SqlSession {
         Ok(Self::over(lake, tables, options))
     }
 
-    fn over(lake: &Lake, tables: Vec<TableSnapshot>, options: &SqlOptions) -> Self {
+    pub(crate) fn over(lake: &Lake, tables: Vec<TableSnapshot>, options: &SqlOptions) -> Self {
         let mut config = SessionConfig::new()
             .with_information_schema(false)
             .with_default_catalog_and_schema("tarn", "public")

@@ -3,10 +3,11 @@
 //! Nothing of Delta's is in the plan, so it can travel. Files are pruned by the log's statistics while planning, row
 //! groups and pages by Parquet's own while reading; a column that a file lacks reads as null.
 
+use crate::table::schema::conform;
 use crate::table::stats::ColumnStats;
 use crate::table::{DataFile, TableSnapshot};
-use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::catalog::{Session, TableProvider};
@@ -15,6 +16,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -24,6 +26,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
 use object_store::ObjectMeta;
 use std::collections::HashSet;
@@ -74,7 +77,10 @@ impl LakeTable {
             version: None,
         };
         let values = if partitioned { vec![ScalarValue::Date32(file.event_day)] } else { Vec::new() };
-        let file_columns = file.stats.columns.iter().map(column_statistics).collect();
+        // Columns that only fresh rows have are unknown in files.
+        let unknown = self.table.file_schema.fields().len().saturating_sub(file.stats.columns.len());
+        let unknown = std::iter::repeat_with(ColumnStatistics::new_unknown).take(unknown);
+        let file_columns = file.stats.columns.iter().map(column_statistics).chain(unknown).collect();
         let statistics = Statistics {
             num_rows: precision(file.stats.rows),
             total_byte_size: Precision::Absent,
@@ -130,13 +136,45 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files: Vec<PartitionedFile> = self.prune(state, filters).into_iter().map(|f| self.partitioned(f)).collect();
-        if files.is_empty() {
-            let schema = match projection {
-                Some(columns) => Arc::new(self.table.schema.project(columns)?),
-                None => Arc::clone(&self.table.schema),
-            };
-            return Ok(Arc::new(EmptyExec::new(schema)));
+        let schema = match projection {
+            Some(columns) => Arc::new(self.table.schema.project(columns)?),
+            None => Arc::clone(&self.table.schema),
+        };
+        let fresh = (!self.table.fresh.is_empty()).then(|| self.fresh(&schema)).transpose()?;
+        match (files.is_empty(), fresh) {
+            (true, None) => Ok(Arc::new(EmptyExec::new(schema))),
+            (true, Some(fresh)) => Ok(fresh),
+            (false, None) => self.committed(state, files, projection, limit),
+            (false, Some(fresh)) => UnionExec::try_new(vec![self.committed(state, files, projection, limit)?, fresh]),
         }
+    }
+}
+
+impl LakeTable {
+    /// Rows that are in no file yet, with the columns of `schema`.
+    fn fresh(&self, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+        let conformed = |batch: &RecordBatch| {
+            let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+                Some(column) => conform(column, field.data_type()),
+                None => new_null_array(field.data_type(), batch.num_rows()),
+            };
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = schema.fields().iter().map(column).collect();
+            RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        };
+        let batches: Vec<RecordBatch> =
+            self.table.fresh.iter().map(conformed).collect::<std::result::Result<_, _>>()?;
+        Ok(MemorySourceConfig::try_new_exec(&[batches], Arc::clone(schema), None)?)
+    }
+
+    /// The rows of `files`.
+    fn committed(
+        &self,
+        state: &dyn Session,
+        files: Vec<PartitionedFile>,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let known: Option<Vec<usize>> =
             files.iter().map(|f| f.statistics.as_ref().and_then(|s| s.num_rows.get_value().copied())).collect();
         let mut total = Statistics::new_unknown(&self.table.schema);

@@ -8,7 +8,9 @@ pub(crate) mod write;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::stats::FileStats;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use chrono::{DateTime, Utc};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake_core::kernel::{EagerSnapshot, Metadata, Protocol, Snapshot};
 use object_store::path::Path;
@@ -51,12 +53,14 @@ pub struct TableSnapshot {
     pub name: String,
     /// The Delta version.
     pub version: u64,
-    /// All columns, [`ARRIVAL`] and [`EVENT_DAY`] last.
+    /// All columns, [`ARRIVAL`] and [`EVENT_DAY`] last; columns of fresh rows that no file has come between these two.
     pub schema: SchemaRef,
     /// The columns that files hold: all but [`EVENT_DAY`].
     pub file_schema: SchemaRef,
     /// The files, by day and then by time.
     pub files: Vec<DataFile>,
+    /// Rows that are in no file yet, with the columns that they have.
+    pub(crate) fresh: Vec<RecordBatch>,
 }
 
 impl TableSnapshot {
@@ -105,12 +109,34 @@ impl TableSnapshot {
             let key = |f: &DataFile| (f.event_day, f.stats.earliest(&file_schema), f.path.clone());
             key(a).cmp(&key(b))
         });
-        Ok(Self { name: name.to_owned(), version: snapshot.version(), schema, file_schema, files })
+        Ok(Self { name: name.to_owned(), version: snapshot.version(), schema, file_schema, files, fresh: Vec::new() })
+    }
+
+    /// A table of no files, for rows that are its first.
+    pub(crate) fn empty(name: &str) -> Self {
+        let schema = Arc::new(Schema::new(vec![event_day_field()]));
+        let file_schema = Arc::new(Schema::empty());
+        Self { name: name.to_owned(), version: 0, schema, file_schema, files: Vec::new(), fresh: Vec::new() }
+    }
+
+    /// The table with rows that are in no file yet. `now` tells which of them lie in the future.
+    ///
+    /// **Errors**: a column of another type than the table's; no time.
+    pub(crate) fn with_fresh(&self, batches: Vec<RecordBatch>, now: DateTime<Utc>) -> Result<Self, LakeError> {
+        let mut merged = self.file_schema.as_ref().clone();
+        for batch in &batches {
+            merged = schema::merge(&merged, batch.schema().as_ref())?;
+        }
+        let fresh = batches.iter().map(|batch| write::with_day(&self.name, batch, now)).collect::<Result<_, _>>()?;
+        let day: Vec<_> = self.schema.fields().iter().filter(|f| f.name() == EVENT_DAY).cloned().collect();
+        let all = Schema::new([merged.fields().to_vec(), day].concat());
+        Ok(Self { schema: Arc::new(all), file_schema: Arc::new(merged), fresh, ..self.clone() })
     }
 
     /// Rows, as far as the log says.
     pub fn rows(&self) -> Option<u64> {
-        self.files.iter().map(|f| f.stats.rows).sum()
+        let fresh: usize = self.fresh.iter().map(RecordBatch::num_rows).sum();
+        self.files.iter().map(|f| f.stats.rows).sum::<Option<u64>>().map(|rows| rows + fresh as u64)
     }
 
     /// Bytes of all files.

@@ -3,8 +3,8 @@
 use crate::error::LakeError;
 use crate::table::schema::{conform, has_statistics, is_bulk, merge};
 use crate::table::stats::Gathered;
-use crate::table::{ARRIVAL, EVENT_DAY, OUTLIER_DAY};
-use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
+use crate::table::{ARRIVAL, EVENT_DAY, OUTLIER_DAY, event_day_field};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch, TimestampMicrosecondArray, new_null_array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{DataType, Date32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -46,6 +46,24 @@ impl Layout {
         let day = micros.div_euclid(MICROS_PER_DAY);
         if (i64::from(first)..=self.last_day).contains(&day) { i32::try_from(day).unwrap_or(0) } else { 0 }
     }
+}
+
+/// `batch` with the day of each row, as its file would say it.
+pub(crate) fn with_day(table: &str, batch: &RecordBatch, now: DateTime<Utc>) -> Result<RecordBatch, LakeError> {
+    let layout = Layout::of(table, now);
+    let time = times(table, batch, &layout)?;
+    let days = (0..batch.num_rows()).map(|row| if time.is_valid(row) { layout.day(time.value(row)) } else { 0 });
+    let days: Date32Array = days.map(Some).collect();
+    let fields = batch.schema().fields().iter().cloned().chain([Arc::new(event_day_field())]).collect::<Vec<_>>();
+    let columns = batch.columns().iter().cloned().chain([Arc::new(days) as ArrayRef]).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(LakeError::arrow(table))
+}
+
+fn times<'a>(table: &str, batch: &'a RecordBatch, layout: &Layout) -> Result<&'a TimestampMicrosecondArray, LakeError> {
+    let column = batch.column_by_name(layout.time_column);
+    let column = column.filter(|c| matches!(c.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)));
+    let missing = || LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() };
+    Ok(column.ok_or_else(missing)?.as_primitive::<TimestampMicrosecondType>())
 }
 
 /// One file, encoded.
@@ -95,11 +113,7 @@ pub(crate) fn encode(
 fn places(table: &str, batches: &[RecordBatch], layout: &Layout) -> Result<Vec<Place>, LakeError> {
     let mut places = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for (b, batch) in batches.iter().enumerate() {
-        let time = batch
-            .column_by_name(layout.time_column)
-            .filter(|c| matches!(c.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)))
-            .ok_or_else(|| LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() })?
-            .as_primitive::<TimestampMicrosecondType>();
+        let time = times(table, batch, layout)?;
         for row in 0..batch.num_rows() {
             let micros = time.is_valid(row).then(|| time.value(row));
             places.push((micros.map_or(0, |micros| layout.day(micros)), micros, b as u32, row as u32));

@@ -13,9 +13,9 @@ async fn a_newer_format_is_refused_and_damage_is_named() {
     let file = folder.path().join("tarn.json");
     let open = || async { Lake::open(folder.path().to_str().unwrap(), &StoreOptions::default()).await };
     open().await.unwrap();
-    fs::write(&file, r#"{"format": 2, "something": "else"}"#).unwrap();
+    fs::write(&file, r#"{"format": 3, "something": "else"}"#).unwrap();
     let error = open().await.unwrap_err();
-    assert!(matches!(error, LakeError::NewerFormat { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, LakeError::NewerFormat { found: 3, supported: 2, .. }), "{error}");
     fs::write(&file, "{").unwrap();
     assert!(matches!(open().await.unwrap_err(), LakeError::Damaged { .. }));
 }

@@ -8,6 +8,7 @@ mod faulty;
 mod files;
 mod format;
 mod ingest;
+mod live;
 mod paths;
 mod slt;
 mod sql;

@@ -1,0 +1,163 @@
+//! A lake that rows stream into: what was handed over is visible to SQL at once, and committed in groups.
+//!
+//! ```text
+//! push(rows of the log up to N) ─► fresh, in memory ─► committer ─► Delta, position N ─► no longer fresh
+//! ```
+//!
+//! Every read sees the fresh rows and the committed files of one moment: a row is in either, never in both.
+//! **Exactly once**: a commit group carries the position in the durable log that its rows reach. After a crash,
+//! [`Live::open`] says where the log has to be read on from.
+//! **Bounds**: [`LiveOptions::commit_bytes`] of fresh rows make a commit; [`Live::push`] waits while more than a few
+//! chunks are ahead of the committer. While the store fails, rows stay in memory, and nothing more is taken.
+
+mod committer;
+mod fresh;
+
+pub use committer::Committer;
+
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::sql::{SqlOptions, SqlSession};
+use crate::table::TableSnapshot;
+use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Chunks that wait for the committer.
+const CHUNKS_MAX: usize = 4;
+
+/// How rows become files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveOptions {
+    /// The longest that a row waits for its commit.
+    pub commit_every: Duration,
+    /// Bytes of Arrow memory after which a commit does not wait any longer.
+    pub commit_bytes: usize,
+    /// How often tables are looked at for what other writers committed.
+    pub refresh_every: Duration,
+}
+
+impl Default for LiveOptions {
+    /// 10 s, 256 MiB, 30 s.
+    fn default() -> Self {
+        Self { commit_every: Duration::from_secs(10), commit_bytes: 256 << 20, refresh_every: Duration::from_secs(30) }
+    }
+}
+
+/// Rows of the log up to a sequence that were not handed over before.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The last sequence whose rows these are.
+    pub through: u64,
+    /// Rows by table; a table may come more than once.
+    pub rows: Vec<(String, RecordBatch)>,
+}
+
+impl Chunk {
+    fn bytes(&self) -> usize {
+        self.rows.iter().map(|(_, batch)| batch.get_array_memory_size()).sum()
+    }
+}
+
+/// What a reader may see: one moment of it.
+#[derive(Debug, Default)]
+struct State {
+    tables: BTreeMap<String, Arc<TableSnapshot>>,
+    /// In order of their sequences; none of them is in `tables`.
+    fresh: Vec<Arc<Chunk>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    lake: Lake,
+    state: Mutex<State>,
+    /// The sequence up to which rows are visible.
+    visible: watch::Sender<u64>,
+    /// The sequence up to which rows are committed.
+    committed: watch::Sender<u64>,
+}
+
+/// A lake that rows stream into. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Live {
+    shared: Arc<Shared>,
+    chunks: mpsc::Sender<Arc<Chunk>>,
+}
+
+impl Live {
+    /// Opens a lake for the durable log `log`, and finishes what an earlier process had begun to commit. The log's
+    /// position is [`Live::committed`]: what comes after it has to be pushed again.
+    ///
+    /// **Errors**: the lake's.
+    pub async fn open(lake: &Lake, log: &str, options: LiveOptions) -> Result<(Self, Committer), LakeError> {
+        let ingest = lake.ingest(committer::ingest_options(&options)).await?;
+        let position = ingest.reached(log);
+        let tables = lake.tables().await?.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect();
+        let shared = Arc::new(Shared {
+            lake: lake.clone(),
+            state: Mutex::new(State { tables, fresh: Vec::new() }),
+            visible: watch::Sender::new(position),
+            committed: watch::Sender::new(position),
+        });
+        let (chunks, waiting) = mpsc::channel(CHUNKS_MAX);
+        let committer = Committer::new(shared.clone(), log, options, ingest, waiting);
+        Ok((Self { shared, chunks }, committer))
+    }
+
+    /// Makes rows visible and gives them to the committer; waits while that is behind. Sequences increase.
+    ///
+    /// **Errors**: [`LakeError::Stopped`] when the committer is gone.
+    pub fn push_blocking(&self, chunk: Chunk) -> Result<(), LakeError> {
+        let through = chunk.through;
+        let chunk = Arc::new(chunk);
+        // Room first: what is visible is bounded by what the committer has taken on.
+        let permit = futures::executor::block_on(self.chunks.reserve()).map_err(|_| LakeError::Stopped)?;
+        self.shared.state().fresh.push(chunk.clone());
+        permit.send(chunk);
+        self.shared.visible.send_replace(through);
+        Ok(())
+    }
+
+    /// The sequence up to which rows are visible.
+    pub fn visible(&self) -> watch::Receiver<u64> {
+        self.shared.visible.subscribe()
+    }
+
+    /// The sequence up to which rows are committed.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.shared.committed.subscribe()
+    }
+
+    /// Rows in memory and not yet committed, and their bytes.
+    pub fn fresh(&self) -> (usize, usize) {
+        let state = self.shared.state();
+        let rows = state.fresh.iter().flat_map(|c| &c.rows).map(|(_, batch)| batch.num_rows()).sum();
+        (rows, state.fresh.iter().map(|c| c.bytes()).sum())
+    }
+
+    /// All tables of this moment, with their fresh rows.
+    ///
+    /// **Errors**: [`LakeError::ColumnType`] when fresh rows do not go with their table.
+    pub fn tables(&self) -> Result<Vec<TableSnapshot>, LakeError> {
+        let (tables, chunks) = {
+            let state = self.shared.state();
+            (state.tables.clone(), state.fresh.clone())
+        };
+        fresh::tables(tables, &chunks)
+    }
+
+    /// A read-only SQL session over this moment.
+    ///
+    /// **Errors**: as [`Live::tables`].
+    pub fn sql(&self, options: &SqlOptions) -> Result<SqlSession, LakeError> {
+        Ok(SqlSession::over(&self.shared.lake, self.tables()?, options))
+    }
+}
+
+impl Shared {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
