@@ -107,11 +107,13 @@ fn defect(letter: &tarn_ingest::DeadLetter) -> Value {
 
 /// The whole of a body as one block; a compressed one gives at most `limit` bytes.
 fn read(bytes: Bytes, limit: usize) -> Result<Block, PushError> {
-    let limits = Limits { block_bytes: usize::MAX, ..Limits::default() };
+    // JSON that is made of lines is longer than these; one block takes all that may be taken.
+    let most = limit.saturating_mul(2);
+    let limits = Limits { block_bytes: most + 1, ..Limits::default() };
     let mut blocks = Blocks::open(Cursor::new(bytes), limits)?;
     let block = blocks.next_block()?.unwrap_or_default();
     let size = block.json.len() + block.text.len();
-    if size > limit.saturating_mul(2) {
+    if size > most {
         return Err(Refused::TooLarge { bytes: size, limit }.into());
     }
     Ok(block)
