@@ -1,0 +1,3 @@
+//! The durable log from outside: what was acknowledged is read back, whatever happens.
+
+mod disk;
