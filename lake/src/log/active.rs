@@ -98,10 +98,15 @@ impl Active {
         Ok(())
     }
 
-    /// After a write that found no room: the file ends with its last durable frame again.
+    /// After a write that found no room: the file ends with its last durable frame again, also on disk. Else a crash
+    /// after the next segment was begun would leave something behind the last frame of this one.
     fn take_back(&mut self) -> Failure {
-        let cut = self.file.truncate(self.end).and_then(|()| self.file.seek(SeekFrom::Start(self.end)));
-        match cut {
+        let mut cut = || {
+            self.file.truncate(self.end)?;
+            self.file.sync()?;
+            self.file.seek(SeekFrom::Start(self.end))
+        };
+        match cut() {
             Ok(_) => Failure::NoRoom,
             Err(error) => self.poison(error),
         }

@@ -225,20 +225,20 @@ impl<T: Send + 'static> Log<T> {
         }
         loop {
             let Some(first) = self.core.state().cuttable(through) else { return Ok(()) };
-            self.remove(&segment_name(first))?;
-            self.core.state().spans.pop_front();
+            self.remove(first)?;
         }
     }
 
-    /// Removes a segment for good, before the next one goes: a crash leaves no hole between two that are there.
-    fn remove(&self, name: &str) -> Result<(), LogError> {
-        let files = &self.core.files;
-        match files.remove(name) {
+    /// Removes the first segment for good, before the next one goes: a crash leaves no hole between two others.
+    fn remove(&self, first: u64) -> Result<(), LogError> {
+        let (files, name) = (&self.core.files, segment_name(first));
+        match files.remove(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(LogError::io(files.path(name), error));
+                return Err(LogError::io(files.path(&name), error));
             }
             _ => {}
         }
+        self.core.state().spans.pop_front();
         files.sync_folder().map_err(|error| self.core.state().poison(files.path(""), error))
     }
 
