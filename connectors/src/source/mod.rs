@@ -1,1 +1,3 @@
 //! What takes events in. One file or folder a protocol.
+
+pub mod otlp;
