@@ -6,3 +6,9 @@ pub fn store_options() -> impl Iterator<Item = (String, String)> {
     let text = |(k, v): (std::ffi::OsString, std::ffi::OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
     std::env::vars_os().filter_map(text).filter(|(key, _)| PREFIXES.iter().any(|p| key.starts_with(p)))
 }
+
+/// Variables that configure the daemon.
+pub fn serve_variables() -> impl Iterator<Item = (String, String)> {
+    let text = |(k, v): (std::ffi::OsString, std::ffi::OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
+    std::env::vars_os().filter_map(text).filter(|(key, _)| key.starts_with("TARN_SERVE__"))
+}

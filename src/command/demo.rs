@@ -2,7 +2,8 @@
 
 use super::{Usage, block_on};
 use crate::output::{Format, RowPrinter};
-use crate::stream::{Alert, Stream, Totals};
+use crate::findings::Alert;
+use crate::stream::{Stream, Totals};
 use crate::{progress, report};
 use anyhow::Context;
 use chrono::{DateTime, NaiveDate};

@@ -107,6 +107,27 @@ impl Block {
         }
     }
 
+    /// Puts a block together again: `json` and `text` as they were in one, and where its records are in them.
+    ///
+    /// **Errors**: the number of the first record that is not within the texts.
+    pub fn from_parts(
+        json: String,
+        text: String,
+        records: impl IntoIterator<Item = (u64, Range<usize>, Option<Range<usize>>)>,
+        dead: Vec<DeadLetter>,
+    ) -> Result<Self, u64> {
+        let mut block = Self { json, text, dead, ..Self::default() };
+        for (number, json, original) in records {
+            let within = block.json.get(json.clone()).is_some()
+                && original.clone().is_none_or(|range| block.text.get(range).is_some());
+            if !within {
+                return Err(number);
+            }
+            block.records.push(RecordSpan { number, json, original, members: 0..0 });
+        }
+        Ok(block)
+    }
+
     /// Adds a record whose members are those of the index from `first` on.
     fn add_indexed(&mut self, number: u64, json: Range<usize>, first: usize) {
         self.records.push(RecordSpan { number, json, original: None, members: first as u32..self.index.len() as u32 });
