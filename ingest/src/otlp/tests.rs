@@ -3,6 +3,7 @@ use super::*;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use proptest::prelude::*;
 
 fn sources() -> Sources {
     Sources::builtin().unwrap()
@@ -202,4 +203,46 @@ fn spans_keep_all_that_they_have() {
     let block = spans(request.as_bytes(), Encoding::Json, &Limits::default()).unwrap();
     let expected = r#"{"otlpSignal":"span","resource":{"service.name":"s"},"resourceDroppedAttributesCount":1,"resourceEntityRefs":[{"type":"host","idKeys":["host.id"],"descriptionKeys":[]}],"resourceSchemaUrl":"r","scope":{"name":"n","version":"v","attributes":{"a":null}},"scopeSchemaUrl":"c","traceId":"0102","spanId":"03","traceState":"k=v","parentSpanId":"04","flags":257,"name":"GET","kind":2,"startTimeUnixNano":1,"endTimeUnixNano":2,"events":[{"timeUnixNano":3,"name":"e","droppedAttributesCount":4}],"droppedEventsCount":5,"links":[{"traceId":"05","spanId":"06","flags":1}],"droppedLinksCount":6,"status":{"code":2,"message":"m"}}"#;
     assert_eq!(block.json, expected);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        ".*".prop_map(Value::StringValue),
+        any::<i64>().prop_map(Value::IntValue),
+        any::<f64>().prop_map(Value::DoubleValue),
+        any::<Vec<u8>>().prop_map(Value::BytesValue),
+    ];
+    leaf.prop_recursive(4, 16, 3, |inner| {
+        let some = |value| AnyValue { value: Some(value) };
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3)
+                .prop_map(move |v| Value::ArrayValue(ArrayValue { values: v.into_iter().map(some).collect() })),
+            prop::collection::vec((".*", inner), 0..3).prop_map(move |v| {
+                let member = |(key, value)| KeyValue { key, value: Some(some(value)), ..KeyValue::default() };
+                Value::KvlistValue(KeyValueList { values: v.into_iter().map(member).collect() })
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_value_is_a_json_text(value in any_value()) {
+        let block = logs(&protobuf(vec![record(value)]), Encoding::Protobuf, None, &Limits::default()).unwrap();
+        prop_assert!(serde_json::from_str::<serde_json::Value>(&block.json).is_ok(), "{}", block.json);
+    }
+
+    #[test]
+    fn damaged_requests_are_errors_or_records(value in any_value(), at in any::<prop::sample::Index>(), byte: u8) {
+        let mut bytes = protobuf(vec![record(value); 2]);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(block) = logs(&bytes, Encoding::Protobuf, None, &Limits::default()) {
+            for record in &block.records {
+                prop_assert!(serde_json::from_str::<serde_json::Value>(block.json(record)).is_ok());
+            }
+        }
+        // As JSON it is an error.
+        prop_assert!(logs(&bytes, Encoding::Json, None, &Limits::default()).is_err());
+    }
 }
