@@ -1,8 +1,9 @@
 //! Events of known sources inside log records: a JSON object or a syslog line that the body is, a key-value list as the
-//! Collector's receivers make them (journald), or the attributes (what a parsing operator writes there).
+//! Collector's receivers make them (journald, Windows), or the attributes (what a parsing operator writes there).
 //!
 //! Lines of auditd are left as they are: an event of theirs spans several records.
 
+use super::windows;
 use crate::container::Block;
 use crate::decode::syslog;
 use crate::json::{self, Members, end_of_value, push_string};
@@ -31,7 +32,10 @@ pub fn of<'a>(
             let text = text.trim();
             if text.starts_with('{') { whole_object(text, sources).map(Cow::Borrowed) } else { line(text) }
         }
-        Some(Body::Object(object)) => known(object, time, sources),
+        Some(Body::Object(object)) => match windows::event(object) {
+            Some(event) => whole_object(&event, sources).map(str::to_owned).map(Cow::Owned),
+            None => known(object, time, sources),
+        },
         None => None,
     };
     of_body.or_else(|| known(attributes?, time, sources))

@@ -14,6 +14,7 @@ mod records;
 mod schema;
 mod span;
 mod value;
+mod windows;
 mod wire;
 
 #[cfg(test)]

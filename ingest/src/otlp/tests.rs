@@ -186,6 +186,26 @@ fn events_of_known_sources_are_found() {
     assert!(line.starts_with(r#"{"syslog_format":"rfc3164""#), "{line}");
     let iso = event(r#"{"body":{"stringValue":"2026-03-17T10:30:00.1+00:00 web-1 sshd[42]: hello"}}"#);
     assert!(iso.starts_with(r#"{"syslog_format":"iso""#), "{iso}");
+    // Its Windows Event Log receiver has names of its own.
+    let text = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let list = |key: &str, members: &[String]| {
+        format!(r#"{{"key":"{key}","value":{{"kvlistValue":{{"values":[{}]}}}}}}"#, members.join(","))
+    };
+    let number = |key: &str, value: u32| format!(r#"{{"key":"{key}","value":{{"intValue":"{value}"}}}}"#);
+    let element = format!(r#"{{"kvlistValue":{{"values":[{}]}}}}"#, text("TargetUserName", "anna"));
+    let data = format!(r#"{{"key":"data","value":{{"arrayValue":{{"values":[{element}]}}}}}}"#);
+    let members = [
+        text("channel", "Security"),
+        list("event_id", &[number("id", 4624), number("qualifiers", 0)]),
+        list("provider", &[text("name", "Microsoft-Windows-Security-Auditing")]),
+        number("record_id", 7),
+        list("event_data", &[data]),
+    ];
+    let windows = event(&format!(r#"{{"body":{{"kvlistValue":{{"values":[{}]}}}}}}"#, members.join(",")));
+    assert_eq!(
+        windows,
+        r#"{"Channel":"Security","EventID":4624,"Provider_Name":"Microsoft-Windows-Security-Auditing","EventRecordID":7,"TargetUserName":"anna"}"#
+    );
     // Any other JSON and any other text stay what they are.
     for text in [r#"{\"level\":\"info\"}"#, "2026-03-17T10:30:00Z INFO started", "{", "{} x"] {
         let kept = event(&format!(r#"{{"body":{{"stringValue":"{text}"}}}}"#));
