@@ -72,6 +72,11 @@ const KINDS: &[Row] = &[
     Row { kind: "webhook", open: webhook::open },
 ];
 
+/// The kinds that there are.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|row| row.kind)
+}
+
 /// A configured sink.
 #[derive(Clone, Debug)]
 pub struct Configured {
@@ -144,8 +149,7 @@ pub fn open(
         let mut values = values.clone();
         let found = values.remove("kind").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
         let Some(row) = KINDS.iter().find(|row| row.kind == found) else {
-            let known = KINDS.iter().map(|row| row.kind).collect();
-            return Err(ConfigError::Kind { key, found, known });
+            return Err(ConfigError::Kind { key, found, known: kinds().collect() });
         };
         let pace = PACE_KEYS.iter().filter_map(|option| values.remove_entry(*option)).collect();
         let pace: Pace = read(&key, pace)?;

@@ -168,3 +168,6 @@ impl Outbox {
         self.gone.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
