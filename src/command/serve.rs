@@ -48,15 +48,15 @@ impl Args {
             let (mut term, mut int, mut hup) =
                 (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
             let mut server = Server::start(config, &store).await?;
-            for address in &server.addresses {
-                tracing::info!(%address, "listening for HTTP");
+            for (protocol, address) in &server.addresses {
+                tracing::info!(%address, ?protocol, "listening");
             }
             let failure = loop {
                 tokio::select! {
                     _ = term.recv() => break None,
                     _ = int.recv() => break None,
-                    _ = hup.recv() => match tokio::task::block_in_place(|| server.reload()) {
-                        Ok(()) => tracing::info!("rules and certificates were read again"),
+                    _ = hup.recv() => match tokio::task::block_in_place(|| server.reload(&self.configuration()?)) {
+                        Ok(()) => tracing::info!("rules, sinks, routes and certificates were read again"),
                         Err(error) => tracing::error!(error = format!("{error:#}"), "nothing was reloaded"),
                     },
                     error = server.failed() => break Some(error),

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tarn_connectors::access::Grant;
 use tarn_connectors::listen::TlsFiles;
+use tarn_connectors::sink::AlertsConfig;
 
 /// What variables begin with.
 const PREFIX: &str = "TARN_SERVE__";
@@ -46,19 +47,25 @@ pub struct Config {
     /// Limits on SQL.
     #[serde(default)]
     pub query: Query,
+    /// Where findings are sent.
+    #[serde(default)]
+    pub alerts: AlertsConfig,
 }
 
 /// Addresses; an empty list turns a protocol off.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
-    /// HTTP: push, SQL, metrics.
+    /// HTTP: OTLP, push, metrics.
     pub http: Vec<SocketAddr>,
+    /// OTLP over gRPC.
+    pub grpc: Vec<SocketAddr>,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { http: vec![SocketAddr::from(([127, 0, 0, 1], 4318))] }
+        let loopback = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        Self { http: loopback(4318), grpc: loopback(4317) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the daemon answers over HTTP: push, SQL, health and metrics.
+//! What the daemon answers over HTTP and gRPC: OTLP, push, SQL, health and metrics.
 
 use super::config::Limits;
 use super::database::Database;
@@ -15,6 +15,8 @@ use std::time::Duration;
 use tarn_connectors::access::{Access, Scope};
 use tarn_connectors::body::{BodyLimits, credentials};
 use tarn_connectors::intake::Intake;
+use tarn_connectors::sink::Outbox;
+use tarn_connectors::source::otlp::{self, OtlpState};
 use tarn_connectors::source::push::{self, Push};
 use tarn_engine::Engine;
 use tarn_ingest::source::Sources;
@@ -35,22 +37,32 @@ pub struct State {
     pub live: Live,
     pub room: Room,
     pub engine: Arc<Mutex<Arc<Engine>>>,
+    pub outbox: Option<Arc<Outbox>>,
 }
 
-/// All routes.
-pub fn router(state: State, sources: &Arc<Sources>, limits: &Limits) -> Router {
+/// All that is answered over HTTP, and over gRPC.
+pub fn routers(state: State, sources: &Arc<Sources>, limits: &Limits) -> (Router, Router) {
     let limits = BodyLimits {
         wire_bytes_max: limits.body_mib << 20,
         bytes_max: limits.decompressed_mib << 20,
         timeout: Duration::from_secs(limits.body_seconds),
     };
+    let otlp = OtlpState {
+        intake: state.intake.clone(),
+        access: state.access.clone(),
+        sources: sources.clone(),
+        body: limits,
+        limits: tarn_ingest::otlp::Limits::default(),
+    };
     let push = Push { intake: state.intake.clone(), access: state.access.clone(), limits, sources: sources.clone() };
-    Router::new()
+    let http = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(state)
         .merge(push::router(push))
+        .merge(otlp::router(otlp.clone()));
+    (http, otlp::grpc(otlp))
 }
 
 /// Whether the daemon takes events and keeps up.
@@ -80,6 +92,7 @@ async fn metrics(extract::State(state): extract::State<State>, request: Request<
         fresh_bytes,
         frames_bytes: state.room.taken(),
         rules: state.engine.lock().unwrap_or_else(PoisonError::into_inner).len(),
+        outbox: state.outbox.as_ref().and_then(|outbox| outbox.status().ok()),
     };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; version=0.0.4"));

@@ -57,6 +57,7 @@ impl Daemon {
             ("STATE", "state"),
             ("RULES", "['rule.yml']"),
             ("LISTEN__HTTP", "['127.0.0.1:0']"),
+            ("LISTEN__GRPC", "['127.0.0.1:0']"),
             ("COMMIT__SECONDS", "1"),
         ] {
             command.env(format!("TARN_SERVE__{key}"), value);

@@ -106,3 +106,26 @@ fn rules_change_live() {
     let uids: Vec<&str> = rows.iter().map(|row| row["uid"].as_str().unwrap()).collect();
     assert_eq!(uids, ["after", "between"]);
 }
+
+/// A log record of OpenTelemetry is kept with its resource; one whose body is an event of a known source is that event.
+#[test]
+fn opentelemetry_logs_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &[]).unwrap();
+    let inner = serde_json::Value::String(event("inside", 3).trim().to_owned());
+    let body = serde_json::json!({ "resourceLogs": [{
+        "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "shop" } }] },
+        "scopeLogs": [{ "logRecords": [
+            { "timeUnixNano": "1767225600000000000", "severityNumber": 17, "body": { "stringValue": "out of stock" } },
+            { "timeUnixNano": "1767225601000000000", "body": { "stringValue": inner } },
+        ] }],
+    }] });
+    let headers = "Content-Type: application/json\r\n";
+    let answer = request(daemon.address, "POST", "/v1/logs", headers, &body.to_string()).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    daemon.wait("the finding in the record's body", |d| d.metric("tarn_findings_total") == 1.0);
+    assert!(daemon.stop());
+    let n = |sql: &str| count(folder.path(), sql);
+    assert_eq!(n("SELECT count(*) AS n FROM api_activity WHERE metadata.uid = 'inside'"), 1);
+    assert_eq!(n("SELECT count(*) AS n FROM base_event WHERE message = 'out of stock' AND severity_id = 4"), 1);
+}
