@@ -99,11 +99,29 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Resul
         None | Some("" | "identity") => Ok(wire),
         Some("gzip" | "x-gzip") => unpack("gzip", flate2::bufread::MultiGzDecoder::new(wire.as_ref()), limits),
         Some("deflate") => unpack("deflate", flate2::bufread::ZlibDecoder::new(wire.as_ref()), limits),
-        Some("zstd") => match zstd::stream::read::Decoder::with_buffer(wire.as_ref()) {
-            Ok(decoder) => unpack("zstd", decoder, limits),
-            Err(error) => Err(BodyError::Compression { encoding: "zstd".to_owned(), reason: error.to_string() }),
-        },
+        Some("zstd") => unzstd(&wire, limits),
         Some(name) => Err(BodyError::Encoding { name: name.to_owned() }),
+    }
+}
+
+/// Decompresses a body that is a .gz or .zst itself, up to twice; others stay as they are.
+///
+/// **Bounds** and **errors**: as [`read`].
+pub fn expand(mut bytes: Bytes, limits: &BodyLimits) -> Result<Bytes, BodyError> {
+    for _ in 0..2 {
+        bytes = match bytes.get(..4) {
+            Some([0x1f, 0x8b, ..]) => unpack("gzip", flate2::bufread::MultiGzDecoder::new(bytes.as_ref()), limits)?,
+            Some([0x28, 0xb5, 0x2f, 0xfd]) => unzstd(&bytes, limits)?,
+            _ => break,
+        };
+    }
+    Ok(bytes)
+}
+
+fn unzstd(bytes: &[u8], limits: &BodyLimits) -> Result<Bytes, BodyError> {
+    match zstd::stream::read::Decoder::with_buffer(bytes) {
+        Ok(decoder) => unpack("zstd", decoder, limits),
+        Err(error) => Err(BodyError::Compression { encoding: "zstd".to_owned(), reason: error.to_string() }),
     }
 }
 

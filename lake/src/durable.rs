@@ -3,6 +3,7 @@
 //! `object_store` 0.13 does not fsync. A Delta commit that exists but is empty after a power cut breaks its table, so
 //! here a file is complete on the disk before its name appears, and its folder is synced before `put` returns.
 
+use crate::folder::{create_folder, sync_folder};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
@@ -44,26 +45,6 @@ fn io_error(path: &FsPath, source: io::Error) -> Error {
         io::ErrorKind::NotFound => Error::NotFound { path: name, source: Box::new(source) },
         _ => Error::Generic { store: "local", source: Box::new(source) },
     }
-}
-
-fn sync_folder(folder: &FsPath) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Creates `folder` and its missing parents; each new name is synced.
-fn create_folder(folder: &FsPath) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = folder.parent() {
-        create_folder(parent)?;
-        match fs::create_dir(folder) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
-        sync_folder(parent)?;
-    }
-    Ok(())
 }
 
 fn write_file(path: &FsPath, payload: &PutPayload, only_new: bool) -> io::Result<()> {

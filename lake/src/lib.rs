@@ -1,4 +1,5 @@
-//! The lake: one Delta table per OCSF class on any object store, what was ingested already, and read-only SQL on it.
+//! The lake: one Delta table per OCSF class on any object store, what was ingested already, read-only SQL on it, and
+//! the durable log of what is on its way there.
 //!
 //! Knows batches, tables and files; knows no sources and no rules. A lake is a folder or an object-store prefix:
 //!
@@ -15,6 +16,7 @@
 mod arrival;
 mod durable;
 mod error;
+mod folder;
 mod format;
 mod lake;
 mod location;
@@ -22,6 +24,7 @@ mod location;
 pub mod dead_letter;
 pub mod ingest;
 pub mod live;
+pub mod log;
 pub mod sql;
 pub mod table;
 pub mod views;

@@ -9,6 +9,7 @@ mod ingest;
 mod lake;
 mod ocsf;
 mod rules;
+mod serve;
 mod sources;
 mod sql;
 
@@ -26,6 +27,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Serve(serve::Args),
     Detect(detect::Args),
     Hunt(hunt::Args),
     Ingest(ingest::Args),
@@ -42,6 +44,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Demo(args) => args.run(),
+            Command::Serve(args) => args.run(),
             Command::Detect(args) => args.run(),
             Command::Hunt(args) => args.run(),
             Command::Ingest(args) => args.run(),

@@ -9,6 +9,7 @@ mod files;
 mod format;
 mod ingest;
 mod live;
+mod log;
 mod paths;
 mod slt;
 mod sql;

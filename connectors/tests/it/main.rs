@@ -1,0 +1,6 @@
+//! The connectors at their seams: real clients against servers on port 0, and intakes that collect.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod otlp;
+mod push;
+mod receiving;
