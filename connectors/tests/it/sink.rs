@@ -16,12 +16,12 @@ fn sources() -> Arc<Sources> {
     SOURCES.get_or_init(|| Arc::new(Sources::builtin().unwrap())).clone()
 }
 
-/// Secrets of tests: what a variable is called is in it.
+/// Secrets of tests.
 fn environment(name: &str) -> Option<String> {
     match name {
         "SLACK_URL" => Some("https://hooks.slack.com/services/T000/B000/XXXX".into()),
-        "WEBHOOK_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
-        "API_KEY" => Some("k3y".into()),
+        "WEBHOOK_SECRET" | "TICKETS_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
+        "API_KEY" | "TICKETS_KEY" => Some("k3y".into()),
         "PAGERDUTY_KEY" => Some("0123456789abcdef0123456789abcdef".into()),
         _ => None,
     }
@@ -44,4 +44,16 @@ fn finding(uid: &str) -> String {
     format!(
         r#"{{"severity_id":4,"time":1780272000000,"finding_info":{{"uid":"{uid}","analytic":{{"uid":"r","name":"Rule"}}}}}}"#
     )
+}
+
+#[test]
+fn the_documented_configuration_is_one() {
+    #[derive(serde::Deserialize)]
+    struct Whole {
+        alerts: AlertsConfig,
+    }
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/alerts.md")).unwrap();
+    let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```\n").next()).unwrap();
+    let whole: Whole = toml::from_str(&text.replace("file:/etc/tarn/pagerduty", "env:PAGERDUTY_KEY")).unwrap();
+    tarn_connectors::sink::outbox::check(&whole.alerts, &environment).unwrap();
 }
