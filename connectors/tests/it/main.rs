@@ -4,3 +4,4 @@
 mod otlp;
 mod push;
 mod receiving;
+mod sink;
