@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tarn_connectors::access::Grant;
 use tarn_connectors::listen::TlsFiles;
+use tarn_connectors::query::QueryLimits;
 use tarn_connectors::sink::AlertsConfig;
 
 /// What variables begin with.
@@ -46,7 +47,7 @@ pub struct Config {
     pub limits: Limits,
     /// Limits on SQL.
     #[serde(default)]
-    pub query: Query,
+    pub query: QueryLimits,
     /// Where findings are sent.
     #[serde(default)]
     pub alerts: AlertsConfig,
@@ -127,26 +128,6 @@ impl Default for Limits {
     }
 }
 
-/// Limits on SQL.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Query {
-    /// Memory of one query.
-    pub memory_mib: usize,
-    /// Rows of one answer.
-    pub rows: usize,
-    /// Time of one query.
-    pub seconds: u64,
-    /// Queries at a time.
-    pub concurrent: usize,
-}
-
-impl Default for Query {
-    fn default() -> Self {
-        Self { memory_mib: 256, rows: 1_000_000, seconds: 60, concurrent: 8 }
-    }
-}
-
 impl Config {
     /// Reads a file, and the environment over it.
     ///
@@ -193,10 +174,7 @@ impl Config {
         at_least("limits.decompressed_mib", self.limits.decompressed_mib as u64, self.limits.body_mib as u64)?;
         at_least("limits.connections", self.limits.connections as u64, 1)?;
         at_least("limits.frames_mib", self.limits.frames_mib as u64, self.limits.decompressed_mib as u64)?;
-        at_least("query.memory_mib", self.query.memory_mib as u64, 16)?;
-        at_least("query.rows", self.query.rows as u64, 1)?;
-        at_least("query.seconds", self.query.seconds, 1)?;
-        at_least("query.concurrent", self.query.concurrent as u64, 1)?;
+        self.query.check().map_err(|error| error.to_string())?;
         let mut names: Vec<&str> = self.access.iter().map(|grant| grant.name.as_str()).collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -1,7 +1,6 @@
 //! What the daemon answers over HTTP and gRPC: OTLP, push, SQL, health and metrics.
 
 use super::config::Limits;
-use super::database::Database;
 use super::frame::Frame;
 use super::intake::Room;
 use super::metrics::{Gauges, Metrics, render};
@@ -15,6 +14,7 @@ use std::time::Duration;
 use tarn_connectors::access::{Access, Scope};
 use tarn_connectors::body::{BodyLimits, credentials};
 use tarn_connectors::intake::Intake;
+use tarn_connectors::query::{self, Queries};
 use tarn_connectors::sink::Outbox;
 use tarn_connectors::source::otlp::{self, OtlpState};
 use tarn_connectors::source::push::{self, Push};
@@ -31,7 +31,7 @@ const LAG_SECONDS_MAX: f64 = 60.0;
 pub struct State {
     pub access: Access,
     pub intake: Intake,
-    pub database: Database,
+    pub queries: Queries,
     pub metrics: Arc<Metrics>,
     pub log: Log<Frame>,
     pub live: Live,
@@ -55,11 +55,13 @@ pub fn routers(state: State, sources: &Arc<Sources>, limits: &Limits) -> (Router
         limits: tarn_ingest::otlp::Limits::default(),
     };
     let push = Push { intake: state.intake.clone(), access: state.access.clone(), limits, sources: sources.clone() };
+    let sql = query::http::router(state.queries.clone());
     let http = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(state)
+        .merge(sql)
         .merge(push::router(push))
         .merge(otlp::router(otlp.clone()));
     (http, otlp::grpc(otlp))

@@ -32,7 +32,6 @@ use anyhow::Context;
 use checkpoint::Checkpoint;
 use config::Config;
 use consumers::{Consumers, Input, Positions, Replay};
-use database::Database;
 use detection::Detector;
 use frame::Frame;
 use intake::{Bounds, Room};
@@ -43,12 +42,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tarn_connectors::access::Access;
 use tarn_connectors::listen::{Listener, Tls};
+use tarn_connectors::query::Queries;
 use tarn_connectors::sink::Outbox;
 use tarn_engine::Engine;
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
 use tarn_lake::log::{Log, LogOptions};
-use tarn_lake::{Lake, Live, LiveOptions, StoreOptions};
+use tarn_lake::{Lake, Live, LiveOptions, SqlOptions, StoreOptions};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -240,10 +240,14 @@ impl Server {
             log_bytes_max: self.config.log.disk_mib << 20,
         };
         let intake = intake::intake(self.log.clone(), sources.clone(), bounds, self.metrics.clone());
+        let query = &self.config.query;
+        let options = SqlOptions { memory_bytes: (query.memory_mib as usize) << 20, ..SqlOptions::default() };
+        let database = database::database(self.live.clone(), self.log.clone(), options);
+        let queries = Queries::new(database, access.clone(), query.clone());
         let state = http::State {
             access: access.clone(),
             intake,
-            database: Database::new(self.live.clone(), self.log.clone(), self.config.query),
+            queries,
             metrics: self.metrics.clone(),
             log: self.log.clone(),
             live: self.live.clone(),

@@ -15,6 +15,14 @@ fn what_is_pushed_is_in_the_lake_with_its_findings() {
     let events: String = (0..30).map(|n| event(&format!("e{n}"), n)).collect();
     let answer = daemon.post("/v1/ingest", &events);
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"accepted":30,"dead_letters":0}"#));
+    // Acknowledged is visible, before anything is committed.
+    let sql = |query: &str| request(daemon.address, "POST", "/v1/sql", "Content-Type: text/plain\r\n", query).unwrap();
+    let seen = sql("SELECT count(*) AS n FROM api_activity WHERE api.operation = 'StopLogging'");
+    assert_eq!(seen.status, 200, "{seen:?}");
+    assert!(seen.body.contains(r#"{"n":10}"#), "{seen:?}");
+    let refused = sql("DELETE FROM api_activity");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.body.contains("only reads"), "{refused:?}");
     // A sender that names the source, and one bad line.
     let answer = daemon.post("/v1/ingest/aws_cloudtrail", &(event("e30", 30) + "{\"cut\n"));
     assert_eq!(answer.status, 200, "{answer:?}");
