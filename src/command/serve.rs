@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
   tarn serve --config tarn.toml
 
   curl --data-binary @events.ndjson http://127.0.0.1:4318/v1/ingest
-  curl http://127.0.0.1:4318/v1/sql -d 'SELECT count(*) FROM api_activity'
+  curl http://127.0.0.1:4318/v1/sql -H 'Content-Type: text/plain' -d 'SELECT count(*) FROM api_activity'
 
 docs/serve.md has every key of the configuration.")]
 pub struct Args {

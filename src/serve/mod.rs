@@ -27,6 +27,7 @@ mod outbox;
 mod recovery;
 mod rules;
 
+use crate::command::Usage;
 use crate::mapping::Mapping;
 use anyhow::Context;
 use checkpoint::Checkpoint;
@@ -58,6 +59,21 @@ const FINDINGS_ROOM: usize = 64 << 20;
 const CUT_EVERY: Duration = Duration::from_secs(1);
 /// How long requests may go on after the daemon was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Looks at all that a configuration refers to, and opens nothing that is written. Returns how many rules run.
+///
+/// **Errors**: [`Usage`], which names the key.
+pub fn check(config: &Config) -> anyhow::Result<usize> {
+    let usage = |error: &dyn std::fmt::Display| Usage(error.to_string());
+    Access::new(config.access.clone()).map_err(|e| usage(&e))?;
+    if let Some(files) = config.tls.clone() {
+        Tls::open(files).map_err(|e| usage(&format!("tls: {}", with_causes(&e))))?;
+    }
+    tarn_connectors::sink::outbox::check(&config.alerts, &crate::config::secret)
+        .map_err(|e| usage(&with_causes(&e)))?;
+    let (_, engine) = rules::load(config)?;
+    Ok(engine.len())
+}
 
 /// A daemon that runs.
 pub struct Server {

@@ -137,3 +137,28 @@ fn opentelemetry_logs_are_taken() {
     assert_eq!(n("SELECT count(*) AS n FROM api_activity WHERE metadata.uid = 'inside'"), 1);
     assert_eq!(n("SELECT count(*) AS n FROM base_event WHERE message = 'out of stock' AND severity_id = 4"), 1);
 }
+
+/// `tarn config check` says whether the daemon would start, and if not, which key is wrong.
+#[test]
+fn a_configuration_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tarn.toml");
+    std::fs::write(folder.path().join("rule.yml"), super::daemon::RULE).unwrap();
+    let start = format!("lake = 'lake'\nstate = 'state'\nrules = [{:?}]\n", text(&folder.path().join("rule.yml")));
+    let check = |rest: &str| {
+        std::fs::write(&file, format!("{start}{rest}")).unwrap();
+        tarn(&["config", "check", text(&file)])
+    };
+    assert_eq!(check("").code, 0);
+    for (rest, key) in [
+        ("colour = 'red'", "colour"),
+        ("[listen]\nhttp = ['here']", "http"),
+        ("[[access]]\nname = 'a'", "access.a"),
+        ("[tls]\ncertificate = 'no.pem'\nkey = 'no.key'", "no.pem"),
+        ("[alerts.sinks.x]\nkind = 'slack'\nurl = 'env:TARN_TEST_NO_SUCH'", "alerts.sinks.x.url"),
+    ] {
+        let run = check(rest);
+        assert_eq!(run.code, 2, "{rest}: {}", run.stderr);
+        assert!(run.stderr.contains(key), "{rest}: {}", run.stderr);
+    }
+}
