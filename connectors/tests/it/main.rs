@@ -3,3 +3,4 @@
 
 mod push;
 mod receiving;
+mod splunk_hec;
