@@ -1,5 +1,6 @@
 //! What takes events in. One file or folder a protocol.
 
+pub mod elasticsearch;
 mod embedded;
 pub mod push;
 pub mod splunk_hec;

@@ -1,6 +1,7 @@
 //! The connectors at their seams: real clients against servers on port 0, and intakes that collect.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod elasticsearch;
 mod push;
 mod receiving;
 mod splunk_hec;
