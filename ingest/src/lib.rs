@@ -10,6 +10,7 @@ pub mod identity;
 pub mod json;
 pub mod literals;
 pub mod mapper;
+pub mod otlp;
 pub mod source;
 
 mod dead_letter;

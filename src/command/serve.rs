@@ -98,7 +98,8 @@ impl Args {
 fn init_logs() {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,tarn=info,tarn_lake=info,tarn_connectors=info"));
+    let filter = filter
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,tarn=info,tarn_lake=info,tarn_connectors=info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call, which does not happen, would change nothing.
     let _ = if std::io::stderr().is_terminal() { logs.try_init() } else { logs.json().try_init() };

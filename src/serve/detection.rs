@@ -7,6 +7,7 @@
 
 use super::checkpoint::Checkpoint;
 use super::consumers::Input;
+use super::crash;
 use super::frame::{Frame, Kind, Logged};
 use super::intake::Room;
 use super::metrics::Metrics;
@@ -111,6 +112,7 @@ impl Detector {
             self.speak(&mut work)?;
             let (at, when) = work.checkpointed;
             if work.seen > at && when.elapsed() >= CHECKPOINT_EVERY {
+                crash::point("before-checkpoint");
                 self.checkpoint.write(work.seen, &self.correlator)?;
                 work.checkpointed = (work.seen, Instant::now());
                 self.metrics.checkpointed(work.seen);
@@ -168,7 +170,9 @@ impl Detector {
             }
             piece.push(record.number, made.json(record));
         }
+        crash::point("before-findings");
         self.append(Kind::Findings { through: work.seen }, piece)?;
+        crash::point("after-findings");
         work.written = work.seen;
         Ok(())
     }

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tarn_connectors::intake::Delivery;
 use tarn_ingest::DeadLetter;
-use tarn_ingest::container::Block;
 use tarn_ingest::Reason;
+use tarn_ingest::container::Block;
 use tokio::sync::OwnedSemaphorePermit;
 
 const VERSION: u8 = 1;
@@ -152,7 +152,8 @@ impl Frame {
         let version = head.first().copied().unwrap_or(0);
         anyhow::ensure!(version == VERSION, "a frame of version {version}; this release reads {VERSION}");
         let head: Head = postcard::from_bytes(head).context("a damaged head")?;
-        let (json, originals) = texts.split_at_checked(head.json_bytes as usize).context("the frame ends within its JSON")?;
+        let (json, originals) =
+            texts.split_at_checked(head.json_bytes as usize).context("the frame ends within its JSON")?;
         let wide = |(start, end): (u32, u32)| start as usize..end as usize;
         let records = head.records.into_iter().map(|r| (r.number, wide(r.json), r.original.map(wide)));
         let dead = head.dead.into_iter().map(|dead| DeadLetter {

@@ -3,7 +3,8 @@
 //! **Bounds**: frames in memory take room until mapping and detection are through with them. Where there is none, or the
 //! log's disk is full, a delivery waits a moment and is refused with the retryable error.
 
-use super::frame::{Frame, Kind};
+use super::crash;
+use super::frame::Frame;
 use super::metrics::Metrics;
 use chrono::Utc;
 use std::sync::Arc;
@@ -90,10 +91,12 @@ async fn take(log: &Log<Frame>, sources: &Sources, bounds: &Bounds, delivery: De
     }
     let room = tokio::time::timeout(bounds.wait, bounds.room.take(size)).await.map_err(|_| overloaded.clone())?;
     let frame = frame.with_room(room.ok_or(Refused::Stopping)?);
-    debug_assert!(matches!(frame.kind, Kind::Events { .. }));
     let bytes = frame.encode().map_err(|_| Refused::TooLarge { bytes: size, limit: bounds.delivery_bytes_max })?;
     match log.append(bytes, frame).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            crash::point("before-answer");
+            Ok(())
+        }
         Err(LogError::Full { .. }) => Err(overloaded),
         Err(LogError::TooLarge { .. }) => Err(Refused::TooLarge { bytes: size, limit: bounds.delivery_bytes_max }),
         Err(LogError::Closed) => Err(Refused::Stopping),

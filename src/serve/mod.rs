@@ -15,6 +15,7 @@ pub mod config;
 
 mod checkpoint;
 mod consumers;
+mod crash;
 mod database;
 mod detection;
 mod frame;
@@ -281,6 +282,7 @@ async fn cut(log: Log<Frame>, live: Live, metrics: Arc<Metrics>) {
     loop {
         tokio::time::sleep(CUT_EVERY).await;
         let through = (*committed.borrow()).min(metrics.checkpoint());
+        crash::point("before-cut");
         if through >= log.first()
             && let Err(error) = log.cut(through)
         {

@@ -2,5 +2,6 @@
 
 pub mod elasticsearch;
 mod embedded;
+pub mod otlp;
 pub mod push;
 pub mod splunk_hec;

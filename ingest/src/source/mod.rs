@@ -46,6 +46,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
     ("linux_auditd", include_str!("../../sources/linux_auditd/mapping.toml")),
     ("syslog", include_str!("../../sources/syslog/mapping.toml")),
+    ("otlp", include_str!("../../sources/otlp/mapping.toml")),
     ("json", include_str!("../../sources/json/mapping.toml")),
 ];
 
@@ -219,6 +220,13 @@ impl Sources {
         let last = SourceId((self.list.len() - 1) as u16);
         let found = self.list.iter().filter(|s| s.recognises(record)).find_map(|s| Some((s.id, s.shape_of(record)?)));
         found.unwrap_or((last, 0))
+    }
+
+    /// The name of the source that takes an event found in a log record: not the last, which takes any object, nor OTLP's.
+    pub(crate) fn specific(&self, record: &Record<'_, '_>) -> Option<&str> {
+        let specific = self.list.split_last().map_or(&[][..], |(_, others)| others);
+        let takes = |s: &&Source| s.name != "otlp" && s.recognises(record) && s.shape_of(record).is_some();
+        specific.iter().find(takes).map(|s| s.name.as_str())
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) const FRAME_HEAD: usize = 28;
 /// The longest payload that any option allows: 1 GiB.
 pub(super) const PAYLOAD_MAX: u64 = 1 << 30;
 
+/// Delta's transactions count as far, and sequences go there.
+const SEQUENCE_MAX: u64 = i64::MAX as u64;
 const MAGIC: [u8; 8] = *b"TARNSEG\0";
 const SUFFIX: &str = ".seg";
 /// What a segment is called until its header is synced.
@@ -92,7 +94,7 @@ impl SegmentHead {
             return Err(NoSegment::Newer(version));
         }
         let first = u64_at(bytes, 32);
-        if u32_at(bytes, 40) != crc32fast::hash(&bytes[..40]) || first == 0 {
+        if u32_at(bytes, 40) != crc32fast::hash(&bytes[..40]) || first == 0 || first > SEQUENCE_MAX {
             return Err(NoSegment::Damaged);
         }
         let mut writer = [0; 16];
