@@ -48,7 +48,7 @@ impl<'a> Embedded<'a> {
             }
             return known;
         }
-        if !LineDecoder::knows(line) {
+        if !is_line(line) {
             return false;
         }
         let before = self.block.records.len();
@@ -87,6 +87,16 @@ impl<'a> Embedded<'a> {
         self.decoder.finish(&mut self.block);
         self.block
     }
+}
+
+/// Whether a text is one line of syslog or auditd. Many logs begin with an ISO time: such a line has to name a process
+/// as well.
+fn is_line(text: &str) -> bool {
+    let sure = || {
+        let tagged = text.split_once(": ").is_some_and(|(head, _)| head.ends_with(']'));
+        !text.starts_with(|c: char| c.is_ascii_digit()) || tagged
+    };
+    !text.contains('\n') && LineDecoder::knows(text) && sure()
 }
 
 /// The object that a text is, without white space around it.

@@ -5,3 +5,4 @@ mod embedded;
 pub mod otlp;
 pub mod push;
 pub mod splunk_hec;
+pub mod syslog;

@@ -6,3 +6,4 @@ mod otlp;
 mod push;
 mod receiving;
 mod splunk_hec;
+mod syslog;
