@@ -171,13 +171,18 @@ fn token_of(authorization: &str) -> Option<String> {
     let (scheme, rest) = authorization.trim().split_once(' ')?;
     let rest = rest.trim();
     match scheme.to_ascii_lowercase().as_str() {
-        "bearer" | "splunk" | "apikey" => Some(rest.to_owned()),
-        "basic" => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(rest).ok()?;
-            Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
-        }
+        "bearer" | "splunk" => Some(rest.to_owned()),
+        // Elasticsearch's keys are an id and a secret; some shippers send a token as it is.
+        "apikey" => Some(behind_colon(rest).unwrap_or_else(|| rest.to_owned())),
+        "basic" => behind_colon(rest),
         _ => None,
     }
+}
+
+/// What follows the colon in a text in base 64.
+fn behind_colon(encoded: &str) -> Option<String> {
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+    Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
 }
 
 #[cfg(test)]
@@ -225,6 +230,7 @@ mod tests {
         assert_eq!(token_of("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(token_of("Splunk abc").as_deref(), Some("abc"));
         assert_eq!(token_of("ApiKey abc").as_deref(), Some("abc"));
+        assert_eq!(token_of("ApiKey dXNlcjphYmM=").as_deref(), Some("abc"));
         assert_eq!(token_of("Basic dXNlcjphYmM=").as_deref(), Some("abc"));
         assert_eq!(token_of("Digest abc"), None);
         assert_eq!(token_of("abc"), None);

@@ -17,3 +17,4 @@ mod dead_letter;
 mod decode;
 
 pub use dead_letter::{DeadLetter, Reason};
+pub use decode::LineDecoder;

@@ -115,6 +115,17 @@ impl Block {
         }
     }
 
+    /// Sets the text that the last record was made of.
+    pub fn set_original(&mut self, original: &str) {
+        let Some(record) = self.records.last_mut() else { return };
+        if let Some(range) = record.original.take().filter(|range| range.end == self.text.len()) {
+            self.text.truncate(range.start);
+        }
+        let start = self.text.len();
+        self.text.push_str(original);
+        record.original = Some(start..self.text.len());
+    }
+
     /// Puts a block together again: `json` and `text` as they were in one, and where its records are in them.
     ///
     /// **Errors**: the number of the first record that is not within the texts.

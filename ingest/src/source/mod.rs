@@ -204,6 +204,13 @@ impl Sources {
         bindings
     }
 
+    /// Whether a source takes this JSON object, other than the last, which takes any.
+    pub fn know(&self, object: &str) -> bool {
+        let members: Vec<_> = json::Members::of(object).collect();
+        let (source, _) = self.recognise(&Record::new(&members), None);
+        usize::from(source.0) + 1 < self.list.len()
+    }
+
     /// The source and shape of a record: the first source that takes it, or `only` that one.
     pub(crate) fn recognise(&self, record: &Record<'_, '_>, only: Option<SourceId>) -> (SourceId, u16) {
         if let Some(id) = only {

@@ -21,7 +21,7 @@ fn what_is_pushed_is_in_the_lake_with_its_findings() {
     assert_eq!(seen.status, 200, "{seen:?}");
     assert!(seen.body.contains(r#"{"n":10}"#), "{seen:?}");
     let refused = sql("DELETE FROM api_activity");
-    assert_eq!(refused.status, 400, "{refused:?}");
+    assert_eq!(refused.status, 403, "{refused:?}");
     assert!(refused.body.contains("only reads"), "{refused:?}");
     // A sender that names the source, and one bad line.
     let answer = daemon.post("/v1/ingest/aws_cloudtrail", &(event("e30", 30) + "{\"cut\n"));
