@@ -51,6 +51,7 @@ impl Args {
             for (protocol, address) in &server.addresses {
                 tracing::info!(%address, ?protocol, "listening");
             }
+            tracing::info!("serving");
             let failure = loop {
                 tokio::select! {
                     _ = term.recv() => break None,

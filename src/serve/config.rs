@@ -11,6 +11,7 @@ use tarn_connectors::access::Grant;
 use tarn_connectors::listen::TlsFiles;
 use tarn_connectors::query::QueryLimits;
 use tarn_connectors::sink::AlertsConfig;
+use tarn_connectors::source::syslog;
 
 /// What variables begin with.
 const PREFIX: &str = "TARN_SERVE__";
@@ -45,6 +46,9 @@ pub struct Config {
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
+    /// Limits on syslog.
+    #[serde(default)]
+    pub syslog: syslog::Options,
     /// Limits on SQL.
     #[serde(default)]
     pub query: QueryLimits,
@@ -57,16 +61,28 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
-    /// HTTP: OTLP, push, metrics.
+    /// HTTP: OTLP, push, Splunk HEC, SQL, metrics.
     pub http: Vec<SocketAddr>,
     /// OTLP over gRPC.
     pub grpc: Vec<SocketAddr>,
+    /// Elasticsearch's bulk API; by convention port 9200.
+    pub elasticsearch: Vec<SocketAddr>,
+    /// Syslog over TCP, or TLS where that is configured; by convention ports 601 and 6514.
+    pub syslog_tcp: Vec<SocketAddr>,
+    /// Syslog over UDP; by convention port 514.
+    pub syslog_udp: Vec<SocketAddr>,
 }
 
 impl Default for Listen {
     fn default() -> Self {
         let loopback = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
-        Self { http: loopback(4318), grpc: loopback(4317) }
+        Self {
+            http: loopback(4318),
+            grpc: loopback(4317),
+            elasticsearch: Vec::new(),
+            syslog_tcp: Vec::new(),
+            syslog_udp: Vec::new(),
+        }
     }
 }
 

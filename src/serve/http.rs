@@ -1,6 +1,5 @@
-//! What the daemon answers over HTTP and gRPC: OTLP, push, SQL, health and metrics.
+//! What the daemon answers over HTTP besides receivers: SQL, health and metrics.
 
-use super::config::Limits;
 use super::frame::Frame;
 use super::intake::Room;
 use super::metrics::{Gauges, Metrics, render};
@@ -10,16 +9,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, body::Body};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tarn_connectors::access::{Access, Scope};
-use tarn_connectors::body::{BodyLimits, credentials};
-use tarn_connectors::intake::Intake;
+use tarn_connectors::body::credentials;
 use tarn_connectors::query::{self, Queries};
 use tarn_connectors::sink::Outbox;
-use tarn_connectors::source::otlp::{self, OtlpState};
-use tarn_connectors::source::push::{self, Push};
 use tarn_engine::Engine;
-use tarn_ingest::source::Sources;
 use tarn_lake::Live;
 use tarn_lake::log::Log;
 
@@ -30,7 +24,6 @@ const LAG_SECONDS_MAX: f64 = 60.0;
 #[derive(Clone)]
 pub struct State {
     pub access: Access,
-    pub intake: Intake,
     pub queries: Queries,
     pub metrics: Arc<Metrics>,
     pub log: Log<Frame>,
@@ -40,31 +33,15 @@ pub struct State {
     pub outbox: Option<Arc<Outbox>>,
 }
 
-/// All that is answered over HTTP, and over gRPC.
-pub fn routers(state: State, sources: &Arc<Sources>, limits: &Limits) -> (Router, Router) {
-    let limits = BodyLimits {
-        wire_bytes_max: limits.body_mib << 20,
-        bytes_max: limits.decompressed_mib << 20,
-        timeout: Duration::from_secs(limits.body_seconds),
-    };
-    let otlp = OtlpState {
-        intake: state.intake.clone(),
-        access: state.access.clone(),
-        sources: sources.clone(),
-        body: limits,
-        limits: tarn_ingest::otlp::Limits::default(),
-    };
-    let push = Push { intake: state.intake.clone(), access: state.access.clone(), limits, sources: sources.clone() };
+/// What is answered over HTTP besides receivers.
+pub fn router(state: State) -> Router {
     let sql = query::http::router(state.queries.clone());
-    let http = Router::new()
+    let own = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(state)
-        .merge(sql)
-        .merge(push::router(push))
-        .merge(otlp::router(otlp.clone()));
-    (http, otlp::grpc(otlp))
+        .with_state(state);
+    own.merge(sql)
 }
 
 /// Whether the daemon takes events and keeps up.

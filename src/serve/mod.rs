@@ -21,6 +21,7 @@ mod detection;
 mod frame;
 mod http;
 mod intake;
+mod listening;
 mod mapping;
 mod metrics;
 mod outbox;
@@ -36,13 +37,14 @@ use consumers::{Consumers, Input, Positions, Replay};
 use detection::Detector;
 use frame::Frame;
 use intake::{Bounds, Room};
+use listening::{Bound, Protocol, Receivers};
 use metrics::Metrics;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tarn_connectors::access::Access;
-use tarn_connectors::listen::{Listener, Tls};
+use tarn_connectors::listen::Tls;
 use tarn_connectors::query::Queries;
 use tarn_connectors::sink::Outbox;
 use tarn_engine::Engine;
@@ -57,8 +59,6 @@ use tokio_util::sync::CancellationToken;
 const FINDINGS_ROOM: usize = 64 << 20;
 /// How often the log is looked at for what can be cut.
 const CUT_EVERY: Duration = Duration::from_secs(1);
-/// How long requests may go on after the daemon was told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Looks at all that a configuration refers to, and opens nothing that is written. Returns how many rules run.
 ///
@@ -102,15 +102,6 @@ pub struct Server {
     pub addresses: Vec<(Protocol, SocketAddr)>,
 }
 
-/// What is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP over HTTP, push, metrics.
-    Http,
-    /// OTLP over gRPC.
-    Grpc,
-}
-
 impl Server {
     /// Starts all of it; when this returns, clients are answered.
     ///
@@ -120,14 +111,7 @@ impl Server {
         let access = if config.access.is_empty() { Access::open() } else { Access::new(config.access.clone())? };
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         // Addresses first: a daemon that cannot be reached changes nothing.
-        let mut listeners = Vec::new();
-        let over =
-            |protocol, addresses: &[SocketAddr]| addresses.iter().map(move |a| (protocol, *a)).collect::<Vec<_>>();
-        for (protocol, address) in
-            [over(Protocol::Http, &config.listen.http), over(Protocol::Grpc, &config.listen.grpc)].concat()
-        {
-            listeners.push((protocol, Listener::bind(address, tls.clone(), !access.is_open()).await?));
-        }
+        let bound = Bound::bind(&config, tls.as_ref(), &access).await?;
 
         let lake = Lake::open_or_create(&config.lake, store).await?;
         let consumers: Arc<OnceLock<Consumers>> = Arc::default();
@@ -242,13 +226,13 @@ impl Server {
             threads,
             addresses: Vec::new(),
         };
-        server.listen(listeners, &access, sources);
+        server.listen(bound, &access, sources);
         server.cutting = Some(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
         Ok(server)
     }
 
-    fn listen(&mut self, listeners: Vec<(Protocol, Listener)>, access: &Access, sources: Arc<Sources>) {
-        let limits = self.config.limits;
+    fn listen(&mut self, bound: Bound, access: &Access, sources: Arc<Sources>) {
+        let limits = &self.config.limits;
         let bounds = Bounds {
             room: self.room.clone(),
             wait: Duration::from_millis(limits.wait_ms),
@@ -259,11 +243,9 @@ impl Server {
         let query = &self.config.query;
         let options = SqlOptions { memory_bytes: (query.memory_mib as usize) << 20, ..SqlOptions::default() };
         let database = database::database(self.live.clone(), self.log.clone(), options);
-        let queries = Queries::new(database, access.clone(), query.clone());
         let state = http::State {
             access: access.clone(),
-            intake,
-            queries,
+            queries: Queries::new(database, access.clone(), query.clone()),
             metrics: self.metrics.clone(),
             log: self.log.clone(),
             live: self.live.clone(),
@@ -271,13 +253,9 @@ impl Server {
             engine: self.engine.clone(),
             outbox: self.outbox.clone(),
         };
-        let (http, grpc) = http::routers(state, &sources, &limits);
-        for (protocol, listener) in listeners {
-            self.addresses.push((protocol, listener.address));
-            let app = if protocol == Protocol::Http { &http } else { &grpc };
-            let served = listener.serve(app.clone(), limits.connections, self.stop.clone(), DRAIN);
-            self.listening.push(tokio::spawn(served));
-        }
+        let receivers = Receivers::new(intake, access, sources, &self.config);
+        self.addresses = bound.addresses();
+        self.listening = bound.serve(state, &receivers, limits.connections, &self.stop);
     }
 
     /// Takes the rules, log sources' rules, sinks and routes of `config`, and reads certificates again. All or nothing:

@@ -162,3 +162,33 @@ fn a_configuration_is_checked() {
         assert!(run.stderr.contains(key), "{rest}: {}", run.stderr);
     }
 }
+
+/// What other shippers speak: Splunk HEC, Elasticsearch's bulk API, syslog.
+#[test]
+fn other_shippers_are_understood() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let over = [
+        ("TARN_SERVE__LISTEN__ELASTICSEARCH", "['127.0.0.1:0']"),
+        ("TARN_SERVE__LISTEN__SYSLOG_TCP", "['127.0.0.1:0']"),
+    ];
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    let hec = format!(r#"{{"time":1767225600,"event":{}}}"#, event("hec", 3).trim());
+    assert_eq!(daemon.post("/services/collector/event", &hec).status, 200);
+    let bulk = format!("{{\"create\":{{}}}}\n{}", event("bulk", 6));
+    let headers = "Content-Type: application/x-ndjson\r\n";
+    let answer = request(daemon.at("Elasticsearch"), "POST", "/logs/_bulk", headers, &bulk).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.body.contains(r#""errors":false"#), "{answer:?}");
+    let mut stream = std::net::TcpStream::connect(daemon.at("SyslogTcp")).unwrap();
+    stream
+        .write_all(b"<38>1 2026-01-01T00:00:00Z web sshd 42 - - Accepted publickey for eva from 192.0.2.9\n")
+        .unwrap();
+    drop(stream);
+    daemon.wait("all three", |d| d.metric("tarn_records_total") == 3.0);
+    daemon.wait("the findings", |d| d.metric("tarn_findings_total") == 2.0);
+    assert!(daemon.stop());
+    let n = |sql: &str| count(folder.path(), sql);
+    assert_eq!(n("SELECT count(*) AS n FROM api_activity WHERE metadata.uid IN ('hec', 'bulk')"), 2);
+    assert_eq!(n("SELECT count(*) AS n FROM authentication"), 1);
+}
