@@ -7,3 +7,4 @@ mod push;
 mod receiving;
 mod splunk_hec;
 mod syslog;
+mod tail;
