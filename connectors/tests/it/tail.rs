@@ -276,3 +276,75 @@ async fn wrong_configuration_is_told() {
     assert_eq!((parsed.from, parsed.poll_ms), (From::End, 250));
     assert!(toml::from_str::<Options>("paths = []\npoll = 1").is_err());
 }
+
+/// Numbers from a seed, for histories that can be run again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Growth, cut lines, rotation, overload, stops and kills at random: what was read since the last kill is all there once.
+async fn history(seed: u64, kills: bool) {
+    let mut folder = Folder::new("app.log*");
+    folder.options.gone_seconds = 1;
+    let mut random = Random(seed);
+    let (mut written, mut rotations) = (0, 0);
+    let mut running = folder.run();
+    for _ in 0..40 {
+        match random.below(8) {
+            0..4 => {
+                let text = lines(written..written + 1 + random.below(200));
+                written += text.lines().count() as u64;
+                let cut = random.below(text.len() as u64) as usize;
+                folder.append("app.log", &text[..cut]);
+                tokio::time::sleep(Duration::from_millis(random.below(30))).await;
+                folder.append("app.log", &text[cut..]);
+            }
+            4 if folder.path("app.log").exists() => {
+                rotations += 1;
+                fs::rename(folder.path("app.log"), folder.path(&format!("app.log.{rotations}"))).unwrap();
+            }
+            5 => folder.taken.refuse(Refused::Overloaded { retry_after: Duration::from_millis(10) }),
+            6 => folder.taken.refuse(None),
+            7 if kills && random.below(2) == 0 => {
+                running.task.abort();
+                let _ = running.task.await;
+                running = folder.run();
+            }
+            7 => {
+                running.stop().await.unwrap();
+                running = folder.run();
+            }
+            _ => tokio::time::sleep(Duration::from_millis(random.below(50))).await,
+        }
+    }
+    folder.taken.refuse(None);
+    folder.taken.until(written as usize).await;
+    looks().await;
+    running.stop().await.unwrap();
+    let mut numbers = folder.numbers();
+    numbers.sort_unstable();
+    if kills {
+        numbers.dedup();
+    }
+    assert_eq!(numbers, (0..written).collect::<Vec<_>>(), "seed {seed}");
+    assert_eq!(folder.taken.dead(), 0, "seed {seed}");
+}
+
+#[tokio::test]
+async fn any_history_is_read_once() {
+    for seed in 0..8 {
+        history(seed, false).await;
+    }
+}
+
+#[tokio::test]
+async fn any_history_with_kills_is_read_at_least_once() {
+    for seed in 100..108 {
+        history(seed, true).await;
+    }
+}
