@@ -13,6 +13,11 @@ pub fn serve_variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(text).filter(|(key, _)| key.starts_with("TARN_SERVE__"))
 }
 
+/// A variable that a configuration refers to for a secret.
+pub fn secret(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Where a debug build is to die (`src/serve/crash.rs`).
 #[cfg(debug_assertions)]
 pub fn crash_at() -> Option<String> {

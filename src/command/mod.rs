@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod config;
 mod demo;
 mod detect;
 mod hunt;
@@ -28,6 +29,7 @@ pub struct Cli {
 enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
+    Config(config::Args),
     Detect(detect::Args),
     Hunt(hunt::Args),
     Ingest(ingest::Args),
@@ -45,6 +47,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(),
             Command::Serve(args) => args.run(),
+            Command::Config(args) => args.run(),
             Command::Detect(args) => args.run(),
             Command::Hunt(args) => args.run(),
             Command::Ingest(args) => args.run(),

@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
   tarn serve --config tarn.toml
 
   curl --data-binary @events.ndjson http://127.0.0.1:4318/v1/ingest
-  curl http://127.0.0.1:4318/v1/sql -d 'SELECT count(*) FROM api_activity'
+  curl http://127.0.0.1:4318/v1/sql -H 'Content-Type: text/plain' -d 'SELECT count(*) FROM api_activity'
 
 docs/serve.md has every key of the configuration.")]
 pub struct Args {
@@ -48,15 +48,16 @@ impl Args {
             let (mut term, mut int, mut hup) =
                 (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
             let mut server = Server::start(config, &store).await?;
-            for address in &server.addresses {
-                tracing::info!(%address, "listening for HTTP");
+            for (protocol, address) in &server.addresses {
+                tracing::info!(%address, ?protocol, "listening");
             }
+            tracing::info!("serving");
             let failure = loop {
                 tokio::select! {
                     _ = term.recv() => break None,
                     _ = int.recv() => break None,
-                    _ = hup.recv() => match tokio::task::block_in_place(|| server.reload()) {
-                        Ok(()) => tracing::info!("rules and certificates were read again"),
+                    _ = hup.recv() => match tokio::task::block_in_place(|| server.reload(&self.configuration()?)) {
+                        Ok(()) => tracing::info!("rules, sinks, routes and certificates were read again"),
                         Err(error) => tracing::error!(error = format!("{error:#}"), "nothing was reloaded"),
                     },
                     error = server.failed() => break Some(error),

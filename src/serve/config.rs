@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tarn_connectors::access::Grant;
 use tarn_connectors::listen::TlsFiles;
+use tarn_connectors::query::QueryLimits;
+use tarn_connectors::sink::AlertsConfig;
+use tarn_connectors::source::syslog;
 
 /// What variables begin with.
 const PREFIX: &str = "TARN_SERVE__";
@@ -43,22 +46,43 @@ pub struct Config {
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
+    /// Limits on syslog.
+    #[serde(default)]
+    pub syslog: syslog::Options,
     /// Limits on SQL.
     #[serde(default)]
-    pub query: Query,
+    pub query: QueryLimits,
+    /// Where findings are sent.
+    #[serde(default)]
+    pub alerts: AlertsConfig,
 }
 
 /// Addresses; an empty list turns a protocol off.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
-    /// HTTP: push, SQL, metrics.
+    /// HTTP: OTLP, push, Splunk HEC, SQL, metrics.
     pub http: Vec<SocketAddr>,
+    /// OTLP over gRPC.
+    pub grpc: Vec<SocketAddr>,
+    /// Elasticsearch's bulk API; by convention port 9200.
+    pub elasticsearch: Vec<SocketAddr>,
+    /// Syslog over TCP, or TLS where that is configured; by convention ports 601 and 6514.
+    pub syslog_tcp: Vec<SocketAddr>,
+    /// Syslog over UDP; by convention port 514.
+    pub syslog_udp: Vec<SocketAddr>,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { http: vec![SocketAddr::from(([127, 0, 0, 1], 4318))] }
+        let loopback = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        Self {
+            http: loopback(4318),
+            grpc: loopback(4317),
+            elasticsearch: Vec::new(),
+            syslog_tcp: Vec::new(),
+            syslog_udp: Vec::new(),
+        }
     }
 }
 
@@ -120,26 +144,6 @@ impl Default for Limits {
     }
 }
 
-/// Limits on SQL.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Query {
-    /// Memory of one query.
-    pub memory_mib: usize,
-    /// Rows of one answer.
-    pub rows: usize,
-    /// Time of one query.
-    pub seconds: u64,
-    /// Queries at a time.
-    pub concurrent: usize,
-}
-
-impl Default for Query {
-    fn default() -> Self {
-        Self { memory_mib: 256, rows: 1_000_000, seconds: 60, concurrent: 8 }
-    }
-}
-
 impl Config {
     /// Reads a file, and the environment over it.
     ///
@@ -186,10 +190,7 @@ impl Config {
         at_least("limits.decompressed_mib", self.limits.decompressed_mib as u64, self.limits.body_mib as u64)?;
         at_least("limits.connections", self.limits.connections as u64, 1)?;
         at_least("limits.frames_mib", self.limits.frames_mib as u64, self.limits.decompressed_mib as u64)?;
-        at_least("query.memory_mib", self.query.memory_mib as u64, 16)?;
-        at_least("query.rows", self.query.rows as u64, 1)?;
-        at_least("query.seconds", self.query.seconds, 1)?;
-        at_least("query.concurrent", self.query.concurrent as u64, 1)?;
+        self.query.check().map_err(|error| error.to_string())?;
         let mut names: Vec<&str> = self.access.iter().map(|grant| grant.name.as_str()).collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -1,6 +1,6 @@
 //! Who takes what is on disk: mapping, detection and the outbox, each in order of the log.
 
-use super::frame::{Frame, Kind, Logged};
+use super::frame::{Frame, Logged};
 use chrono::Utc;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,9 +82,7 @@ impl Consumers {
         let frame = Arc::new(frame.at(self.writer, sequence));
         let arrival = self.clock.take(frame.block.records.len(), Utc::now());
         let logged = Logged { sequence, arrival, frame };
-        if let (Some(outbox), Kind::Findings { .. }) = (&self.outbox, &logged.frame.kind)
-            && sequence > had.taken
-        {
+        if let Some(outbox) = self.outbox.as_ref().filter(|_| sequence > had.taken) {
             let _ = outbox.send(logged.clone());
         }
         if sequence > had.detected {

@@ -104,7 +104,9 @@ impl Detector {
                     Input::Rules(engine) => self.change(&mut work, engine)?,
                     Input::Stop => {
                         self.speak(&mut work)?;
-                        return self.checkpoint.write(work.seen, &self.correlator);
+                        self.checkpoint.write(work.seen, &self.correlator)?;
+                        self.metrics.stopped();
+                        return Ok(());
                     }
                 }
                 input = if work.writer.bytes() < FINDINGS_BYTES { inputs.try_recv().ok() } else { None };

@@ -1,7 +1,5 @@
-//! What the daemon answers over HTTP: push, SQL, health and metrics.
+//! What the daemon answers over HTTP besides receivers: SQL, health and metrics.
 
-use super::config::Limits;
-use super::database::Database;
 use super::frame::Frame;
 use super::intake::Room;
 use super::metrics::{Gauges, Metrics, render};
@@ -11,13 +9,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, body::Body};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tarn_connectors::access::{Access, Scope};
-use tarn_connectors::body::{BodyLimits, credentials};
-use tarn_connectors::intake::Intake;
-use tarn_connectors::source::push::{self, Push};
+use tarn_connectors::body::credentials;
+use tarn_connectors::query::{self, Queries};
+use tarn_connectors::sink::Outbox;
 use tarn_engine::Engine;
-use tarn_ingest::source::Sources;
 use tarn_lake::Live;
 use tarn_lake::log::Log;
 
@@ -28,29 +24,24 @@ const LAG_SECONDS_MAX: f64 = 60.0;
 #[derive(Clone)]
 pub struct State {
     pub access: Access,
-    pub intake: Intake,
-    pub database: Database,
+    pub queries: Queries,
     pub metrics: Arc<Metrics>,
     pub log: Log<Frame>,
     pub live: Live,
     pub room: Room,
     pub engine: Arc<Mutex<Arc<Engine>>>,
+    pub outbox: Option<Arc<Outbox>>,
 }
 
-/// All routes.
-pub fn router(state: State, sources: &Arc<Sources>, limits: &Limits) -> Router {
-    let limits = BodyLimits {
-        wire_bytes_max: limits.body_mib << 20,
-        bytes_max: limits.decompressed_mib << 20,
-        timeout: Duration::from_secs(limits.body_seconds),
-    };
-    let push = Push { intake: state.intake.clone(), access: state.access.clone(), limits, sources: sources.clone() };
-    Router::new()
+/// What is answered over HTTP besides receivers.
+pub fn router(state: State) -> Router {
+    let sql = query::http::router(state.queries.clone());
+    let own = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(state)
-        .merge(push::router(push))
+        .with_state(state);
+    own.merge(sql)
 }
 
 /// Whether the daemon takes events and keeps up.
@@ -80,6 +71,7 @@ async fn metrics(extract::State(state): extract::State<State>, request: Request<
         fresh_bytes,
         frames_bytes: state.room.taken(),
         rules: state.engine.lock().unwrap_or_else(PoisonError::into_inner).len(),
+        outbox: state.outbox.as_ref().and_then(|outbox| outbox.status().ok()),
     };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; version=0.0.4"));

@@ -4,6 +4,7 @@ use chrono::Utc;
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use tarn_connectors::intake::Refused;
+use tarn_connectors::sink::outbox::{SinkStatus, Status};
 
 /// Counts since the start, and where detection is.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Metrics {
     /// When the frame that detection saw last came in, microseconds since 1970.
     detected_time: AtomicI64,
     checkpointed: AtomicU64,
+    offered: AtomicU64,
+    stopped: AtomicBool,
 }
 
 impl Metrics {
@@ -63,9 +66,29 @@ impl Metrics {
         self.checkpointed.store(sequence, Ordering::Relaxed);
     }
 
+    /// Detection has left its last checkpoint.
+    pub fn stopped(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     /// The last frame of a checkpoint.
     pub fn checkpoint(&self) -> u64 {
         self.checkpointed.load(Ordering::Relaxed)
+    }
+
+    /// The outbox has all findings up to this frame.
+    pub fn offered(&self, sequence: u64) {
+        self.offered.store(sequence, Ordering::Relaxed);
+    }
+
+    /// The last frame that the outbox is through with.
+    pub fn taken(&self) -> u64 {
+        self.offered.load(Ordering::Relaxed)
     }
 
     /// The lake's store failed once.
@@ -99,6 +122,8 @@ pub struct Gauges {
     pub frames_bytes: usize,
     /// Rules that run.
     pub rules: usize,
+    /// The outbox, where there is one.
+    pub outbox: Option<Status>,
 }
 
 /// All of it in Prometheus' text format.
@@ -123,6 +148,9 @@ pub fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     text.add("tarn_fresh_bytes", "gauge", "Their bytes", gauges.fresh_bytes);
     text.add("tarn_frames_bytes", "gauge", "Bytes of frames under way", gauges.frames_bytes);
     text.add("tarn_rules", "gauge", "Rules that run", gauges.rules);
+    if let Some(outbox) = &gauges.outbox {
+        text.sinks(outbox);
+    }
     if let Some(bytes) = resident_bytes() {
         text.add("process_resident_memory_bytes", "gauge", "Memory of the process", bytes);
     }
@@ -135,6 +163,27 @@ impl Text {
     fn add(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         // Writing to a String does not fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+    }
+
+    fn sinks(&mut self, outbox: &Status) {
+        type Of = fn(&SinkStatus) -> u64;
+        let all: [(&str, &str, &str, Of); 7] = [
+            ("waiting", "gauge", "Messages that wait for a try", |s| s.waiting),
+            ("oldest_waiting_ms", "gauge", "How long the oldest has waited", |s| {
+                s.oldest_waiting_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)
+            }),
+            ("delivered_total", "counter", "Messages that the receiver has", |s| s.delivered),
+            ("retried_total", "counter", "Tries that failed and were followed by another", |s| s.retried),
+            ("dead", "gauge", "Messages that could not be delivered", |s| s.dead),
+            ("throttled_total", "counter", "Alerts that throttling held back", |s| s.throttled),
+            ("dropped_total", "counter", "Alerts that were dropped because the outbox was full", |s| s.dropped),
+        ];
+        for (name, kind, help, of) in all {
+            let _ = writeln!(self.0, "# HELP tarn_alerts_{name} {help}\n# TYPE tarn_alerts_{name} {kind}");
+            for (sink, status) in &outbox.sinks {
+                let _ = writeln!(self.0, "tarn_alerts_{name}{{sink={sink:?}}} {}", of(status));
+            }
+        }
     }
 }
 

@@ -21,41 +21,59 @@ mod detection;
 mod frame;
 mod http;
 mod intake;
+mod listening;
 mod mapping;
 mod metrics;
+mod outbox;
 mod recovery;
 mod rules;
 
+use crate::command::Usage;
 use crate::mapping::Mapping;
 use anyhow::Context;
 use checkpoint::Checkpoint;
 use config::Config;
 use consumers::{Consumers, Input, Positions, Replay};
-use database::Database;
 use detection::Detector;
 use frame::Frame;
 use intake::{Bounds, Room};
+use listening::{Bound, Protocol, Receivers};
 use metrics::Metrics;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tarn_connectors::access::Access;
-use tarn_connectors::listen::{Listener, Tls};
+use tarn_connectors::listen::Tls;
+use tarn_connectors::query::Queries;
+use tarn_connectors::sink::Outbox;
 use tarn_engine::Engine;
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
 use tarn_lake::log::{Log, LogOptions};
-use tarn_lake::{Lake, Live, LiveOptions, StoreOptions};
-use tokio::task::JoinHandle;
+use tarn_lake::{Lake, Live, LiveOptions, SqlOptions, StoreOptions};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Findings under way, in bytes.
 const FINDINGS_ROOM: usize = 64 << 20;
 /// How often the log is looked at for what can be cut.
 const CUT_EVERY: Duration = Duration::from_secs(1);
-/// How long requests may go on after the daemon was told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+
+/// Looks at all that a configuration refers to, and opens nothing that is written. Returns how many rules run.
+///
+/// **Errors**: [`Usage`], which names the key.
+pub fn check(config: &Config) -> anyhow::Result<usize> {
+    let usage = |error: &dyn std::fmt::Display| Usage(error.to_string());
+    Access::new(config.access.clone()).map_err(|e| usage(&e))?;
+    if let Some(files) = config.tls.clone() {
+        Tls::open(files).map_err(|e| usage(&format!("tls: {}", with_causes(&e))))?;
+    }
+    tarn_connectors::sink::outbox::check(&config.alerts, &crate::config::secret)
+        .map_err(|e| usage(&with_causes(&e)))?;
+    let (_, engine) = rules::load(config)?;
+    Ok(engine.len())
+}
 
 /// A daemon that runs.
 pub struct Server {
@@ -68,14 +86,20 @@ pub struct Server {
     detection: Sender<Input>,
     consumers: Arc<OnceLock<Consumers>>,
     tls: Option<Tls>,
+    outbox: Option<Arc<Outbox>>,
+    /// Ends deliveries of alerts.
+    delivering: CancellationToken,
     /// Ends listeners.
     stop: CancellationToken,
     listening: Vec<JoinHandle<()>>,
+    /// Deliveries.
+    tasks: Vec<JoinHandle<()>>,
     committing: JoinHandle<()>,
-    /// Mapping and detection; the first error of one of them ends the server.
-    threads: tokio::task::JoinSet<anyhow::Result<()>>,
-    /// Where it listens for HTTP.
-    pub addresses: Vec<SocketAddr>,
+    cutting: Option<JoinHandle<()>>,
+    /// Mapping, detection, and the way to the outbox; the first error of one of them ends the server.
+    threads: JoinSet<anyhow::Result<()>>,
+    /// Where it listens.
+    pub addresses: Vec<(Protocol, SocketAddr)>,
 }
 
 impl Server {
@@ -87,10 +111,7 @@ impl Server {
         let access = if config.access.is_empty() { Access::open() } else { Access::new(config.access.clone())? };
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         // Addresses first: a daemon that cannot be reached changes nothing.
-        let mut listeners = Vec::new();
-        for address in &config.listen.http {
-            listeners.push(Listener::bind(*address, tls.clone(), !access.is_open()).await?);
-        }
+        let bound = Bound::bind(&config, tls.as_ref(), &access).await?;
 
         let lake = Lake::open_or_create(&config.lake, store).await?;
         let consumers: Arc<OnceLock<Consumers>> = Arc::default();
@@ -127,20 +148,34 @@ impl Server {
         for dropped in &restored.dropped {
             tracing::warn!(id = dropped.id, groups = dropped.groups, matches = dropped.matches, "state without a rule");
         }
-        let had = Positions { mapped: *live.committed().borrow(), detected: restored.sequence, taken: 0 };
+        let outbox = match config.alerts.sinks.is_empty() {
+            true => None,
+            false => {
+                let (folder, outside) = (config.state.join("outbox"), outbox::outside(sources.clone()));
+                Some(Arc::new(Outbox::open(&folder, &config.alerts, &crate::config::secret, outside)?))
+            }
+        };
+        let taken = outbox.as_ref().map(|outbox| outbox.taken()).transpose()?;
+        let had = Positions {
+            mapped: *live.committed().borrow(),
+            detected: restored.sequence,
+            taken: taken.unwrap_or(u64::MAX),
+        };
+        metrics.offered(had.taken);
         metrics.detected(had.detected, 0);
         metrics.checkpointed(had.detected);
         let (mapping, to_map) = channel();
         let (to_detection, to_detect) = channel();
+        let (to_outbox, to_offer) = channel();
         let _ = consumers.set(Consumers {
             writer: log.writer(),
             clock: live.clock(),
             mapping,
             detection: to_detection.clone(),
-            outbox: None,
+            outbox: outbox.as_ref().map(|_| to_outbox),
             replay: Mutex::new(Replay::Reading(0)),
         });
-        let mut threads = tokio::task::JoinSet::new();
+        let mut threads = JoinSet::new();
         let (mapper, of_mapping, into) =
             (Mapping::new(sources.clone(), MapOptions::default(), live.clock()), sources.clone(), live.clone());
         threads.spawn_blocking(move || mapping::run(&to_map, mapper, &of_mapping, &into));
@@ -154,6 +189,14 @@ impl Server {
             metrics: metrics.clone(),
         };
         threads.spawn_blocking(move || detector.run(&to_detect, had.detected));
+
+        let delivering = CancellationToken::new();
+        let mut tasks = Vec::new();
+        if let Some(outbox) = &outbox {
+            let (into, of_outbox) = (outbox.clone(), metrics.clone());
+            threads.spawn_blocking(move || outbox::run(&to_offer, &into, &of_outbox));
+            tasks.push(tokio::spawn(outbox.clone().deliver(delivering.clone())));
+        }
 
         let room = Room::new(config.limits.frames_mib << 20);
         if let Some(consumers) = consumers.get() {
@@ -173,19 +216,23 @@ impl Server {
             detection: to_detection,
             consumers,
             tls,
+            outbox,
+            delivering,
             stop,
             listening: Vec::new(),
+            tasks,
             committing,
+            cutting: None,
             threads,
             addresses: Vec::new(),
         };
-        server.listen(listeners, &access, sources);
-        server.listening.push(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
+        server.listen(bound, &access, sources);
+        server.cutting = Some(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
         Ok(server)
     }
 
-    fn listen(&mut self, listeners: Vec<Listener>, access: &Access, sources: Arc<Sources>) {
-        let limits = self.config.limits;
+    fn listen(&mut self, bound: Bound, access: &Access, sources: Arc<Sources>) {
+        let limits = &self.config.limits;
         let bounds = Bounds {
             room: self.room.clone(),
             wait: Duration::from_millis(limits.wait_ms),
@@ -193,33 +240,39 @@ impl Server {
             log_bytes_max: self.config.log.disk_mib << 20,
         };
         let intake = intake::intake(self.log.clone(), sources.clone(), bounds, self.metrics.clone());
+        let query = &self.config.query;
+        let options = SqlOptions { memory_bytes: (query.memory_mib as usize) << 20, ..SqlOptions::default() };
+        let database = database::database(self.live.clone(), self.log.clone(), options);
         let state = http::State {
             access: access.clone(),
-            intake,
-            database: Database::new(self.live.clone(), self.log.clone(), self.config.query),
+            queries: Queries::new(database, access.clone(), query.clone()),
             metrics: self.metrics.clone(),
             log: self.log.clone(),
             live: self.live.clone(),
             room: self.room.clone(),
             engine: self.engine.clone(),
+            outbox: self.outbox.clone(),
         };
-        let app = http::router(state, &sources, &limits);
-        for listener in listeners {
-            self.addresses.push(listener.address);
-            let served = listener.serve(app.clone(), limits.connections, self.stop.clone(), DRAIN);
-            self.listening.push(tokio::spawn(served));
-        }
+        let receivers = Receivers::new(intake, access, sources, &self.config);
+        self.addresses = bound.addresses();
+        self.listening = bound.serve(state, &receivers, limits.connections, &self.stop);
     }
 
-    /// Reads rules and certificates again. All or nothing: what cannot be read leaves everything as it is.
+    /// Takes the rules, log sources' rules, sinks and routes of `config`, and reads certificates again. All or nothing:
+    /// what cannot be read leaves everything as it is. Other keys need a restart.
     ///
     /// **Errors**: what cannot be read.
-    pub fn reload(&self) -> anyhow::Result<()> {
-        let (_, engine) = rules::load(&self.config)?;
+    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let (_, engine) = rules::load(config)?;
+        let secret = &crate::config::secret;
+        match &self.outbox {
+            Some(outbox) => outbox.reconfigure(&config.alerts, secret)?,
+            None => anyhow::ensure!(config.alerts.sinks.is_empty(), "alerts.sinks: the first sink needs a restart"),
+        }
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
-        *self.engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = engine.clone();
+        *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine.clone();
         self.detection.send(Input::Rules(engine)).ok().context("detection has stopped")
     }
 
@@ -234,45 +287,49 @@ impl Server {
         }
     }
 
-    /// Stops: listeners first; what they took in is mapped, matched, and committed.
+    /// Stops: listeners first; what they took in is mapped, matched, and committed. Alerts that are not delivered yet
+    /// wait in the outbox.
     ///
-    /// **Errors**: the first of mapping and detection.
+    /// **Errors**: the first of a part that failed.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { log, live, metrics, detection, consumers, stop, listening, committing, mut threads, .. } = self;
+        let Self { log, live, metrics, detection, consumers, stop, committing, mut threads, .. } = self;
         stop.cancel();
-        let (cutting, listening): (Vec<_>, Vec<_>) = {
-            let mut listening = listening;
-            let cutting = listening.pop();
-            (cutting.into_iter().collect(), listening)
-        };
-        for listener in listening {
+        for listener in self.listening {
             let _ = listener.await;
         }
         // Findings are frames, too, and come after the last event.
-        let mut done = None;
-        while done.is_none() && metrics.seen() < log.last() {
+        let mut failed = Ok(());
+        while failed.is_ok() && metrics.seen() < log.last() {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            done = threads.try_join_next();
+            failed = threads.try_join_next().map_or(Ok(()), ended);
         }
         let _ = detection.send(Input::Stop);
-        if done.is_none() {
-            done = threads.join_next().await;
+        if let Some(cutting) = self.cutting {
+            cutting.abort();
+            let _ = cutting.await;
         }
-        let mut result = done.map_or(Ok(()), |done| done.map_err(anyhow::Error::from).and_then(|r| r));
-        cutting.iter().for_each(JoinHandle::abort);
-        for task in cutting {
-            let _ = task.await;
+        while failed.is_ok() && !metrics.is_stopped() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            failed = threads.try_join_next().map_or(Ok(()), ended);
         }
         tokio::task::spawn_blocking(move || log.close()).await?;
-        // The last ways into mapping go with these; then it ends, and the committer after it.
+        // The last ways into mapping and the outbox go with these; then they end, and the committer after them.
         drop((detection, consumers));
         while let Some(done) = threads.join_next().await {
-            result = result.and(done.map_err(anyhow::Error::from).and_then(|r| r));
+            failed = failed.and(ended(done));
+        }
+        self.delivering.cancel();
+        for task in self.tasks {
+            let _ = task.await;
         }
         drop(live);
         committing.await?;
-        result
+        failed
     }
+}
+
+fn ended(done: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+    done.map_err(anyhow::Error::from).and_then(|result| result)
 }
 
 /// Cuts the log behind what all consumers are through with.
@@ -281,7 +338,7 @@ async fn cut(log: Log<Frame>, live: Live, metrics: Arc<Metrics>) {
     drop(live);
     loop {
         tokio::time::sleep(CUT_EVERY).await;
-        let through = (*committed.borrow()).min(metrics.checkpoint());
+        let through = (*committed.borrow()).min(metrics.checkpoint()).min(metrics.taken());
         crash::point("before-cut");
         if through >= log.first()
             && let Err(error) = log.cut(through)

@@ -159,6 +159,8 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn open(url: &str, plain_http: bool) -> Result<Endpoint, String> {

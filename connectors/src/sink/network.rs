@@ -145,6 +145,8 @@ impl Resolve for Reach {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn open(address: &str, allowed: &[&str]) -> bool {

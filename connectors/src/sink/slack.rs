@@ -20,7 +20,7 @@ use super::severity::Severity;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use text::{code, code_block, cut, escape};
+use text::{code, code_block, cut, escape, plain};
 
 /// Characters of a text object.
 const TEXT_MAX: usize = 3_000;
@@ -85,7 +85,7 @@ fn payload(message: &Message) -> Value {
     let headline = format!("[{}] {}", message.severity.caption().to_uppercase(), message.title());
     let mut blocks = vec![json!({
         "type": "header",
-        "text": { "type": "plain_text", "text": cut(&headline, HEADER_MAX), "emoji": false },
+        "text": { "type": "plain_text", "text": cut(&plain(&headline), HEADER_MAX), "emoji": false },
     })];
     if !message.group.is_empty() {
         let values = message.group.iter().filter(|(_, value)| !value.is_empty());
@@ -116,9 +116,10 @@ fn payload(message: &Message) -> Value {
 fn alert_blocks(alert: &Alert, titled: bool, blocks: &mut Vec<Value>) {
     let mut text = String::new();
     if titled {
-        text = format!("*{}*\n", escape(&alert.rule.title));
+        text = format!("*{}*", escape(&alert.rule.title));
     }
     if let Some(description) = &alert.rule.description {
+        text += if titled { "\n" } else { "" };
         text += &escape(description);
     }
     if text.is_empty() {

@@ -67,7 +67,7 @@ fn lines(message: &Message) -> String {
         let _ = writeln!(out, " finding={}", printable(&alert.uid));
     }
     if message.held_back > 0 {
-        let _ = writeln!(out, "{} more alerts of {} were held back", message.held_back, printable(&message.title()));
+        let _ = writeln!(out, "{} more of route {} held back", message.held_back, printable(&message.route));
     }
     out
 }

@@ -180,6 +180,8 @@ impl Sink for Webhook {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

@@ -5,6 +5,7 @@ mod elasticsearch;
 mod otlp;
 mod push;
 mod receiving;
+mod sink;
 mod splunk_hec;
 mod syslog;
 mod tail;

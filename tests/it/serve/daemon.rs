@@ -37,6 +37,8 @@ pub fn event(id: &str, number: usize) -> String {
 pub struct Daemon {
     child: Child,
     pub address: SocketAddr,
+    /// By protocol.
+    listening: Vec<(String, SocketAddr)>,
 }
 
 /// An answer: its status and body.
@@ -57,6 +59,7 @@ impl Daemon {
             ("STATE", "state"),
             ("RULES", "['rule.yml']"),
             ("LISTEN__HTTP", "['127.0.0.1:0']"),
+            ("LISTEN__GRPC", "['127.0.0.1:0']"),
             ("COMMIT__SECONDS", "1"),
         ] {
             command.env(format!("TARN_SERVE__{key}"), value);
@@ -64,25 +67,38 @@ impl Daemon {
         command.envs(over.iter().copied());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (send, addresses) = channel();
+        let (send, told) = channel();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-                match told["fields"]["address"].as_str().and_then(|address| address.parse().ok()) {
-                    Some(address) => drop(send.send(address)),
-                    None if std::env::var_os("TARN_SERVE_LOGS").is_some() => println!("{line}"),
-                    None => {}
+                if std::env::var_os("TARN_SERVE_LOGS").is_some() {
+                    println!("{line}");
                 }
+                // Nobody listens after the start.
+                let _ = send.send(serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default());
             }
         });
-        match addresses.recv_timeout(Duration::from_secs(60)) {
-            Ok(address) => Some(Self { child, address }),
-            Err(_) => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                None
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut listening = Vec::new();
+        while let Ok(line) = told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            let fields = &line["fields"];
+            match (fields["message"].as_str(), fields["protocol"].as_str(), fields["address"].as_str()) {
+                (Some("serving"), ..) => {
+                    let http = listening.iter().find(|(protocol, _)| protocol == "Http");
+                    let address = http.map(|(_, address)| *address).unwrap();
+                    return Some(Self { child, address, listening });
+                }
+                (_, Some(protocol), Some(address)) => listening.push((protocol.to_owned(), address.parse().unwrap())),
+                _ => {}
             }
         }
+        let _ = child.kill();
+        child.wait().unwrap();
+        None
+    }
+
+    /// Where a protocol is spoken.
+    pub fn at(&self, protocol: &str) -> SocketAddr {
+        self.listening.iter().find(|(name, _)| name == protocol).unwrap().1
     }
 
     /// `SIGTERM`, and whether it went well.

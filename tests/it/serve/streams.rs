@@ -15,6 +15,14 @@ fn what_is_pushed_is_in_the_lake_with_its_findings() {
     let events: String = (0..30).map(|n| event(&format!("e{n}"), n)).collect();
     let answer = daemon.post("/v1/ingest", &events);
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"accepted":30,"dead_letters":0}"#));
+    // Acknowledged is visible, before anything is committed.
+    let sql = |query: &str| request(daemon.address, "POST", "/v1/sql", "Content-Type: text/plain\r\n", query).unwrap();
+    let seen = sql("SELECT count(*) AS n FROM api_activity WHERE api.operation = 'StopLogging'");
+    assert_eq!(seen.status, 200, "{seen:?}");
+    assert!(seen.body.contains(r#"{"n":10}"#), "{seen:?}");
+    let refused = sql("DELETE FROM api_activity");
+    assert_eq!(refused.status, 403, "{refused:?}");
+    assert!(refused.body.contains("only reads"), "{refused:?}");
     // A sender that names the source, and one bad line.
     let answer = daemon.post("/v1/ingest/aws_cloudtrail", &(event("e30", 30) + "{\"cut\n"));
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -105,4 +113,82 @@ fn rules_change_live() {
     let rows = tarn(&["sql", "--lake", text(&folder.path().join("lake")), uids]).ok().rows();
     let uids: Vec<&str> = rows.iter().map(|row| row["uid"].as_str().unwrap()).collect();
     assert_eq!(uids, ["after", "between"]);
+}
+
+/// A log record of OpenTelemetry is kept with its resource; one whose body is an event of a known source is that event.
+#[test]
+fn opentelemetry_logs_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &[]).unwrap();
+    let inner = serde_json::Value::String(event("inside", 3).trim().to_owned());
+    let body = serde_json::json!({ "resourceLogs": [{
+        "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "shop" } }] },
+        "scopeLogs": [{ "logRecords": [
+            { "timeUnixNano": "1767225600000000000", "severityNumber": 17, "body": { "stringValue": "out of stock" } },
+            { "timeUnixNano": "1767225601000000000", "body": { "stringValue": inner } },
+        ] }],
+    }] });
+    let headers = "Content-Type: application/json\r\n";
+    let answer = request(daemon.address, "POST", "/v1/logs", headers, &body.to_string()).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    daemon.wait("the finding in the record's body", |d| d.metric("tarn_findings_total") == 1.0);
+    assert!(daemon.stop());
+    let n = |sql: &str| count(folder.path(), sql);
+    assert_eq!(n("SELECT count(*) AS n FROM api_activity WHERE metadata.uid = 'inside'"), 1);
+    assert_eq!(n("SELECT count(*) AS n FROM base_event WHERE message = 'out of stock' AND severity_id = 4"), 1);
+}
+
+/// `tarn config check` says whether the daemon would start, and if not, which key is wrong.
+#[test]
+fn a_configuration_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tarn.toml");
+    std::fs::write(folder.path().join("rule.yml"), super::daemon::RULE).unwrap();
+    let start = format!("lake = 'lake'\nstate = 'state'\nrules = [{:?}]\n", text(&folder.path().join("rule.yml")));
+    let check = |rest: &str| {
+        std::fs::write(&file, format!("{start}{rest}")).unwrap();
+        tarn(&["config", "check", text(&file)])
+    };
+    assert_eq!(check("").code, 0);
+    for (rest, key) in [
+        ("colour = 'red'", "colour"),
+        ("[listen]\nhttp = ['here']", "http"),
+        ("[[access]]\nname = 'a'", "access.a"),
+        ("[tls]\ncertificate = 'no.pem'\nkey = 'no.key'", "no.pem"),
+        ("[alerts.sinks.x]\nkind = 'slack'\nurl = 'env:TARN_TEST_NO_SUCH'", "alerts.sinks.x.url"),
+    ] {
+        let run = check(rest);
+        assert_eq!(run.code, 2, "{rest}: {}", run.stderr);
+        assert!(run.stderr.contains(key), "{rest}: {}", run.stderr);
+    }
+}
+
+/// What other shippers speak: Splunk HEC, Elasticsearch's bulk API, syslog.
+#[test]
+fn other_shippers_are_understood() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let over = [
+        ("TARN_SERVE__LISTEN__ELASTICSEARCH", "['127.0.0.1:0']"),
+        ("TARN_SERVE__LISTEN__SYSLOG_TCP", "['127.0.0.1:0']"),
+    ];
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    let hec = format!(r#"{{"time":1767225600,"event":{}}}"#, event("hec", 3).trim());
+    assert_eq!(daemon.post("/services/collector/event", &hec).status, 200);
+    let bulk = format!("{{\"create\":{{}}}}\n{}", event("bulk", 6));
+    let headers = "Content-Type: application/x-ndjson\r\n";
+    let answer = request(daemon.at("Elasticsearch"), "POST", "/logs/_bulk", headers, &bulk).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.body.contains(r#""errors":false"#), "{answer:?}");
+    let mut stream = std::net::TcpStream::connect(daemon.at("SyslogTcp")).unwrap();
+    stream
+        .write_all(b"<38>1 2026-01-01T00:00:00Z web sshd 42 - - Accepted publickey for eva from 192.0.2.9\n")
+        .unwrap();
+    drop(stream);
+    daemon.wait("all three", |d| d.metric("tarn_records_total") == 3.0);
+    daemon.wait("the findings", |d| d.metric("tarn_findings_total") == 2.0);
+    assert!(daemon.stop());
+    let n = |sql: &str| count(folder.path(), sql);
+    assert_eq!(n("SELECT count(*) AS n FROM api_activity WHERE metadata.uid IN ('hec', 'bulk')"), 2);
+    assert_eq!(n("SELECT count(*) AS n FROM authentication"), 1);
 }

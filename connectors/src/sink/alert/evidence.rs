@@ -11,8 +11,11 @@ use tarn_schema_ocsf::{Schema, nest};
 /// A larger event is not mapped: its alert has no entities then, and a query by uid alone.
 const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Maps evidence. One at a time: alerts are rare.
-pub struct EvidenceReader(Mutex<Mapper>);
+/// Maps evidence. One at a time: alerts are rare. The mapper is made for the first event.
+pub struct EvidenceReader {
+    sources: Arc<Sources>,
+    mapper: Mutex<Option<Mapper>>,
+}
 
 impl fmt::Debug for EvidenceReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +43,7 @@ pub(super) enum Mapped {
 impl EvidenceReader {
     /// Knows these log sources.
     pub fn new(sources: Arc<Sources>) -> Self {
-        Self(Mutex::new(Mapper::new(sources, MapOptions::default())))
+        Self { sources, mapper: Mutex::default() }
     }
 
     /// What the data of a finding's evidence is.
@@ -53,7 +56,8 @@ impl EvidenceReader {
         }
         let mut block = Block::default();
         block.push(1, data);
-        let mut mapper = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mapper = self.mapper.lock().unwrap_or_else(PoisonError::into_inner);
+        let mapper = mapper.get_or_insert_with(|| Mapper::new(self.sources.clone(), MapOptions::default()));
         mapper.push(&block, None);
         let (rows, _) = mapper.drain();
         let Some((class, batch)) = rows.into_iter().find(|(_, batch)| batch.num_rows() > 0) else {

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use std::sync::Arc;
 use tarn_ingest::source::Sources;

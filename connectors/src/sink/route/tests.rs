@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::sink::config::AlertsConfig;
 use crate::sink::message::sample_alert;

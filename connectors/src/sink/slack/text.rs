@@ -17,6 +17,17 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
+/// For a `plain_text` object, where escapes would be shown: angle brackets become others that mean nothing to Slack.
+pub(super) fn plain(text: &str) -> String {
+    let shown = |c: char| match c {
+        '<' => '‹',
+        '>' => '›',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// In a code span, on one line.
 pub(super) fn code(text: &str) -> String {
     format!("`{}`", verbatim(text, 300, false))
