@@ -6,3 +6,4 @@ pub mod otlp;
 pub mod push;
 pub mod splunk_hec;
 pub mod syslog;
+pub mod tail;

@@ -8,3 +8,4 @@ mod receiving;
 mod sink;
 mod splunk_hec;
 mod syslog;
+mod tail;

@@ -47,7 +47,7 @@ impl Framing {
         Self { bytes: Vec::new(), at: 0, skip: Skip::Nothing, message_bytes_max }
     }
 
-    /// Where the stream's next bytes are added; what [`Framing::message`] gave is gone then.
+    /// Where the stream's next bytes are added; what [`Framing::frame`] gave is gone then.
     pub fn room(&mut self) -> &mut Vec<u8> {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -60,7 +60,7 @@ impl Framing {
     }
 
     /// The next message; none until there are more bytes.
-    pub fn message(&mut self) -> Option<Frame> {
+    pub fn frame(&mut self) -> Option<Frame> {
         self.pass();
         if self.skip != Skip::Nothing {
             return None;
@@ -169,7 +169,7 @@ mod tests {
         };
         for piece in stream.chunks(piece) {
             framing.room().extend_from_slice(piece);
-            while let Some(frame) = framing.message() {
+            while let Some(frame) = framing.frame() {
                 tell(&framing, frame);
             }
         }

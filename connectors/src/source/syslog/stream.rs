@@ -92,7 +92,7 @@ async fn connection(
             Err(_) if due.is_some() => batch.settle(),
             Err(_) | Ok(Ok(0) | Err(_)) => break,
             Ok(Ok(_)) => {
-                while let Some(frame) = framing.message() {
+                while let Some(frame) = framing.frame() {
                     add(&frame, &framing, &mut batch, syslog.options.message_bytes_max);
                 }
                 let waits = *due.get_or_insert_with(|| tokio::time::Instant::now() + syslog.wait());
