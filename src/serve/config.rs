@@ -5,13 +5,14 @@
 
 use crate::command::Usage;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tarn_connectors::access::Grant;
 use tarn_connectors::listen::TlsFiles;
 use tarn_connectors::query::QueryLimits;
 use tarn_connectors::sink::AlertsConfig;
-use tarn_connectors::source::syslog;
+use tarn_connectors::source::{syslog, tail};
 
 /// What variables begin with.
 const PREFIX: &str = "TARN_SERVE__";
@@ -46,6 +47,9 @@ pub struct Config {
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
+    /// Files that grow, by a name under which positions in them are remembered.
+    #[serde(default)]
+    pub tail: BTreeMap<String, tail::Options>,
     /// Limits on syslog.
     #[serde(default)]
     pub syslog: syslog::Options,
@@ -190,6 +194,10 @@ impl Config {
         at_least("limits.decompressed_mib", self.limits.decompressed_mib as u64, self.limits.body_mib as u64)?;
         at_least("limits.connections", self.limits.connections as u64, 1)?;
         at_least("limits.frames_mib", self.limits.frames_mib as u64, self.limits.decompressed_mib as u64)?;
+        let named = |name: &&String| !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        if let Some(name) = self.tail.keys().find(named) {
+            return Err(format!("tail.{name}: expected a name of letters, digits, - and _"));
+        }
         self.query.check().map_err(|error| error.to_string())?;
         let mut names: Vec<&str> = self.access.iter().map(|grant| grant.name.as_str()).collect();
         names.sort_unstable();

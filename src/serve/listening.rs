@@ -13,6 +13,7 @@ use tarn_connectors::listen::{Listener, Tls};
 use tarn_connectors::source::otlp::{self, OtlpState};
 use tarn_connectors::source::push::{self, Push};
 use tarn_connectors::source::syslog::{self, Datagrams, Syslog};
+use tarn_connectors::source::tail::{self, Tail};
 use tarn_connectors::source::{elasticsearch, splunk_hec};
 use tarn_ingest::source::Sources;
 use tokio::task::JoinHandle;
@@ -101,6 +102,7 @@ impl Bound {
 
 /// The receivers of events.
 pub struct Receivers {
+    intake: Intake,
     otlp: OtlpState,
     push: Push,
     syslog: Syslog,
@@ -123,8 +125,24 @@ impl Receivers {
             limits: tarn_ingest::otlp::Limits::default(),
         };
         let push = Push { intake: intake.clone(), access: access.clone(), limits: body, sources };
-        let syslog = Syslog { intake, access, options: config.syslog, counts: Arc::default() };
-        Self { otlp, push, syslog }
+        let syslog = Syslog { intake: intake.clone(), access, options: config.syslog, counts: Arc::default() };
+        Self { intake, otlp, push, syslog }
+    }
+
+    /// What reads the files of a configuration.
+    ///
+    /// **Errors**: the folder of positions cannot be made.
+    pub fn tails(&self, config: &Config) -> anyhow::Result<Vec<Tail>> {
+        let folder = config.state.join("tail");
+        if !config.tail.is_empty() {
+            std::fs::create_dir_all(&folder)?;
+        }
+        let tail = |(name, options): (&String, &tail::Options)| Tail {
+            options: options.clone(),
+            intake: self.intake.clone(),
+            positions: folder.join(format!("{name}.json")),
+        };
+        Ok(config.tail.iter().map(tail).collect())
     }
 
     fn http(&self) -> Router {

@@ -96,7 +96,7 @@ pub struct Server {
     tasks: Vec<JoinHandle<()>>,
     committing: JoinHandle<()>,
     cutting: Option<JoinHandle<()>>,
-    /// Mapping, detection, and the way to the outbox; the first error of one of them ends the server.
+    /// Mapping, detection, the way to the outbox, and files that are read; the first error of one of them ends the server.
     threads: JoinSet<anyhow::Result<()>>,
     /// Where it listens.
     pub addresses: Vec<(Protocol, SocketAddr)>,
@@ -226,12 +226,12 @@ impl Server {
             threads,
             addresses: Vec::new(),
         };
-        server.listen(bound, &access, sources);
+        server.listen(bound, &access, sources)?;
         server.cutting = Some(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
         Ok(server)
     }
 
-    fn listen(&mut self, bound: Bound, access: &Access, sources: Arc<Sources>) {
+    fn listen(&mut self, bound: Bound, access: &Access, sources: Arc<Sources>) -> anyhow::Result<()> {
         let limits = &self.config.limits;
         let bounds = Bounds {
             room: self.room.clone(),
@@ -256,6 +256,11 @@ impl Server {
         let receivers = Receivers::new(intake, access, sources, &self.config);
         self.addresses = bound.addresses();
         self.listening = bound.serve(state, &receivers, limits.connections, &self.stop);
+        for tail in receivers.tails(&self.config)? {
+            let (paths, run) = (tail.options.paths.join(", "), tail.run(self.stop.clone()));
+            self.threads.spawn(async move { run.await.with_context(|| format!("reading {paths}")) });
+        }
+        Ok(())
     }
 
     /// Takes the rules, log sources' rules, sinks and routes of `config`, and reads certificates again. All or nothing:

@@ -192,3 +192,23 @@ fn other_shippers_are_understood() {
     assert_eq!(n("SELECT count(*) AS n FROM api_activity WHERE metadata.uid IN ('hec', 'bulk')"), 2);
     assert_eq!(n("SELECT count(*) AS n FROM authentication"), 1);
 }
+
+/// A file that grows is read on, also after a restart.
+#[test]
+fn a_file_that_grows_is_read_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trail.log");
+    let tail = format!("{{ trail = {{ paths = [{:?}], poll_ms = 20 }} }}", text(&file));
+    let over = [("TARN_SERVE__TAIL", tail.as_str())];
+    std::fs::write(&file, event("t1", 1) + &event("t2", 3)).unwrap();
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    daemon.wait("the beginning", |d| d.metric("tarn_records_total") == 2.0);
+    assert!(daemon.stop());
+    let more = std::fs::read_to_string(&file).unwrap() + &event("t3", 6);
+    std::fs::write(&file, more).unwrap();
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    daemon.wait("the rest", |d| d.metric("tarn_records_total") == 1.0);
+    assert!(daemon.stop());
+    assert_eq!(count(folder.path(), "SELECT count(DISTINCT metadata.uid) AS n FROM api_activity"), 3);
+    assert_eq!(count(folder.path(), "SELECT count(*) AS n FROM api_activity"), 3);
+}
