@@ -72,6 +72,8 @@ pub struct Block {
     index: Vec<MemberSpan>,
     /// What was no record.
     pub dead: Vec<DeadLetter>,
+    /// How many of these were measured, and their bytes: a block is asked for its size at every record.
+    dead_measured: (usize, usize),
     /// Numbers of records and dead letters that the container's end cut off, or may have: if it grows, they may go on.
     pub unsettled: Vec<u64>,
 }
@@ -170,6 +172,7 @@ impl Block {
         self.records.clear();
         self.index.clear();
         self.dead.clear();
+        self.dead_measured = (0, 0);
         self.unsettled.clear();
     }
 
@@ -177,11 +180,14 @@ impl Block {
         self.records.is_empty() && self.dead.is_empty()
     }
 
-    fn size(&self) -> usize {
-        self.json.len() + self.text.len() + self.dead.iter().map(|d| d.bytes.len()).sum::<usize>()
+    fn size(&mut self) -> usize {
+        let (count, bytes) = self.dead_measured;
+        let new: usize = self.dead.iter().skip(count).map(|letter| letter.bytes.len()).sum();
+        self.dead_measured = (self.dead.len(), bytes + new);
+        self.json.len() + self.text.len() + self.dead_measured.1
     }
 
-    fn is_full(&self, limits: &Limits) -> bool {
+    fn is_full(&mut self, limits: &Limits) -> bool {
         self.records.len() + self.dead.len() >= limits.block_records || self.size() >= limits.block_bytes
     }
 }

@@ -15,7 +15,7 @@ impl Blocks {
         let input = Input { reader, compressed: false, broken: None, ended: true };
         let mut blocks = Self { input, format: None, limits, state: State::default(), spare: Block::default() };
         blocks.format = Some(blocks.format_of(bytes)?);
-        let block = blocks.next_block()?.unwrap_or_default();
+        let mut block = blocks.next_block()?.unwrap_or_default();
         let within =
             block.size() <= limits.block_bytes && block.records.len() + block.dead.len() <= limits.block_records;
         if within && blocks.next_block()?.is_none() {
@@ -66,6 +66,16 @@ mod tests {
         let at = bytes.as_ptr();
         let block = Blocks::whole(bytes, Limits::default()).unwrap();
         assert_eq!((block.records.len(), block.json.as_ptr()), (100, at));
+    }
+
+    #[test]
+    fn many_defects_take_no_longer_than_they_are() {
+        let start = std::time::Instant::now();
+        for defect in ["1\n", "[1,1,1,1]\n", "{\"a\n"] {
+            let whole = Blocks::whole(defect.repeat(100_000).into_bytes(), Limits::default());
+            assert!(whole.is_ok_and(|block| block.dead.len() >= 100_000), "{defect}");
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
     }
 
     #[test]
