@@ -6,3 +6,20 @@ pub fn store_options() -> impl Iterator<Item = (String, String)> {
     let text = |(k, v): (std::ffi::OsString, std::ffi::OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
     std::env::vars_os().filter_map(text).filter(|(key, _)| PREFIXES.iter().any(|p| key.starts_with(p)))
 }
+
+/// Variables that configure the daemon.
+pub fn serve_variables() -> impl Iterator<Item = (String, String)> {
+    let text = |(k, v): (std::ffi::OsString, std::ffi::OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
+    std::env::vars_os().filter_map(text).filter(|(key, _)| key.starts_with("TARN_SERVE__"))
+}
+
+/// A variable that a configuration refers to for a secret.
+pub fn secret(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Where a debug build is to die (`src/serve/crash.rs`).
+#[cfg(debug_assertions)]
+pub fn crash_at() -> Option<String> {
+    std::env::var("TARN_SERVE_CRASH_AT").ok()
+}

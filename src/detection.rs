@@ -114,7 +114,17 @@ impl Lane {
 
     /// What rules find in a block, by record.
     pub fn see<'a>(&'a mut self, input: &'a str, block: &'a Block) -> impl Iterator<Item = Found<'a>> {
-        self.reader.read(block, self.source);
+        self.see_of(input, block, self.source)
+    }
+
+    /// The same of a block whose records are of one source, where that is known.
+    pub fn see_of<'a>(
+        &'a mut self,
+        input: &'a str,
+        block: &'a Block,
+        source: Option<SourceId>,
+    ) -> impl Iterator<Item = Found<'a>> {
+        self.reader.read(block, source);
         let hits = self.matcher.evaluate(self.reader.rows());
         let reader = &self.reader;
         let mut last: (usize, Rc<OnceCell<Identity>>) = (usize::MAX, Rc::default());

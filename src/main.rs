@@ -6,6 +6,7 @@ mod backtest;
 mod command;
 mod config;
 mod detection;
+mod findings;
 mod hunting;
 mod input;
 mod loading;
@@ -13,6 +14,7 @@ mod mapping;
 mod output;
 mod progress;
 mod report;
+mod serve;
 mod stream;
 
 use clap::Parser;

@@ -27,6 +27,12 @@ impl Mapping {
         self.mapper.push_numbered(block, only, first);
     }
 
+    /// Maps a block that came in at `time`, microseconds since 1970; `arrival` is its first record's.
+    pub fn push_arrived(&mut self, block: &Block, only: Option<SourceId>, time: i64, arrival: i64) {
+        self.mapper.set_ingest_time(time);
+        self.mapper.push_numbered(block, only, arrival);
+    }
+
     /// Bytes of text that wait.
     pub fn pending_bytes(&self) -> usize {
         self.mapper.pending_bytes()

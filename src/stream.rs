@@ -7,7 +7,8 @@
 //!
 //! **Bounds**: a few blocks and batches are under way between the threads; the slowest sets the pace.
 
-use crate::detection::{Found, Lane};
+use crate::detection::Lane;
+use crate::findings::{Alert, Writer};
 use crate::mapping::Mapping;
 use crate::report::report_exceptions;
 use anyhow::Context;
@@ -16,13 +17,11 @@ use chrono_tz::Tz;
 use std::io::Read;
 use std::sync::Arc;
 use tarn_engine::Engine;
-use tarn_engine::correlation::{Correlated, Correlator, Limits as Bounds};
-use tarn_engine::finding::{Evidence, Findings};
+use tarn_engine::correlation::{Correlator, Limits as Bounds};
 use tarn_ingest::container::{Block, Blocks, Limits};
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
 use tarn_lake::{Clock, Ingest};
-use tarn_rules::About;
 use tarn_schema_ocsf::{ClassUid, Schema};
 use tokio::sync::mpsc;
 
@@ -35,14 +34,6 @@ const BATCH_BYTES: usize = 8 << 20;
 
 /// How late an event may be for correlations, microseconds of event time.
 pub const LATENESS_US: i64 = 300 * 1_000_000;
-
-/// A finding as it happens.
-pub struct Alert<'a> {
-    /// The rule or correlation.
-    pub about: &'a About,
-    /// The event's time, microseconds since 1970.
-    pub event_time: Option<i64>,
-}
 
 /// What went through.
 #[derive(Clone, Copy, Debug, Default)]
@@ -147,76 +138,28 @@ impl Stream {
         let engine = &self.engine;
         let limits = Bounds { lateness_us: Some(LATENESS_US), ..Bounds::default() };
         let (mut lane, mut correlator) = (Lane::new(engine, None, Tz::UTC), Correlator::new(engine.clone(), limits));
-        let mut writer = Writer::new(self);
+        let (mut writer, now) = (Writer::new(engine.clone()), self.now);
         let mut correlated = Vec::new();
         for block in blocks {
             for found in lane.see("stream", &block) {
-                if let Some(taken) = found.taken(engine, self.now.timestamp_micros()) {
+                if let Some(taken) = found.taken(engine, now.timestamp_micros()) {
                     correlator.push(taken, &mut correlated);
                 }
                 if engine.is_shown(found.rule) {
-                    alert(writer.found(&found)?);
+                    writer.found(&found, now.timestamp_micros())?;
+                    let event_time = found.identity(now.timestamp_micros()).time;
+                    alert(Alert { about: &engine.rule(found.rule).about, event_time });
                 }
             }
-            writer.correlated(&mut correlated, &mut alert)?;
+            writer.correlated(&mut correlated, now.timestamp_micros(), &mut alert)?;
             findings.push(&writer.take())?;
         }
         correlator.finish(&mut correlated);
-        writer.correlated(&mut correlated, &mut alert)?;
+        writer.correlated(&mut correlated, now.timestamp_micros(), &mut alert)?;
         findings.push(&writer.take())?;
         findings.finish()?;
         report_exceptions(engine, &mut correlator);
-        Ok(writer.total)
-    }
-}
-
-/// Makes records of findings.
-struct Writer<'a> {
-    stream: &'a Stream,
-    findings: Findings,
-    made: Block,
-    total: u64,
-    line: Vec<u8>,
-}
-
-impl<'a> Writer<'a> {
-    fn new(stream: &'a Stream) -> Self {
-        let findings = Findings::new(&stream.engine);
-        Self { stream, findings, made: Block::default(), total: 0, line: Vec::new() }
-    }
-
-    fn found(&mut self, found: &Found<'_>) -> anyhow::Result<Alert<'a>> {
-        let Stream { engine, now } = self.stream;
-        let identity = found.identity(now.timestamp_micros());
-        let (event, time_ms) = (found.block.json(found.record), now.timestamp_millis());
-        let evidence = Evidence { event, identity, time_ms, file: None, record: found.record.number };
-        self.findings.ocsf(found.rule, &evidence, &mut self.line)?;
-        self.push()?;
-        Ok(Alert { about: &engine.rule(found.rule).about, event_time: identity.time })
-    }
-
-    fn correlated(&mut self, found: &mut Vec<Correlated>, alert: &mut impl FnMut(Alert<'_>)) -> anyhow::Result<()> {
-        let Stream { engine, now } = self.stream;
-        for found in found.drain(..).filter(|c| engine.is_correlation_shown(c.correlation)) {
-            self.findings.correlated_ocsf(engine, &found, now.timestamp_millis(), &mut self.line)?;
-            self.push()?;
-            let about = &engine.correlations()[found.correlation].about;
-            alert(Alert { about, event_time: Some(found.last) });
-        }
-        Ok(())
-    }
-
-    /// The line becomes a record.
-    fn push(&mut self) -> anyhow::Result<()> {
-        self.total += 1;
-        self.made.push(self.total, std::str::from_utf8(&self.line)?.trim_end());
-        self.line.clear();
-        Ok(())
-    }
-
-    /// What was made since the last time.
-    fn take(&mut self) -> Block {
-        std::mem::take(&mut self.made)
+        Ok(writer.total())
     }
 }
 

@@ -99,11 +99,29 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Resul
         None | Some("" | "identity") => Ok(wire),
         Some("gzip" | "x-gzip") => unpack("gzip", flate2::bufread::MultiGzDecoder::new(wire.as_ref()), limits),
         Some("deflate") => unpack("deflate", flate2::bufread::ZlibDecoder::new(wire.as_ref()), limits),
-        Some("zstd") => match zstd::stream::read::Decoder::with_buffer(wire.as_ref()) {
-            Ok(decoder) => unpack("zstd", decoder, limits),
-            Err(error) => Err(BodyError::Compression { encoding: "zstd".to_owned(), reason: error.to_string() }),
-        },
+        Some("zstd") => unzstd(&wire, limits),
         Some(name) => Err(BodyError::Encoding { name: name.to_owned() }),
+    }
+}
+
+/// Decompresses a body that is a .gz or .zst itself, up to twice; others stay as they are.
+///
+/// **Bounds** and **errors**: as [`read`].
+pub fn expand(mut bytes: Bytes, limits: &BodyLimits) -> Result<Bytes, BodyError> {
+    for _ in 0..2 {
+        bytes = match bytes.get(..4) {
+            Some([0x1f, 0x8b, ..]) => unpack("gzip", flate2::bufread::MultiGzDecoder::new(bytes.as_ref()), limits)?,
+            Some([0x28, 0xb5, 0x2f, 0xfd]) => unzstd(&bytes, limits)?,
+            _ => break,
+        };
+    }
+    Ok(bytes)
+}
+
+fn unzstd(bytes: &[u8], limits: &BodyLimits) -> Result<Bytes, BodyError> {
+    match zstd::stream::read::Decoder::with_buffer(bytes) {
+        Ok(decoder) => unpack("zstd", decoder, limits),
+        Err(error) => Err(BodyError::Compression { encoding: "zstd".to_owned(), reason: error.to_string() }),
     }
 }
 
@@ -153,13 +171,18 @@ fn token_of(authorization: &str) -> Option<String> {
     let (scheme, rest) = authorization.trim().split_once(' ')?;
     let rest = rest.trim();
     match scheme.to_ascii_lowercase().as_str() {
-        "bearer" | "splunk" | "apikey" => Some(rest.to_owned()),
-        "basic" => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(rest).ok()?;
-            Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
-        }
+        "bearer" | "splunk" => Some(rest.to_owned()),
+        // Elasticsearch's keys are an id and a secret; some shippers send a token as it is.
+        "apikey" => Some(behind_colon(rest).unwrap_or_else(|| rest.to_owned())),
+        "basic" => behind_colon(rest),
         _ => None,
     }
+}
+
+/// What follows the colon in a text in base 64.
+fn behind_colon(encoded: &str) -> Option<String> {
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+    Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
 }
 
 #[cfg(test)]
@@ -207,6 +230,7 @@ mod tests {
         assert_eq!(token_of("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(token_of("Splunk abc").as_deref(), Some("abc"));
         assert_eq!(token_of("ApiKey abc").as_deref(), Some("abc"));
+        assert_eq!(token_of("ApiKey dXNlcjphYmM=").as_deref(), Some("abc"));
         assert_eq!(token_of("Basic dXNlcjphYmM=").as_deref(), Some("abc"));
         assert_eq!(token_of("Digest abc"), None);
         assert_eq!(token_of("abc"), None);

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -110,6 +111,15 @@ impl Tls {
         let config = Arc::new(server_config(&self.files)?);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
+    }
+
+    /// Shakes hands on a connection; none where the client does not, or not in time.
+    pub async fn accept(&self, stream: TcpStream, address: SocketAddr) -> Option<(TlsStream<TcpStream>, Peer)> {
+        let handshake = TlsAcceptor::from(self.config()).accept(stream);
+        let stream = tokio::time::timeout(HANDSHAKE_MAX, handshake).await.ok()?.ok()?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let spiffe_id = shown.and_then(|certificate| uri_name(certificate));
+        Some((stream, Peer { address, spiffe_id }))
     }
 
     /// What new connections use.
@@ -224,17 +234,14 @@ impl Listener {
                 () = stop.cancelled() => break,
                 accepted = self.accept() => accepted,
             };
-            let (app, stop, tls) = (app.clone(), stop.clone(), self.tls.as_ref().map(Tls::config));
+            let (app, stop, tls) = (app.clone(), stop.clone(), self.tls.clone());
             under_way.spawn(async move {
                 let _ = stream.set_nodelay(true);
                 match tls {
                     None => connection(stream, Peer { address, spiffe_id: None }, app, stop).await,
-                    Some(config) => {
-                        let handshake = TlsAcceptor::from(config).accept(stream);
-                        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, handshake).await else { return };
-                        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                        let spiffe_id = shown.and_then(|certificate| uri_name(certificate));
-                        connection(stream, Peer { address, spiffe_id }, app, stop).await;
+                    Some(tls) => {
+                        let Some((stream, peer)) = tls.accept(stream, address).await else { return };
+                        connection(stream, peer, app, stop).await;
                     }
                 }
                 drop(permit);

@@ -10,9 +10,11 @@ pub mod identity;
 pub mod json;
 pub mod literals;
 pub mod mapper;
+pub mod otlp;
 pub mod source;
 
 mod dead_letter;
 mod decode;
 
 pub use dead_letter::{DeadLetter, Reason};
+pub use decode::LineDecoder;

@@ -1,8 +1,9 @@
 //! `tarn demo`: an ordinary day with an intrusion in it, through the whole path.
 
 use super::{Usage, block_on};
+use crate::findings::Alert;
 use crate::output::{Format, RowPrinter};
-use crate::stream::{Alert, Stream, Totals};
+use crate::stream::{Stream, Totals};
 use crate::{progress, report};
 use anyhow::Context;
 use chrono::{DateTime, NaiveDate};

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod config;
 mod demo;
 mod detect;
 mod hunt;
@@ -9,6 +10,7 @@ mod ingest;
 mod lake;
 mod ocsf;
 mod rules;
+mod serve;
 mod sources;
 mod sql;
 
@@ -26,6 +28,8 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Serve(serve::Args),
+    Config(config::Args),
     Detect(detect::Args),
     Hunt(hunt::Args),
     Ingest(ingest::Args),
@@ -42,6 +46,8 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Demo(args) => args.run(),
+            Command::Serve(args) => args.run(),
+            Command::Config(args) => args.run(),
             Command::Detect(args) => args.run(),
             Command::Hunt(args) => args.run(),
             Command::Ingest(args) => args.run(),

@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("rules", &[]),
     ("engine", &["schema-ocsf", "ingest", "rules"]),
     ("lake", &["schema-ocsf"]),
+    ("connectors", &["schema-ocsf", "ingest"]),
     ("simulations", &[]),
 ];
 

@@ -11,3 +11,4 @@ mod hunt;
 mod ingest;
 mod real_logs;
 mod rules;
+mod serve;

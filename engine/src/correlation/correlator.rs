@@ -132,6 +132,15 @@ impl Correlator {
         self.taken = self.taken.max(watermark);
     }
 
+    /// Says that event time went on by this many microseconds while no match came: where lateness is allowed, what waits
+    /// is taken in time, and windows close.
+    pub fn idle(&mut self, elapsed: i64, out: &mut Vec<Correlated>) {
+        if let (Some(lateness), true) = (self.limits.lateness_us, self.latest > i64::MIN) {
+            self.latest = self.latest.saturating_add(elapsed.max(0));
+            self.advance(self.latest.saturating_sub(lateness), out);
+        }
+    }
+
     /// Ends the input: all that waits is taken, and all windows close.
     pub fn finish(&mut self, out: &mut Vec<Correlated>) {
         while let Some(next) = self.waiting.pop() {

@@ -130,7 +130,7 @@ impl JsonReader {
                 continue;
             }
             if !self.headed && self.plain(state, limits, block) {
-                if block.size() >= limits.block_bytes {
+                if block.is_full(limits) {
                     return Ok(true);
                 }
                 continue;
@@ -151,7 +151,7 @@ impl JsonReader {
                     if may_go_on {
                         block.unsettled.extend(block.dead.last().map(|d| d.number));
                     }
-                    if block.size() >= limits.block_bytes {
+                    if block.is_full(limits) {
                         return Ok(true);
                     }
                 }
@@ -189,10 +189,15 @@ impl JsonReader {
     fn plain(&mut self, state: &mut State, limits: &Limits, block: &mut Block) -> bool {
         let room = limits.block_bytes.saturating_sub(block.size());
         let longest = limits.record_bytes_max.min(LONG);
+        let records_max = limits.block_records.saturating_sub(block.dead.len());
         let (records, members) = (block.records.len(), block.index.len());
         let mut scanner = Scanner::new(&self.buffer);
         let (mut end, mut next) = (self.at, self.at);
-        while !self.careful && next - self.at <= room && self.buffer.get(next) == Some(&b'{') {
+        while !self.careful
+            && next - self.at <= room
+            && block.records.len() < records_max
+            && self.buffer.get(next) == Some(&b'{')
+        {
             let first = block.index.len();
             let scanned = scanner.members(next, &mut block.index);
             let Some(behind) =

@@ -42,7 +42,7 @@ impl LineReader {
             let line = self.at..self.at + end;
             self.line(line, state, limits, block);
             self.at += end + 1;
-            if block.size() >= limits.block_bytes {
+            if block.is_full(limits) {
                 return Ok(true);
             }
         }

@@ -10,6 +10,7 @@ mod evtx;
 mod export;
 mod json;
 mod lines;
+mod whole;
 
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::decode::parquet::RowReader;
@@ -28,11 +29,18 @@ pub struct Limits {
     pub dead_letter_bytes_max: usize,
     /// About how much of the input a block holds.
     pub block_bytes: usize,
+    /// About how many records and dead letters a block holds.
+    pub block_records: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { record_bytes_max: 32 << 20, dead_letter_bytes_max: 1 << 20, block_bytes: 1 << 20 }
+        Self {
+            record_bytes_max: 32 << 20,
+            dead_letter_bytes_max: 1 << 20,
+            block_bytes: 1 << 20,
+            block_records: 1 << 20,
+        }
     }
 }
 
@@ -107,6 +115,38 @@ impl Block {
         }
     }
 
+    /// Sets the text that the last record was made of.
+    pub fn set_original(&mut self, original: &str) {
+        let Some(record) = self.records.last_mut() else { return };
+        if let Some(range) = record.original.take().filter(|range| range.end == self.text.len()) {
+            self.text.truncate(range.start);
+        }
+        let start = self.text.len();
+        self.text.push_str(original);
+        record.original = Some(start..self.text.len());
+    }
+
+    /// Puts a block together again: `json` and `text` as they were in one, and where its records are in them.
+    ///
+    /// **Errors**: the number of the first record that is not within the texts.
+    pub fn from_parts(
+        json: String,
+        text: String,
+        records: impl IntoIterator<Item = (u64, Range<usize>, Option<Range<usize>>)>,
+        dead: Vec<DeadLetter>,
+    ) -> Result<Self, u64> {
+        let mut block = Self { json, text, dead, ..Self::default() };
+        for (number, json, original) in records {
+            let within = block.json.get(json.clone()).is_some()
+                && original.clone().is_none_or(|range| block.text.get(range).is_some());
+            if !within {
+                return Err(number);
+            }
+            block.records.push(RecordSpan { number, json, original, members: 0..0 });
+        }
+        Ok(block)
+    }
+
     /// Adds a record whose members are those of the index from `first` on.
     fn add_indexed(&mut self, number: u64, json: Range<usize>, first: usize) {
         self.records.push(RecordSpan { number, json, original: None, members: first as u32..self.index.len() as u32 });
@@ -140,6 +180,10 @@ impl Block {
     fn size(&self) -> usize {
         self.json.len() + self.text.len() + self.dead.iter().map(|d| d.bytes.len()).sum::<usize>()
     }
+
+    fn is_full(&self, limits: &Limits) -> bool {
+        self.records.len() + self.dead.len() >= limits.block_records || self.size() >= limits.block_bytes
+    }
 }
 
 /// Bytes that cannot be read at all.
@@ -156,6 +200,14 @@ pub enum ContainerError {
     ParquetStream {
         /// The limit.
         limit: usize,
+    },
+    /// More than one block is to hold, where all has to fit into one.
+    #[error("more than the {records} records, or {bytes} bytes of them, that are read at once")]
+    MoreThanABlock {
+        /// The limit on records.
+        records: usize,
+        /// The limit on bytes.
+        bytes: usize,
     },
 }
 
@@ -206,11 +258,16 @@ struct Input {
     reader: Box<dyn BufRead + Send>,
     compressed: bool,
     broken: Option<String>,
+    /// Nothing is left to read.
+    ended: bool,
 }
 
 impl Input {
     /// Reads up to `want` bytes onto `into`; 0 at the end.
     fn read_onto(&mut self, into: &mut Vec<u8>, want: usize) -> Result<usize, ContainerError> {
+        if self.ended {
+            return Ok(0);
+        }
         let before = into.len();
         let mut end = before;
         let result = loop {
@@ -257,7 +314,7 @@ impl Blocks {
             }
             compressed = true;
         }
-        let input = Input { reader, compressed, broken: None };
+        let input = Input { reader, compressed, broken: None, ended: false };
         Ok(Self { input, format: None, limits, state: State::default(), spare: Block::default() })
     }
 
@@ -298,7 +355,7 @@ impl Blocks {
                 format = Format::Empty;
                 break;
             }
-            if block.size() >= self.limits.block_bytes {
+            if block.is_full(&self.limits) {
                 break;
             }
         }
@@ -323,14 +380,21 @@ impl Blocks {
             self.state.offset += start.len() as u64;
             start.clear();
         }
+        self.format_of(start)
+    }
+
+    /// The reader for a container with this start.
+    fn format_of(&mut self, start: Vec<u8>) -> Result<Format, ContainerError> {
         if start.starts_with(b"ElfFile\0") {
             return Ok(Format::Evtx(evtx::EvtxReader::new(start)));
         }
         if start.starts_with(b"PAR1") {
             return self.parquet(start);
         }
-        let start = utf16(start, &mut self.input)?;
-        let body = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).to_vec();
+        let mut body = utf16(start, &mut self.input)?;
+        if body.starts_with(b"\xef\xbb\xbf") {
+            body.drain(..3);
+        }
         let first = json::first_byte(&body);
         Ok(match first {
             None => Format::Empty,

@@ -238,6 +238,11 @@ impl Mapper {
         }
     }
 
+    /// Says when the records that come next came in, microseconds since 1970.
+    pub fn set_ingest_time(&mut self, micros: i64) {
+        self.options.ingest_time = micros;
+    }
+
     /// Maps a block's records; its dead letters are passed on.
     pub fn push(&mut self, block: &Block, only: Option<SourceId>) {
         self.push_numbered(block, only, 0);

@@ -99,6 +99,9 @@ pub struct Shape {
     pub rename: BTreeMap<String, String>,
     #[serde(default)]
     pub spread: Vec<String>,
+    /// Paths of objects whose members have dotted names.
+    #[serde(default)]
+    pub dotted: Vec<String>,
     pub code: Option<String>,
 }
 

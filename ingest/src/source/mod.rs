@@ -46,6 +46,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
     ("linux_auditd", include_str!("../../sources/linux_auditd/mapping.toml")),
     ("syslog", include_str!("../../sources/syslog/mapping.toml")),
+    ("otlp", include_str!("../../sources/otlp/mapping.toml")),
     ("json", include_str!("../../sources/json/mapping.toml")),
 ];
 
@@ -203,6 +204,13 @@ impl Sources {
         bindings
     }
 
+    /// Whether a source takes this JSON object, other than the last, which takes any.
+    pub fn know(&self, object: &str) -> bool {
+        let members: Vec<_> = json::Members::of(object).collect();
+        let (source, _) = self.recognise(&Record::new(&members), None);
+        usize::from(source.0) + 1 < self.list.len()
+    }
+
     /// The source and shape of a record: the first source that takes it, or `only` that one.
     pub(crate) fn recognise(&self, record: &Record<'_, '_>, only: Option<SourceId>) -> (SourceId, u16) {
         if let Some(id) = only {
@@ -212,6 +220,13 @@ impl Sources {
         let last = SourceId((self.list.len() - 1) as u16);
         let found = self.list.iter().filter(|s| s.recognises(record)).find_map(|s| Some((s.id, s.shape_of(record)?)));
         found.unwrap_or((last, 0))
+    }
+
+    /// The name of the source that takes an event found in a log record: not the last, which takes any object, nor OTLP's.
+    pub(crate) fn specific(&self, record: &Record<'_, '_>) -> Option<&str> {
+        let specific = self.list.split_last().map_or(&[][..], |(_, others)| others);
+        let takes = |s: &&Source| s.name != "otlp" && s.recognises(record) && s.shape_of(record).is_some();
+        specific.iter().find(takes).map(|s| s.name.as_str())
     }
 }
 

@@ -57,6 +57,11 @@ impl Trie {
             for path in &spread {
                 let full = if *path == "." { (*name).to_owned() } else { format!("{path}.{name}") };
                 trie.place(&full, *field, name.contains('.').then_some((*path, *name)));
+                for parent in shape.iter().flat_map(|s| &s.dotted) {
+                    if let Some(rest) = full.strip_prefix(parent.as_str()).and_then(|rest| rest.strip_prefix('.')) {
+                        trie.place(&full, *field, Some((parent, rest)));
+                    }
+                }
             }
         }
         trie.settle(0);

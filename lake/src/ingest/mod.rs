@@ -157,6 +157,12 @@ impl Ingest {
         self.clock.clone()
     }
 
+    /// Goes on with the clock of an earlier [`Ingest`] of this writer.
+    pub(crate) fn set_clock(&mut self, clock: Arc<Clock>) {
+        clock.pass(self.clock.last());
+        self.clock = clock;
+    }
+
     /// Whether the content behind `input` is in the lake. Leaves `input` at its start.
     ///
     /// Reads the first 64 KiB; when they are known, as far as the longest known prefix.

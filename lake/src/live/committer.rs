@@ -78,7 +78,10 @@ impl Committer {
 
     async fn take(&mut self, chunk: Arc<Chunk>, report: &impl Fn(&LakeError)) {
         self.bytes += chunk.bytes();
-        self.due.get_or_insert_with(|| Instant::now() + self.options.commit_every);
+        // A position alone can wait: the log is read again from there, and gives no rows.
+        if !chunk.rows.is_empty() {
+            self.due.get_or_insert_with(|| Instant::now() + self.options.commit_every);
+        }
         self.group.push(chunk.clone());
         if let Err(error) = append(&mut self.ingest, &chunk).await {
             report(&error);
@@ -108,7 +111,10 @@ impl Committer {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
             match self.shared.lake.ingest(ingest_options(&self.options)).await {
-                Ok(ingest) => self.ingest = ingest,
+                Ok(mut ingest) => {
+                    ingest.set_clock(self.ingest.clock());
+                    self.ingest = ingest;
+                }
                 Err(error) => {
                     report(&error);
                     continue;

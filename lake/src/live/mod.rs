@@ -15,6 +15,7 @@ mod fresh;
 
 pub use committer::Committer;
 
+use crate::arrival::Clock;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::sql::{SqlOptions, SqlSession};
@@ -72,6 +73,7 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     lake: Lake,
+    clock: Arc<Clock>,
     state: Mutex<State>,
     /// The sequence up to which rows are visible.
     visible: watch::Sender<u64>,
@@ -97,6 +99,7 @@ impl Live {
         let tables = lake.tables().await?.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect();
         let shared = Arc::new(Shared {
             lake: lake.clone(),
+            clock: ingest.clock(),
             state: Mutex::new(State { tables, fresh: Vec::new() }),
             visible: watch::Sender::new(position),
             committed: watch::Sender::new(position),
@@ -118,6 +121,11 @@ impl Live {
         permit.send(chunk);
         self.shared.visible.send_replace(through);
         Ok(())
+    }
+
+    /// What gives records their arrival.
+    pub fn clock(&self) -> Arc<Clock> {
+        self.shared.clock.clone()
     }
 
     /// The sequence up to which rows are visible.

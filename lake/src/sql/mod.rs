@@ -20,11 +20,14 @@ pub use provider::LakeTable;
 
 use crate::lake::Lake;
 use crate::table::TableSnapshot;
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as PlannerStatement;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -36,6 +39,9 @@ use std::sync::Arc;
 
 /// How deep expressions and subqueries may nest.
 const RECURSION_MAX: usize = 100;
+
+/// Parameters of a statement.
+const PARAMETERS_MAX: usize = 1000;
 
 /// A session's bounds.
 #[derive(Clone, Debug)]
@@ -125,6 +131,37 @@ impl SqlSession {
                 frame.execute_stream().await.map_err(|e| self.explain_error(e))
             }
         }
+    }
+
+    /// The same, with values for `$1`, `$2`, …: each an array of one element.
+    ///
+    /// **Errors**: as [`Self::query`]; a parameter too few.
+    pub async fn query_with(&self, sql: &str, values: &[ArrayRef]) -> Result<SendableRecordBatchStream, SqlError> {
+        if values.is_empty() {
+            return self.query(sql).await;
+        }
+        let failed = |e| self.explain_error(e);
+        let values: Vec<ScalarValue> =
+            values.iter().map(|v| ScalarValue::try_from_array(v, 0)).collect::<Result<_, _>>().map_err(failed)?;
+        let plan = self.logical(parse(sql)?).await?.with_param_values(values).map_err(failed)?;
+        let frame = self.context.execute_logical_plan(plan).await.map_err(failed)?;
+        frame.execute_stream().await.map_err(failed)
+    }
+
+    /// What a statement would give: its columns, and the types of `$1`, `$2`, …, none where nothing says it.
+    ///
+    /// **Errors**: as [`Self::query`].
+    pub async fn describe(&self, sql: &str) -> Result<(SchemaRef, Vec<Option<DataType>>), SqlError> {
+        let statement = parse(sql)?;
+        if matches!(statement, Statement::ShowTables { .. } | Statement::ExplainTable { .. }) {
+            return Ok((self.query(sql).await?.schema(), Vec::new()));
+        }
+        let plan = self.logical(statement).await?;
+        let types = plan.get_parameter_types().map_err(|e| self.explain_error(e))?;
+        let number = |name: &String| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+        let count = types.keys().filter_map(number).max().unwrap_or(0).min(PARAMETERS_MAX);
+        let parameters = (1..=count).map(|n| types.get(&format!("${n}")).cloned().flatten()).collect();
+        Ok((Arc::clone(plan.schema().inner()), parameters))
     }
 
     async fn logical(&self, mut statement: Statement) -> Result<LogicalPlan, SqlError> {

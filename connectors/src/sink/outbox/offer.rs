@@ -1,0 +1,65 @@
+//! Offering: findings in, one durable transaction.
+
+use super::store::Tables;
+use super::{Outbox, OutboxError, Plan};
+use crate::sink::alert::{Alert, FindingError};
+
+impl Outbox {
+    /// Keeps what the routes say of these findings, one OCSF JSON text each, before it returns. Blocks for a disk sync.
+    ///
+    /// `sequence` is the position in the log that they come from, and rises: findings of a sequence at or below
+    /// [`Outbox::taken`] change nothing. A text that is no finding is counted and left out.
+    ///
+    /// **Errors**: [`OutboxError::Store`]; nothing was taken then, and the same offer may come again.
+    pub fn offer<S: AsRef<str>>(&self, sequence: u64, findings: &[S]) -> Result<(), OutboxError> {
+        if sequence <= self.taken()? {
+            return Ok(());
+        }
+        let (plan, now) = (self.plan(), self.now());
+        let alerts: Vec<(Result<Alert, FindingError>, &str)> =
+            findings.iter().map(|text| (Alert::of(text.as_ref(), &self.events), text.as_ref())).collect();
+        self.store.write(|tables| {
+            if sequence <= tables.meta("taken")? {
+                return Ok(());
+            }
+            for (alert, finding) in &alerts {
+                match alert {
+                    Ok(alert) => tables.take(&plan, alert, finding, now)?,
+                    Err(error) => {
+                        tracing::warn!(%error, sequence, "a finding makes no alert");
+                        tables.count("", "unreadable", 1)?;
+                    }
+                }
+            }
+            tables.make_room(plan.limits, now)?;
+            tables.set_meta("taken", sequence)
+        })?;
+        self.woken.send_replace(());
+        Ok(())
+    }
+
+    /// The last sequence whose findings were kept; 0 before the first.
+    ///
+    /// **Errors**: [`OutboxError::Store`].
+    pub fn taken(&self) -> Result<u64, OutboxError> {
+        let table = self.store.read()?.open_table(super::store::META).map_err(redb::Error::from)?;
+        Ok(table.get("taken").map_err(redb::Error::from)?.map_or(0, |value| value.value()))
+    }
+}
+
+impl Tables<'_> {
+    fn take(&mut self, plan: &Plan, alert: &Alert, finding: &str, now: i64) -> Result<(), redb::Error> {
+        self.count("", "offered", 1)?;
+        let Some(ways) = plan.routes.of(alert) else { return self.count("", "unrouted", 1) };
+        if ways.is_empty() {
+            return Ok(());
+        }
+        let id = self.keep(alert, finding)?;
+        for (route, sink) in ways {
+            self.hold(id)?;
+            self.accept(route, sink, id, alert, now)?;
+        }
+        // What kept it lets go: the letters, groups and throttles hold it now.
+        self.release(id)
+    }
+}

@@ -1,0 +1,259 @@
+//! The daemon's configuration: one TOML file, and the environment over it.
+//!
+//! A variable `TARN_SERVE__LISTEN__HTTP` stands for the key `listen.http`; its value is TOML where that parses, else a
+//! text. Unknown keys are errors, and every error names its key.
+
+use crate::command::Usage;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tarn_connectors::access::Grant;
+use tarn_connectors::listen::TlsFiles;
+use tarn_connectors::query::QueryLimits;
+use tarn_connectors::sink::AlertsConfig;
+use tarn_connectors::source::syslog;
+
+/// What variables begin with.
+const PREFIX: &str = "TARN_SERVE__";
+
+/// All of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The lake: a folder, or a URL of an object store.
+    pub lake: String,
+    /// A local folder for the durable log and what must survive a restart.
+    pub state: PathBuf,
+    /// Sigma rules: files and folders. None: Tarn's own.
+    #[serde(default)]
+    pub rules: Vec<PathBuf>,
+    /// A folder of log sources of your own.
+    pub sources: Option<PathBuf>,
+    /// Where it listens.
+    #[serde(default)]
+    pub listen: Listen,
+    /// Certificates of every listener.
+    pub tls: Option<TlsFiles>,
+    /// Who may do what; without any, everyone on this machine may do everything.
+    #[serde(default)]
+    pub access: Vec<Grant>,
+    /// The durable log.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Commits to the lake.
+    #[serde(default)]
+    pub commit: Commit,
+    /// Limits on what comes in.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Limits on syslog.
+    #[serde(default)]
+    pub syslog: syslog::Options,
+    /// Limits on SQL.
+    #[serde(default)]
+    pub query: QueryLimits,
+    /// Where findings are sent.
+    #[serde(default)]
+    pub alerts: AlertsConfig,
+}
+
+/// Addresses; an empty list turns a protocol off.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// HTTP: OTLP, push, Splunk HEC, SQL, metrics.
+    pub http: Vec<SocketAddr>,
+    /// OTLP over gRPC.
+    pub grpc: Vec<SocketAddr>,
+    /// Elasticsearch's bulk API; by convention port 9200.
+    pub elasticsearch: Vec<SocketAddr>,
+    /// Syslog over TCP, or TLS where that is configured; by convention ports 601 and 6514.
+    pub syslog_tcp: Vec<SocketAddr>,
+    /// Syslog over UDP; by convention port 514.
+    pub syslog_udp: Vec<SocketAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let loopback = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        Self {
+            http: loopback(4318),
+            grpc: loopback(4317),
+            elasticsearch: Vec::new(),
+            syslog_tcp: Vec::new(),
+            syslog_udp: Vec::new(),
+        }
+    }
+}
+
+/// The durable log.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Size of a segment.
+    pub segment_mib: u64,
+    /// Events are refused, to be sent again, beyond this.
+    pub disk_mib: u64,
+    /// How long a group of appends waits for more, at most.
+    pub group_ms: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { segment_mib: 64, disk_mib: 4096, group_ms: 2 }
+    }
+}
+
+/// Commits to the lake.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Commit {
+    /// The longest that a row waits.
+    pub seconds: u64,
+    /// Memory of rows after which none waits longer.
+    pub mib: usize,
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self { seconds: 10, mib: 128 }
+    }
+}
+
+/// Limits on what comes in.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// A body as it is sent.
+    pub body_mib: usize,
+    /// A body once decompressed.
+    pub decompressed_mib: usize,
+    /// From a body's first byte to its last.
+    pub body_seconds: u64,
+    /// Connections of one listener.
+    pub connections: usize,
+    /// Frames in memory.
+    pub frames_mib: usize,
+    /// How long a delivery waits for room before it is refused.
+    pub wait_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_mib: 16, decompressed_mib: 64, body_seconds: 30, connections: 1024, frames_mib: 128, wait_ms: 2000 }
+    }
+}
+
+impl Config {
+    /// Reads a file, and the environment over it.
+    ///
+    /// **Errors**: [`Usage`], which names the file, and the key or the place in it.
+    pub fn read(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let (name, text) = match path {
+            None => ("the environment".to_owned(), String::new()),
+            Some(path) => {
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(path).map_err(|e| Usage(format!("{name}: {e}")))?;
+                (name, text)
+            }
+        };
+        Self::parse(&name, &text, environment)
+    }
+
+    fn parse(name: &str, text: &str, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let wrong = |e: &dyn std::fmt::Display| Usage(format!("{name}: {}", e.to_string().trim_end()));
+        let mut table: toml::Table = text.parse().map_err(|e| wrong(&e))?;
+        let mut changed = false;
+        for (variable, value) in environment {
+            let Some(keys) = variable.strip_prefix(PREFIX) else { continue };
+            let keys = keys.to_lowercase();
+            set(&mut table, &keys.split("__").collect::<Vec<_>>(), value)
+                .map_err(|key| wrong(&format!("{variable}: {key} is no table")))?;
+            changed = true;
+        }
+        // The text itself knows lines; what the environment changed only knows keys.
+        let parsed = if changed { Self::deserialize(table) } else { toml::from_str(text) };
+        let config: Self = parsed.map_err(|e| wrong(&e))?;
+        config.check().map_err(|e| wrong(&e))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let at_least = |key: &str, value: u64, least: u64| {
+            if value < least { Err(format!("{key}: expected at least {least}, found {value}")) } else { Ok(()) }
+        };
+        at_least("log.segment_mib", self.log.segment_mib, 1)?;
+        at_least("log.disk_mib", self.log.disk_mib, 2 * self.log.segment_mib)?;
+        at_least("commit.seconds", self.commit.seconds, 1)?;
+        at_least("commit.mib", self.commit.mib as u64, 1)?;
+        at_least("limits.body_mib", self.limits.body_mib as u64, 1)?;
+        at_least("limits.decompressed_mib", self.limits.decompressed_mib as u64, self.limits.body_mib as u64)?;
+        at_least("limits.connections", self.limits.connections as u64, 1)?;
+        at_least("limits.frames_mib", self.limits.frames_mib as u64, self.limits.decompressed_mib as u64)?;
+        self.query.check().map_err(|error| error.to_string())?;
+        let mut names: Vec<&str> = self.access.iter().map(|grant| grant.name.as_str()).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(format!("access: the name {:?} is given twice", pair[0])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sets a key; the error is the key that stands in the way.
+fn set(table: &mut toml::Table, keys: &[&str], value: String) -> Result<(), String> {
+    match keys {
+        [] => Ok(()),
+        [key] => {
+            let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+            table.insert((*key).to_owned(), parsed.unwrap_or(toml::Value::String(value)));
+            Ok(())
+        }
+        [key, rest @ ..] => {
+            let inner = table.entry((*key).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            set(inner.as_table_mut().ok_or_else(|| (*key).to_owned())?, rest, value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SMALL: &str = "lake = 'l'\nstate = 's'\n";
+
+    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::parse("tarn.toml", text, environment).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file() {
+        let config = parse(SMALL, &[]).unwrap();
+        assert_eq!((config.lake.as_str(), config.commit.seconds), ("l", 10));
+        let over = [("TARN_SERVE__LAKE", "s3://b/l"), ("TARN_SERVE__COMMIT__SECONDS", "3"), ("HOME", "/root")];
+        let config = parse(SMALL, &over).unwrap();
+        assert_eq!((config.lake.as_str(), config.commit.seconds), ("s3://b/l", 3));
+        let over = [("TARN_SERVE__LISTEN__HTTP", "['127.0.0.1:0']")];
+        assert_eq!(parse(SMALL, &over).unwrap().listen.http[0].port(), 0);
+    }
+
+    #[test]
+    fn errors_name_their_key() {
+        let error = |text: &str| parse(&format!("{SMALL}{text}"), &[]).unwrap_err();
+        for (text, key) in [
+            ("lakes = 1", "lakes"),
+            ("[listen]\nhttp = ['nowhere']", "http"),
+            ("[commit]\nseconds = 0", "commit.seconds"),
+            ("[commit]\nseconds = 'x'", "seconds"),
+            ("[log]\ndisk_mib = 1", "log.disk_mib"),
+            ("[[access]]\nname = 'a'\n[[access]]\nname = 'a'", "access"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(key) && error.starts_with("tarn.toml"), "{text}: {error}");
+        }
+        let error = parse(SMALL, &[("TARN_SERVE__LAKE__X", "1")]).unwrap_err();
+        assert!(error.contains("TARN_SERVE__LAKE__X"), "{error}");
+    }
+}

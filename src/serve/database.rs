@@ -1,0 +1,98 @@
+//! SQL over what is in the lake and what is on its way there: the seam between the front ends and the lake.
+
+use super::frame::Frame;
+use arrow::array::ArrayRef;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tarn_connectors::query::{Answer, Database, QueryError, Session, Shape, TableInfo};
+use tarn_lake::log::Log;
+use tarn_lake::{Live, SqlError, SqlOptions, SqlSession};
+
+/// How long a query waits for what was acknowledged before it to become rows.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The lake that a log streams into, as front ends ask it. A session sees all that was acknowledged before it.
+pub fn database(live: Live, log: Log<Frame>, options: SqlOptions) -> Database {
+    Database::new(move || {
+        let (live, log, options) = (live.clone(), log.clone(), options.clone());
+        Box::pin(async move { open(&live, &log, &options).await })
+    })
+}
+
+async fn open(live: &Live, log: &Log<Frame>, options: &SqlOptions) -> Result<Session, QueryError> {
+    let unavailable = |message: &str| QueryError::Unavailable { message: message.to_owned() };
+    let (acknowledged, mut visible) = (log.last(), live.visible());
+    match tokio::time::timeout(WAIT_MAX, visible.wait_for(|visible| *visible >= acknowledged)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) => return Err(unavailable("the server is stopping")),
+        Err(_) => return Err(unavailable("what was acknowledged is not readable yet: the lake takes no rows")),
+    }
+    let session = live.sql(options).map_err(|error| QueryError::Internal { message: error.to_string() })?;
+    let table =
+        |table: &tarn_lake::table::TableSnapshot| TableInfo { name: table.name.clone(), schema: table.schema.clone() };
+    let tables = session.tables().map(table).collect();
+    let running = Arc::new(session);
+    let describing = running.clone();
+    Ok(Session::new(
+        tables,
+        move |sql, parameters| run(running.clone(), sql, parameters),
+        move |sql| describe(describing.clone(), sql),
+    ))
+}
+
+fn run(
+    session: Arc<SqlSession>,
+    sql: String,
+    parameters: Vec<ArrayRef>,
+) -> BoxFuture<'static, Result<Answer, QueryError>> {
+    Box::pin(async move {
+        let stream = session.query_with(&sql, &parameters).await.map_err(asked)?;
+        let schema = stream.schema();
+        // The session lives as long as its rows: it holds the memory that they are bounded by.
+        let rows = stream.map(move |batch| {
+            let _session = &session;
+            batch.map_err(|error| failed(&error))
+        });
+        Ok(Answer { schema, rows: rows.boxed() })
+    })
+}
+
+fn describe(session: Arc<SqlSession>, sql: String) -> BoxFuture<'static, Result<Shape, QueryError>> {
+    Box::pin(async move {
+        let (schema, parameters) = session.describe(&sql).await.map_err(asked)?;
+        Ok(Shape { schema, parameters })
+    })
+}
+
+/// An error of the lake's, in the front ends' terms.
+fn asked(error: SqlError) -> QueryError {
+    let message = error.to_string();
+    match error {
+        SqlError::Syntax(ParserError::ParserError(_) | ParserError::TokenizerError(_)) | SqlError::Empty => {
+            QueryError::Syntax { message, position: None }
+        }
+        SqlError::NotAQuery { .. } => QueryError::ReadOnly { message },
+        SqlError::UnknownTable { .. } => QueryError::UnknownTable { message },
+        SqlError::UnknownColumn { .. } => QueryError::UnknownColumn { message },
+        SqlError::Ambiguous { .. } => QueryError::Ambiguous { message },
+        SqlError::Failed(error) => failed(&error),
+        SqlError::Arrow(_) => QueryError::Data { message },
+        SqlError::Syntax(_) | SqlError::Several | SqlError::ShowTables { .. } => QueryError::Invalid { message },
+    }
+}
+
+fn failed(error: &DataFusionError) -> QueryError {
+    let root = error.find_root();
+    let message = root.to_string();
+    match root {
+        DataFusionError::ResourcesExhausted(_) => QueryError::Memory { message },
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => QueryError::Data { message },
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => QueryError::Unavailable { message },
+        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => QueryError::Internal { message },
+        _ => QueryError::Invalid { message },
+    }
+}

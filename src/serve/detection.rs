@@ -1,0 +1,252 @@
+//! Detection behind the log: every frame meets every rule, in order, and what is found goes into the log as well.
+//!
+//! **Once**: a frame of findings says through which frame it speaks. After a crash the state of correlations is that of
+//! the last checkpoint; frames from there to what was spoken for are seen again in silence, and findings that are in the
+//! log already are known by their uids. **Rules** change between two frames, all or nothing.
+//! **Bounds**: a few megabytes of findings are under way; then detection waits for the log, and the log's events for it.
+
+use super::checkpoint::Checkpoint;
+use super::consumers::Input;
+use super::crash;
+use super::frame::{Frame, Kind, Logged};
+use super::intake::Room;
+use super::metrics::Metrics;
+use crate::detection::Lane;
+use crate::findings::Writer;
+use anyhow::Context;
+use chrono::Utc;
+use chrono_tz::Tz;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tarn_engine::Engine;
+use tarn_engine::correlation::{Correlated, Correlator, Limits};
+use tarn_ingest::container::Block;
+use tarn_lake::log::{Log, LogError};
+
+/// Findings that are written at once, in bytes.
+const FINDINGS_BYTES: usize = 8 << 20;
+/// Findings of one frame, in bytes, unless one alone has more.
+const PIECE_BYTES: usize = 32 << 20;
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// Without a frame for so long, the clock of correlations goes on by itself.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+/// How long to wait when the log is full.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+
+/// How correlations of a stream are bounded.
+pub fn limits() -> Limits {
+    Limits { lateness_us: Some(crate::stream::LATENESS_US), ..Limits::default() }
+}
+
+/// What is known of findings before a start.
+#[derive(Debug, Default)]
+pub struct Spoken {
+    /// Frames up to this one were spoken for.
+    pub through: u64,
+    /// Uids of findings in the log.
+    pub uids: HashSet<String>,
+    /// The last frame that was in the log at the start.
+    pub last: u64,
+}
+
+/// Rules at work on a log.
+pub struct Detector {
+    pub engine: Arc<Engine>,
+    pub correlator: Correlator,
+    pub log: Log<Frame>,
+    pub room: Room,
+    pub checkpoint: Checkpoint,
+    pub spoken: Spoken,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What changes from frame to frame.
+struct Work {
+    lane: Lane,
+    writer: Writer,
+    correlated: Vec<Correlated>,
+    /// All frames up to this one were seen.
+    seen: u64,
+    /// Of which the findings are in the log.
+    written: u64,
+    checkpointed: (u64, Instant),
+    last_frame: Instant,
+}
+
+impl Detector {
+    /// Sees frames until [`Input::Stop`], then leaves a checkpoint.
+    ///
+    /// **Errors**: a log or a disk that fails.
+    pub fn run(mut self, inputs: &Receiver<Input>, from: u64) -> anyhow::Result<()> {
+        let mut work = Work {
+            lane: Lane::new(&self.engine, None, Tz::UTC),
+            writer: Writer::new(self.engine.clone()),
+            correlated: Vec::new(),
+            seen: from,
+            written: from,
+            checkpointed: (from, Instant::now()),
+            last_frame: Instant::now(),
+        };
+        loop {
+            let mut input = match inputs.recv_timeout(Duration::from_secs(1)) {
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.idle(&mut work)?;
+                    None
+                }
+                Err(RecvTimeoutError::Disconnected) => Some(Input::Stop),
+            };
+            while let Some(next) = input {
+                match next {
+                    Input::Frame(logged) => self.see(&mut work, &logged)?,
+                    Input::Rules(engine) => self.change(&mut work, engine)?,
+                    Input::Stop => {
+                        self.speak(&mut work)?;
+                        self.checkpoint.write(work.seen, &self.correlator)?;
+                        self.metrics.stopped();
+                        return Ok(());
+                    }
+                }
+                input = if work.writer.bytes() < FINDINGS_BYTES { inputs.try_recv().ok() } else { None };
+            }
+            self.speak(&mut work)?;
+            let (at, when) = work.checkpointed;
+            if work.seen > at && when.elapsed() >= CHECKPOINT_EVERY {
+                crash::point("before-checkpoint");
+                self.checkpoint.write(work.seen, &self.correlator)?;
+                work.checkpointed = (work.seen, Instant::now());
+                self.metrics.checkpointed(work.seen);
+            }
+        }
+    }
+
+    fn see(&mut self, work: &mut Work, logged: &Logged) -> anyhow::Result<()> {
+        let frame = Arc::as_ref(&logged.frame);
+        let silent = logged.sequence <= self.spoken.through;
+        match &frame.kind {
+            Kind::Events { source, .. } => {
+                work.last_frame = Instant::now();
+                let only = source.as_ref().and_then(|name| self.engine.sources().named(name)).map(|s| s.id);
+                for found in work.lane.see_of("log", &frame.block, only) {
+                    if let Some(taken) = found.taken(&self.engine, frame.time) {
+                        self.correlator.push(taken, &mut work.correlated);
+                    }
+                    if !silent && self.engine.is_shown(found.rule) {
+                        work.writer.found(&found, frame.time)?;
+                    }
+                }
+            }
+            Kind::Idle { elapsed } => self.correlator.idle(*elapsed, &mut work.correlated),
+            Kind::Findings { .. } => {}
+        }
+        if silent {
+            work.correlated.clear();
+        } else {
+            work.writer.correlated(&mut work.correlated, frame.time, &mut |_| ())?;
+        }
+        work.seen = logged.sequence;
+        self.metrics.detected(logged.sequence, frame.time);
+        Ok(())
+    }
+
+    /// Writes what was found into the log.
+    fn speak(&mut self, work: &mut Work) -> anyhow::Result<()> {
+        let mut made = work.writer.take();
+        if !self.spoken.uids.is_empty() {
+            made = self.unspoken(&made);
+            if work.seen >= self.spoken.last {
+                self.spoken.uids = HashSet::new();
+            }
+        }
+        if made.records.is_empty() {
+            return Ok(());
+        }
+        self.metrics.found(made.records.len() as u64);
+        // In pieces that the log takes; only the last of them speaks for the frames.
+        let mut piece = Block::default();
+        for record in &made.records {
+            if piece.json.len() + record.json.len() > PIECE_BYTES && !piece.json.is_empty() {
+                self.append(Kind::Findings { through: work.written }, std::mem::take(&mut piece))?;
+            }
+            piece.push(record.number, made.json(record));
+        }
+        crash::point("before-findings");
+        self.append(Kind::Findings { through: work.seen }, piece)?;
+        crash::point("after-findings");
+        work.written = work.seen;
+        Ok(())
+    }
+
+    /// Those of the findings that are not in the log.
+    fn unspoken(&self, made: &Block) -> Block {
+        let mut rest = Block::default();
+        for record in &made.records {
+            let text = made.json(record);
+            if finding_uid(text).is_none_or(|uid| !self.spoken.uids.contains(&uid)) {
+                rest.push(record.number, text);
+            }
+        }
+        rest
+    }
+
+    /// Appends a frame, and waits while the log is full.
+    fn append(&self, kind: Kind, block: Block) -> anyhow::Result<()> {
+        let frame = Frame::new(kind, Utc::now().timestamp_micros(), block);
+        let bytes = frame.encode()?;
+        let mut next = Some(frame);
+        loop {
+            let frame = match next.take() {
+                Some(frame) => frame,
+                None => Frame::decode(&bytes.concat())?,
+            };
+            let room = futures::executor::block_on(self.room.take(frame.size())).context("no room for findings")?;
+            match self.log.append_blocking(bytes.clone(), frame.with_room(room)) {
+                Ok(_) => return Ok(()),
+                Err(LogError::Full { .. }) => std::thread::sleep(FULL_PAUSE),
+                Err(error) => return Err(error).context("what detection found cannot be written to the log"),
+            }
+        }
+    }
+
+    /// Time goes on, also where nothing comes in: windows close, and waiting matches are taken.
+    fn idle(&self, work: &mut Work) -> anyhow::Result<()> {
+        let elapsed = work.last_frame.elapsed();
+        if elapsed < IDLE_AFTER || self.correlator.is_empty() {
+            return Ok(());
+        }
+        work.last_frame = Instant::now();
+        let elapsed = i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX);
+        self.append(Kind::Idle { elapsed }, Block::default())
+    }
+
+    /// Goes on with other rules. Correlations that are in both keep their state.
+    fn change(&mut self, work: &mut Work, engine: Arc<Engine>) -> anyhow::Result<()> {
+        self.speak(work)?;
+        let mut state = Vec::new();
+        self.correlator.checkpoint(&mut state)?;
+        let restored = Correlator::restore(engine.clone(), limits(), &mut state.as_slice())?;
+        self.correlator = restored.correlator;
+        work.lane = Lane::new(&engine, None, Tz::UTC);
+        work.writer = Writer::new(engine.clone());
+        self.engine = engine;
+        self.checkpoint.write(work.seen, &self.correlator)?;
+        work.checkpointed = (work.seen, Instant::now());
+        tracing::info!(rules = self.engine.len(), sequence = work.seen, "rules changed");
+        Ok(())
+    }
+}
+
+/// The uid of a finding's text.
+pub fn finding_uid(text: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Finding {
+        finding_info: Info,
+    }
+    #[derive(serde::Deserialize)]
+    struct Info {
+        uid: String,
+    }
+    serde_json::from_str::<Finding>(text).ok().map(|finding| finding.finding_info.uid)
+}

@@ -1,0 +1,142 @@
+//! The daemon's listeners, and what is spoken on each.
+
+use super::config::Config;
+use super::http;
+use axum::Router;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tarn_connectors::access::Access;
+use tarn_connectors::body::BodyLimits;
+use tarn_connectors::intake::Intake;
+use tarn_connectors::listen::{Listener, Tls};
+use tarn_connectors::source::otlp::{self, OtlpState};
+use tarn_connectors::source::push::{self, Push};
+use tarn_connectors::source::syslog::{self, Datagrams, Syslog};
+use tarn_connectors::source::{elasticsearch, splunk_hec};
+use tarn_ingest::source::Sources;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests may go on after the daemon was told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP over HTTP, push, Splunk HEC, SQL, metrics.
+    Http,
+    /// OTLP over gRPC.
+    Grpc,
+    /// Elasticsearch's bulk API.
+    Elasticsearch,
+    /// Syslog over TCP, or TLS.
+    SyslogTcp,
+    /// Syslog over UDP.
+    SyslogUdp,
+}
+
+/// Sockets that listen, and nobody answers yet.
+pub struct Bound {
+    streams: Vec<(Protocol, Listener)>,
+    datagrams: Vec<Datagrams>,
+}
+
+impl Bound {
+    /// Listens on all addresses of a configuration.
+    ///
+    /// **Errors**: an address that cannot be listened on, or may not without TLS and credentials.
+    pub async fn bind(config: &Config, tls: Option<&Tls>, access: &Access) -> anyhow::Result<Self> {
+        let listen = &config.listen;
+        let all = [
+            (Protocol::Http, &listen.http),
+            (Protocol::Grpc, &listen.grpc),
+            (Protocol::Elasticsearch, &listen.elasticsearch),
+            (Protocol::SyslogTcp, &listen.syslog_tcp),
+        ];
+        let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+        for (protocol, address) in all.into_iter().flat_map(|(protocol, all)| all.iter().map(move |a| (protocol, *a))) {
+            streams.push((protocol, Listener::bind(address, tls.cloned(), !access.is_open()).await?));
+        }
+        for address in &listen.syslog_udp {
+            datagrams.push(syslog::bind(*address, config.syslog.unauthenticated).await?);
+        }
+        Ok(Self { streams, datagrams })
+    }
+
+    /// Where it listens: with the ports that were given where 0 was asked for.
+    pub fn addresses(&self) -> Vec<(Protocol, SocketAddr)> {
+        let streams = self.streams.iter().map(|(protocol, listener)| (*protocol, listener.address));
+        streams.chain(self.datagrams.iter().map(|d| (Protocol::SyslogUdp, d.address))).collect()
+    }
+
+    /// Answers on all of them until `stop`.
+    pub fn serve(
+        self,
+        state: http::State,
+        receivers: &Receivers,
+        connections_max: usize,
+        stop: &CancellationToken,
+    ) -> Vec<JoinHandle<()>> {
+        let http = http::router(state).merge(receivers.http());
+        let mut serving = Vec::new();
+        for (protocol, listener) in self.streams {
+            let app: Router = match protocol {
+                Protocol::Http => http.clone(),
+                Protocol::Grpc => receivers.grpc(),
+                Protocol::Elasticsearch => receivers.elasticsearch(),
+                Protocol::SyslogTcp | Protocol::SyslogUdp => {
+                    let served = syslog::serve(listener, receivers.syslog.clone(), stop.clone(), DRAIN);
+                    serving.push(tokio::spawn(served));
+                    continue;
+                }
+            };
+            serving.push(tokio::spawn(listener.serve(app, connections_max, stop.clone(), DRAIN)));
+        }
+        let datagrams = self.datagrams.into_iter();
+        serving.extend(datagrams.map(|d| tokio::spawn(d.serve(receivers.syslog.clone(), stop.clone()))));
+        serving
+    }
+}
+
+/// The receivers of events.
+pub struct Receivers {
+    otlp: OtlpState,
+    push: Push,
+    syslog: Syslog,
+}
+
+impl Receivers {
+    /// All of them, on one way in.
+    pub fn new(intake: Intake, access: &Access, sources: Arc<Sources>, config: &Config) -> Self {
+        let body = BodyLimits {
+            wire_bytes_max: config.limits.body_mib << 20,
+            bytes_max: config.limits.decompressed_mib << 20,
+            timeout: Duration::from_secs(config.limits.body_seconds),
+        };
+        let access = access.clone();
+        let otlp = OtlpState {
+            intake: intake.clone(),
+            access: access.clone(),
+            sources: sources.clone(),
+            body,
+            limits: tarn_ingest::otlp::Limits::default(),
+        };
+        let push = Push { intake: intake.clone(), access: access.clone(), limits: body, sources };
+        let syslog = Syslog { intake, access, options: config.syslog, counts: Arc::default() };
+        Self { otlp, push, syslog }
+    }
+
+    fn http(&self) -> Router {
+        let (otlp, push) = (otlp::router(self.otlp.clone()), push::router(self.push.clone()));
+        otlp.merge(push).merge(splunk_hec::router(self.push.clone()))
+    }
+
+    fn grpc(&self) -> Router {
+        otlp::grpc(self.otlp.clone())
+    }
+
+    fn elasticsearch(&self) -> Router {
+        elasticsearch::router(self.push.clone())
+    }
+}

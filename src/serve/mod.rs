@@ -1,0 +1,355 @@
+//! The daemon: receivers, the durable log, mapping, detection, the lake, and SQL over all of it.
+//!
+//! ```text
+//! receivers ─► intake ─► log (fdatasync) ─► acknowledged
+//!                         ├─► mapping ───► fresh rows ─► Delta
+//!                         ├─► detection ─► findings ─► log
+//!                         └─► outbox ────► sinks
+//! ```
+//!
+//! What is in the log is delivered to each consumer in order. Each says how far it is; the log is cut behind the last.
+//! **After a crash** each goes on from there ([`recovery`]). **Going down**: listeners first, then what they took in is
+//! mapped, matched and committed.
+
+pub mod config;
+
+mod checkpoint;
+mod consumers;
+mod crash;
+mod database;
+mod detection;
+mod frame;
+mod http;
+mod intake;
+mod listening;
+mod mapping;
+mod metrics;
+mod outbox;
+mod recovery;
+mod rules;
+
+use crate::command::Usage;
+use crate::mapping::Mapping;
+use anyhow::Context;
+use checkpoint::Checkpoint;
+use config::Config;
+use consumers::{Consumers, Input, Positions, Replay};
+use detection::Detector;
+use frame::Frame;
+use intake::{Bounds, Room};
+use listening::{Bound, Protocol, Receivers};
+use metrics::Metrics;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tarn_connectors::access::Access;
+use tarn_connectors::listen::Tls;
+use tarn_connectors::query::Queries;
+use tarn_connectors::sink::Outbox;
+use tarn_engine::Engine;
+use tarn_ingest::mapper::MapOptions;
+use tarn_ingest::source::Sources;
+use tarn_lake::log::{Log, LogOptions};
+use tarn_lake::{Lake, Live, LiveOptions, SqlOptions, StoreOptions};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Findings under way, in bytes.
+const FINDINGS_ROOM: usize = 64 << 20;
+/// How often the log is looked at for what can be cut.
+const CUT_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at all that a configuration refers to, and opens nothing that is written. Returns how many rules run.
+///
+/// **Errors**: [`Usage`], which names the key.
+pub fn check(config: &Config) -> anyhow::Result<usize> {
+    let usage = |error: &dyn std::fmt::Display| Usage(error.to_string());
+    Access::new(config.access.clone()).map_err(|e| usage(&e))?;
+    if let Some(files) = config.tls.clone() {
+        Tls::open(files).map_err(|e| usage(&format!("tls: {}", with_causes(&e))))?;
+    }
+    tarn_connectors::sink::outbox::check(&config.alerts, &crate::config::secret)
+        .map_err(|e| usage(&with_causes(&e)))?;
+    let (_, engine) = rules::load(config)?;
+    Ok(engine.len())
+}
+
+/// A daemon that runs.
+pub struct Server {
+    config: Config,
+    log: Log<Frame>,
+    live: Live,
+    engine: Arc<Mutex<Arc<Engine>>>,
+    metrics: Arc<Metrics>,
+    room: Room,
+    detection: Sender<Input>,
+    consumers: Arc<OnceLock<Consumers>>,
+    tls: Option<Tls>,
+    outbox: Option<Arc<Outbox>>,
+    /// Ends deliveries of alerts.
+    delivering: CancellationToken,
+    /// Ends listeners.
+    stop: CancellationToken,
+    listening: Vec<JoinHandle<()>>,
+    /// Deliveries.
+    tasks: Vec<JoinHandle<()>>,
+    committing: JoinHandle<()>,
+    cutting: Option<JoinHandle<()>>,
+    /// Mapping, detection, and the way to the outbox; the first error of one of them ends the server.
+    threads: JoinSet<anyhow::Result<()>>,
+    /// Where it listens.
+    pub addresses: Vec<(Protocol, SocketAddr)>,
+}
+
+impl Server {
+    /// Starts all of it; when this returns, clients are answered.
+    ///
+    /// **Errors**: a lake, a log or rules that cannot be opened, an address that cannot be listened on.
+    pub async fn start(config: Config, store: &StoreOptions) -> anyhow::Result<Self> {
+        let (sources, engine) = rules::load(&config)?;
+        let access = if config.access.is_empty() { Access::open() } else { Access::new(config.access.clone())? };
+        let tls = config.tls.clone().map(Tls::open).transpose()?;
+        // Addresses first: a daemon that cannot be reached changes nothing.
+        let bound = Bound::bind(&config, tls.as_ref(), &access).await?;
+
+        let lake = Lake::open_or_create(&config.lake, store).await?;
+        let consumers: Arc<OnceLock<Consumers>> = Arc::default();
+        let to_consumers = consumers.clone();
+        let durable = move |sequence, frame| {
+            if let Some(consumers) = to_consumers.get() {
+                consumers.durable(sequence, frame);
+            }
+        };
+        let soft = config.log.disk_mib << 20;
+        let options = LogOptions {
+            segment_bytes: config.log.segment_mib << 20,
+            // Findings find room where events do not any more.
+            bytes_max: soft + soft / 4,
+            sync_wait: Duration::from_millis(config.log.group_ms),
+            ..LogOptions::default()
+        };
+        let log = Log::open(&config.state.join("log"), options, durable)?;
+        let options = LiveOptions {
+            commit_every: Duration::from_secs(config.commit.seconds),
+            commit_bytes: config.commit.mib << 20,
+            ..LiveOptions::default()
+        };
+        let (live, committer) = Live::open(&lake, &format!("log/{}", log.writer()), options).await?;
+        let metrics = Arc::new(Metrics::default());
+        let failures = metrics.clone();
+        let committing = tokio::spawn(committer.run(move |error| {
+            failures.store_failed();
+            tracing::error!(error = %with_causes(error), "the lake's store failed; trying again");
+        }));
+
+        let checkpoint = Checkpoint::new(&config.state, log.writer());
+        let restored = checkpoint.restore(&engine, detection::limits())?;
+        for dropped in &restored.dropped {
+            tracing::warn!(id = dropped.id, groups = dropped.groups, matches = dropped.matches, "state without a rule");
+        }
+        let outbox = match config.alerts.sinks.is_empty() {
+            true => None,
+            false => {
+                let (folder, outside) = (config.state.join("outbox"), outbox::outside(sources.clone()));
+                Some(Arc::new(Outbox::open(&folder, &config.alerts, &crate::config::secret, outside)?))
+            }
+        };
+        let taken = outbox.as_ref().map(|outbox| outbox.taken()).transpose()?;
+        let had = Positions {
+            mapped: *live.committed().borrow(),
+            detected: restored.sequence,
+            taken: taken.unwrap_or(u64::MAX),
+        };
+        metrics.offered(had.taken);
+        metrics.detected(had.detected, 0);
+        metrics.checkpointed(had.detected);
+        let (mapping, to_map) = channel();
+        let (to_detection, to_detect) = channel();
+        let (to_outbox, to_offer) = channel();
+        let _ = consumers.set(Consumers {
+            writer: log.writer(),
+            clock: live.clock(),
+            mapping,
+            detection: to_detection.clone(),
+            outbox: outbox.as_ref().map(|_| to_outbox),
+            replay: Mutex::new(Replay::Reading(0)),
+        });
+        let mut threads = JoinSet::new();
+        let (mapper, of_mapping, into) =
+            (Mapping::new(sources.clone(), MapOptions::default(), live.clock()), sources.clone(), live.clone());
+        threads.spawn_blocking(move || mapping::run(&to_map, mapper, &of_mapping, &into));
+        let detector = Detector {
+            engine: engine.clone(),
+            correlator: restored.correlator,
+            log: log.clone(),
+            room: Room::new(FINDINGS_ROOM),
+            checkpoint,
+            spoken: recovery::spoken(&log, had.detected)?,
+            metrics: metrics.clone(),
+        };
+        threads.spawn_blocking(move || detector.run(&to_detect, had.detected));
+
+        let delivering = CancellationToken::new();
+        let mut tasks = Vec::new();
+        if let Some(outbox) = &outbox {
+            let (into, of_outbox) = (outbox.clone(), metrics.clone());
+            threads.spawn_blocking(move || outbox::run(&to_offer, &into, &of_outbox));
+            tasks.push(tokio::spawn(outbox.clone().deliver(delivering.clone())));
+        }
+
+        let room = Room::new(config.limits.frames_mib << 20);
+        if let Some(consumers) = consumers.get() {
+            let frames = recovery::replay(&log, consumers, &room, had).await?;
+            if frames > 0 {
+                tracing::info!(frames, "frames of the log were read again");
+            }
+        }
+        let stop = CancellationToken::new();
+        let mut server = Self {
+            config,
+            log,
+            live,
+            engine: Arc::new(Mutex::new(engine)),
+            metrics,
+            room,
+            detection: to_detection,
+            consumers,
+            tls,
+            outbox,
+            delivering,
+            stop,
+            listening: Vec::new(),
+            tasks,
+            committing,
+            cutting: None,
+            threads,
+            addresses: Vec::new(),
+        };
+        server.listen(bound, &access, sources);
+        server.cutting = Some(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
+        Ok(server)
+    }
+
+    fn listen(&mut self, bound: Bound, access: &Access, sources: Arc<Sources>) {
+        let limits = &self.config.limits;
+        let bounds = Bounds {
+            room: self.room.clone(),
+            wait: Duration::from_millis(limits.wait_ms),
+            delivery_bytes_max: limits.decompressed_mib << 20,
+            log_bytes_max: self.config.log.disk_mib << 20,
+        };
+        let intake = intake::intake(self.log.clone(), sources.clone(), bounds, self.metrics.clone());
+        let query = &self.config.query;
+        let options = SqlOptions { memory_bytes: (query.memory_mib as usize) << 20, ..SqlOptions::default() };
+        let database = database::database(self.live.clone(), self.log.clone(), options);
+        let state = http::State {
+            access: access.clone(),
+            queries: Queries::new(database, access.clone(), query.clone()),
+            metrics: self.metrics.clone(),
+            log: self.log.clone(),
+            live: self.live.clone(),
+            room: self.room.clone(),
+            engine: self.engine.clone(),
+            outbox: self.outbox.clone(),
+        };
+        let receivers = Receivers::new(intake, access, sources, &self.config);
+        self.addresses = bound.addresses();
+        self.listening = bound.serve(state, &receivers, limits.connections, &self.stop);
+    }
+
+    /// Takes the rules, log sources' rules, sinks and routes of `config`, and reads certificates again. All or nothing:
+    /// what cannot be read leaves everything as it is. Other keys need a restart.
+    ///
+    /// **Errors**: what cannot be read.
+    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let (_, engine) = rules::load(config)?;
+        let secret = &crate::config::secret;
+        match &self.outbox {
+            Some(outbox) => outbox.reconfigure(&config.alerts, secret)?,
+            None => anyhow::ensure!(config.alerts.sinks.is_empty(), "alerts.sinks: the first sink needs a restart"),
+        }
+        if let Some(tls) = &self.tls {
+            tls.reload()?;
+        }
+        *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine.clone();
+        self.detection.send(Input::Rules(engine)).ok().context("detection has stopped")
+    }
+
+    /// Waits until a part of the daemon fails.
+    ///
+    /// **Errors**: its error.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.threads.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => anyhow::anyhow!("a part of the daemon panicked: {error}"),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a part of the daemon stopped by itself"),
+        }
+    }
+
+    /// Stops: listeners first; what they took in is mapped, matched, and committed. Alerts that are not delivered yet
+    /// wait in the outbox.
+    ///
+    /// **Errors**: the first of a part that failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Self { log, live, metrics, detection, consumers, stop, committing, mut threads, .. } = self;
+        stop.cancel();
+        for listener in self.listening {
+            let _ = listener.await;
+        }
+        // Findings are frames, too, and come after the last event.
+        let mut failed = Ok(());
+        while failed.is_ok() && metrics.seen() < log.last() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            failed = threads.try_join_next().map_or(Ok(()), ended);
+        }
+        let _ = detection.send(Input::Stop);
+        if let Some(cutting) = self.cutting {
+            cutting.abort();
+            let _ = cutting.await;
+        }
+        while failed.is_ok() && !metrics.is_stopped() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            failed = threads.try_join_next().map_or(Ok(()), ended);
+        }
+        tokio::task::spawn_blocking(move || log.close()).await?;
+        // The last ways into mapping and the outbox go with these; then they end, and the committer after them.
+        drop((detection, consumers));
+        while let Some(done) = threads.join_next().await {
+            failed = failed.and(ended(done));
+        }
+        self.delivering.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        drop(live);
+        committing.await?;
+        failed
+    }
+}
+
+fn ended(done: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+    done.map_err(anyhow::Error::from).and_then(|result| result)
+}
+
+/// Cuts the log behind what all consumers are through with.
+async fn cut(log: Log<Frame>, live: Live, metrics: Arc<Metrics>) {
+    let committed = live.committed();
+    drop(live);
+    loop {
+        tokio::time::sleep(CUT_EVERY).await;
+        let through = (*committed.borrow()).min(metrics.checkpoint()).min(metrics.taken());
+        crash::point("before-cut");
+        if through >= log.first()
+            && let Err(error) = log.cut(through)
+        {
+            tracing::warn!(error = %with_causes(&error), "the log cannot be cut");
+        }
+    }
+}
+
+/// An error with its causes.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

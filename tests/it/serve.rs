@@ -1,0 +1,6 @@
+//! `tarn serve`, as clients and kill -9 see it.
+
+mod alerts;
+mod crash;
+mod daemon;
+mod streams;
