@@ -32,7 +32,7 @@ fn main() {
 /// What each append took.
 fn load(folder: &Path, tasks: usize, bytes: usize) -> Vec<Duration> {
     let log = Log::open(folder, LogOptions::default(), |_, ()| {}).unwrap();
-    let payload = Bytes::from((0..bytes).map(|n| (n * 31 >> 3) as u8).collect::<Vec<_>>());
+    let payload = Bytes::from((0..bytes).map(|n| ((n * 31) >> 3) as u8).collect::<Vec<_>>());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let end = Instant::now() + EACH;
     let appending: Vec<_> = (0..tasks)
