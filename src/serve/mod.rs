@@ -136,6 +136,14 @@ impl Server {
             ..LiveOptions::default()
         };
         let (live, committer) = Live::open(&lake, &format!("log/{}", log.writer()), options).await?;
+        // New frames would be taken for those that the lake has.
+        let committed = *live.committed().borrow();
+        anyhow::ensure!(
+            committed <= log.last(),
+            "the lake has frame {committed} of this log, which ends with {}: an older copy of {} was put back",
+            log.last(),
+            config.state.display()
+        );
         let metrics = Arc::new(Metrics::default());
         let failures = metrics.clone();
         let committing = tokio::spawn(committer.run(move |error| {
