@@ -51,7 +51,9 @@ pub enum GrantError {
         name: String,
     },
     /// Not a digest.
-    #[error("access.{name}.token_sha256: expected the 64 hexadecimal digits that `tarn serve --hash-token` prints")]
+    #[error(
+        "access.{name}.token_sha256: expected 64 hexadecimal digits, as `printf %s \"$TOKEN\" | sha256sum` prints them"
+    )]
     Digest {
         /// The grant's name.
         name: String,

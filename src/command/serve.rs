@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Take events in, match them, keep them and answer SQL, until told to stop
 ///
 /// What is acknowledged is on disk, is seen by SQL at once, meets every rule, and is in the lake exactly once, whatever is
-/// killed and when. SIGHUP reads rules and certificates again; SIGTERM finishes what was taken in, and stops.
+/// killed and when. SIGHUP reads rules, sinks, routes and certificates again; SIGTERM finishes what was taken in, and stops.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn serve --lake ./lake --state ./state --rules path/to/sigma/rules

@@ -63,7 +63,7 @@ impl Checkpoint {
         let line = memchr::memchr(b'\n', &bytes).unwrap_or(bytes.len());
         let head: Head = serde_json::from_slice(&bytes[..line]).with_context(|| format!("{file} is no checkpoint"))?;
         anyhow::ensure!(head.version == VERSION, "{file} has version {}; this release reads {VERSION}", head.version);
-        anyhow::ensure!(head.writer == self.writer, "{file} is of another log: {}", head.writer);
+        anyhow::ensure!(head.writer == self.writer, "{file} is of another log, {}: move it away", head.writer);
         let mut state = bytes.get(line + 1..).unwrap_or_default();
         let restored = Correlator::restore(engine.clone(), limits, &mut state).with_context(|| format!("{file}"))?;
         Ok(Restored { sequence: head.sequence, correlator: restored.correlator, dropped: restored.dropped })

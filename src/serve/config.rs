@@ -175,11 +175,28 @@ impl Config {
                 .map_err(|key| wrong(&format!("{variable}: {key} is no table")))?;
             changed = true;
         }
+        for key in ["lake", "state"] {
+            if !table.contains_key(key) {
+                let upper = key.to_uppercase();
+                return Err(wrong(&format!("{key} is not given: as --{key}, as a key, or as {PREFIX}{upper}")).into());
+            }
+        }
         // The text itself knows lines; what the environment changed only knows keys.
         let parsed = if changed { Self::deserialize(table) } else { toml::from_str(text) };
         let config: Self = parsed.map_err(|e| wrong(&e))?;
         config.check().map_err(|e| wrong(&e))?;
         Ok(config)
+    }
+
+    /// The largest delivery: what a body may be once decompressed, with the originals of its records, where those are
+    /// not the records themselves, and the envelope that each may have.
+    pub fn delivery_bytes_max(&self) -> usize {
+        4 * (self.limits.decompressed_mib << 20)
+    }
+
+    /// The largest frame: a delivery and its head, or a piece of findings.
+    pub fn frame_bytes_max(&self) -> usize {
+        (self.delivery_bytes_max() + (16 << 20)).max(96 << 20)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -188,6 +205,7 @@ impl Config {
         };
         at_least("log.segment_mib", self.log.segment_mib, 1)?;
         at_least("log.disk_mib", self.log.disk_mib, 2 * self.log.segment_mib)?;
+        at_least("log.disk_mib", self.log.disk_mib, 2 * (self.frame_bytes_max() as u64 >> 20))?;
         at_least("commit.seconds", self.commit.seconds, 1)?;
         at_least("commit.mib", self.commit.mib as u64, 1)?;
         at_least("limits.body_mib", self.limits.body_mib as u64, 1)?;
@@ -261,6 +279,8 @@ mod tests {
             let error = error(text);
             assert!(error.contains(key) && error.starts_with("tarn.toml"), "{text}: {error}");
         }
+        let error = parse("lake = 'l'", &[]).unwrap_err();
+        assert!(error.contains("state is not given") && error.contains("--state"), "{error}");
         let error = parse(SMALL, &[("TARN_SERVE__LAKE__X", "1")]).unwrap_err();
         assert!(error.contains("TARN_SERVE__LAKE__X"), "{error}");
     }

@@ -2,6 +2,7 @@
 
 use super::frame::{Frame, Logged};
 use chrono::Utc;
+use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_engine::Engine;
@@ -51,8 +52,27 @@ pub struct Positions {
     pub mapped: u64,
     /// Detection has.
     pub detected: u64,
-    /// The outbox has.
-    pub taken: u64,
+    /// The outbox has; none where there is no outbox.
+    pub taken: Option<u64>,
+}
+
+impl Positions {
+    /// Whether a log that ends with frame `last` can be theirs.
+    ///
+    /// **Errors**: one of them is further, so that new frames would be taken for those that it has.
+    pub fn check(&self, last: u64, state: &Path) -> anyhow::Result<()> {
+        let all = [("lake", Some(self.mapped)), ("checkpoint", Some(self.detected)), ("outbox", self.taken)];
+        for (who, at) in all {
+            let at = at.unwrap_or(0);
+            anyhow::ensure!(
+                at <= last,
+                "the {who} has frame {at} of the durable log in {}, which ends with frame {last}: an older copy of it was \
+                 put back; move the folder away to begin with an empty log",
+                state.display()
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Consumers {
@@ -61,7 +81,7 @@ impl Consumers {
         let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *replay {
             Replay::Reading(left) => *left = sequence,
-            Replay::Done => self.give(sequence, frame, Positions { mapped: 0, detected: 0, taken: 0 }),
+            Replay::Done => self.give(sequence, frame, Positions { mapped: 0, detected: 0, taken: Some(0) }),
         }
     }
 
@@ -82,7 +102,7 @@ impl Consumers {
         let frame = Arc::new(frame.at(self.writer, sequence));
         let arrival = self.clock.take(frame.block.records.len(), Utc::now());
         let logged = Logged { sequence, arrival, frame };
-        if let Some(outbox) = self.outbox.as_ref().filter(|_| sequence > had.taken) {
+        if let Some(outbox) = self.outbox.as_ref().filter(|_| had.taken.is_some_and(|taken| sequence > taken)) {
             let _ = outbox.send(logged.clone());
         }
         if sequence > had.detected {

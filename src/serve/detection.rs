@@ -104,7 +104,7 @@ impl Detector {
                     Input::Rules(engine) => self.change(&mut work, engine)?,
                     Input::Stop => {
                         self.speak(&mut work)?;
-                        self.checkpoint.write(work.seen, &self.correlator)?;
+                        self.rest(&mut work)?;
                         self.metrics.stopped();
                         return Ok(());
                     }
@@ -115,11 +115,17 @@ impl Detector {
             let (at, when) = work.checkpointed;
             if work.seen > at && when.elapsed() >= CHECKPOINT_EVERY {
                 crash::point("before-checkpoint");
-                self.checkpoint.write(work.seen, &self.correlator)?;
-                work.checkpointed = (work.seen, Instant::now());
-                self.metrics.checkpointed(work.seen);
+                self.rest(&mut work)?;
             }
         }
+    }
+
+    /// Leaves a checkpoint. What was found is in the log.
+    fn rest(&self, work: &mut Work) -> anyhow::Result<()> {
+        self.checkpoint.write(work.seen, &self.correlator)?;
+        work.checkpointed = (work.seen, Instant::now());
+        self.metrics.checkpointed(work.seen);
+        Ok(())
     }
 
     fn see(&mut self, work: &mut Work, logged: &Logged) -> anyhow::Result<()> {
@@ -231,8 +237,7 @@ impl Detector {
         work.lane = Lane::new(&engine, None, Tz::UTC);
         work.writer = Writer::new(engine.clone());
         self.engine = engine;
-        self.checkpoint.write(work.seen, &self.correlator)?;
-        work.checkpointed = (work.seen, Instant::now());
+        self.rest(work)?;
         tracing::info!(rules = self.engine.len(), sequence = work.seen, "rules changed");
         Ok(())
     }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, body::Body};
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_connectors::access::{Access, Scope};
+use tarn_connectors::access::{Access, Denied, Scope};
 use tarn_connectors::body::credentials;
 use tarn_connectors::query::{self, Queries};
 use tarn_connectors::sink::Outbox;
@@ -59,8 +59,14 @@ async fn ready(extract::State(state): extract::State<State>) -> Response {
 async fn metrics(extract::State(state): extract::State<State>, request: Request<Body>) -> Response {
     let (parts, _) = request.into_parts();
     if let Err(denied) = state.access.check(&credentials(&parts), Scope::Admin) {
-        return (StatusCode::UNAUTHORIZED, format!("{denied}\n")).into_response();
+        let status = match denied {
+            Denied::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Denied::Forbidden => StatusCode::FORBIDDEN,
+        };
+        return (status, format!("{denied}\n")).into_response();
     }
+    let outbox = state.outbox.clone();
+    let outbox = tokio::task::spawn_blocking(move || outbox.and_then(|outbox| outbox.status().ok())).await;
     let (fresh_rows, fresh_bytes) = state.live.fresh();
     let gauges = Gauges {
         log_last: state.log.last(),
@@ -71,7 +77,7 @@ async fn metrics(extract::State(state): extract::State<State>, request: Request<
         fresh_bytes,
         frames_bytes: state.room.taken(),
         rules: state.engine.lock().unwrap_or_else(PoisonError::into_inner).len(),
-        outbox: state.outbox.as_ref().and_then(|outbox| outbox.status().ok()),
+        outbox: outbox.unwrap_or_default(),
     };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; version=0.0.4"));

@@ -57,6 +57,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Findings under way, in bytes.
 const FINDINGS_ROOM: usize = 64 << 20;
+/// How long stopping may take.
+const STOP_MAX: Duration = Duration::from_secs(60);
 /// How often the log is looked at for what can be cut.
 const CUT_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,8 +73,7 @@ pub fn check(config: &Config) -> anyhow::Result<usize> {
     }
     tarn_connectors::sink::outbox::check(&config.alerts, &crate::config::secret)
         .map_err(|e| usage(&with_causes(&e)))?;
-    let (_, engine) = rules::load(config)?;
-    Ok(engine.len())
+    Ok(rules::engine(config, rules::sources(config)?)?.len())
 }
 
 /// A daemon that runs.
@@ -107,7 +108,8 @@ impl Server {
     ///
     /// **Errors**: a lake, a log or rules that cannot be opened, an address that cannot be listened on.
     pub async fn start(config: Config, store: &StoreOptions) -> anyhow::Result<Self> {
-        let (sources, engine) = rules::load(&config)?;
+        let sources = rules::sources(&config)?;
+        let engine = rules::engine(&config, sources.clone())?;
         let access = if config.access.is_empty() { Access::open() } else { Access::new(config.access.clone())? };
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         // Addresses first: a daemon that cannot be reached changes nothing.
@@ -126,8 +128,8 @@ impl Server {
             segment_bytes: config.log.segment_mib << 20,
             // Findings find room where events do not any more.
             bytes_max: soft + soft / 4,
+            frame_bytes_max: config.frame_bytes_max(),
             sync_wait: Duration::from_millis(config.log.group_ms),
-            ..LogOptions::default()
         };
         let log = Log::open(&config.state.join("log"), options, durable)?;
         let options = LiveOptions {
@@ -136,14 +138,9 @@ impl Server {
             ..LiveOptions::default()
         };
         let (live, committer) = Live::open(&lake, &format!("log/{}", log.writer()), options).await?;
-        // New frames would be taken for those that the lake has.
-        let committed = *live.committed().borrow();
-        anyhow::ensure!(
-            committed <= log.last(),
-            "the lake has frame {committed} of this log, which ends with {}: an older copy of {} was put back",
-            log.last(),
-            config.state.display()
-        );
+        if log.torn_bytes() > 0 {
+            tracing::warn!(bytes = log.torn_bytes(), "an interrupted write was cut off the durable log");
+        }
         let metrics = Arc::new(Metrics::default());
         let failures = metrics.clone();
         let committing = tokio::spawn(committer.run(move |error| {
@@ -164,12 +161,9 @@ impl Server {
             }
         };
         let taken = outbox.as_ref().map(|outbox| outbox.taken()).transpose()?;
-        let had = Positions {
-            mapped: *live.committed().borrow(),
-            detected: restored.sequence,
-            taken: taken.unwrap_or(u64::MAX),
-        };
-        metrics.offered(had.taken);
+        let had = Positions { mapped: *live.committed().borrow(), detected: restored.sequence, taken };
+        had.check(log.last(), &config.state)?;
+        metrics.offered(had.taken.unwrap_or(u64::MAX));
         metrics.detected(had.detected, 0);
         metrics.checkpointed(had.detected);
         let (mapping, to_map) = channel();
@@ -244,7 +238,7 @@ impl Server {
         let bounds = Bounds {
             room: self.room.clone(),
             wait: Duration::from_millis(limits.wait_ms),
-            delivery_bytes_max: limits.decompressed_mib << 20,
+            delivery_bytes_max: self.config.delivery_bytes_max(),
             log_bytes_max: self.config.log.disk_mib << 20,
         };
         let intake = intake::intake(self.log.clone(), sources.clone(), bounds, self.metrics.clone());
@@ -271,12 +265,18 @@ impl Server {
         Ok(())
     }
 
-    /// Takes the rules, log sources' rules, sinks and routes of `config`, and reads certificates again. All or nothing:
+    fn engine(&self) -> Arc<Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the rules, sinks and routes of `config`, and reads certificates again. All or nothing:
     /// what cannot be read leaves everything as it is. Other keys need a restart.
     ///
     /// **Errors**: what cannot be read.
     pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
-        let (_, engine) = rules::load(config)?;
+        // Mapping goes on with the log sources that it has, and so do rules.
+        let sources = self.engine().sources().clone();
+        let engine = rules::engine(config, sources)?;
         let secret = &crate::config::secret;
         match &self.outbox {
             Some(outbox) => outbox.reconfigure(&config.alerts, secret)?,
@@ -303,8 +303,14 @@ impl Server {
     /// Stops: listeners first; what they took in is mapped, matched, and committed. Alerts that are not delivered yet
     /// wait in the outbox.
     ///
-    /// **Errors**: the first of a part that failed.
+    /// **Errors**: the first of a part that failed; all of it takes longer than a minute, as when the lake's store fails:
+    /// what is not committed is in the log, and the next start goes on with it.
     pub async fn stop(self) -> anyhow::Result<()> {
+        let stopped = tokio::time::timeout(STOP_MAX, self.finish()).await;
+        stopped.context("not all is in the lake yet; the next start goes on with it")?
+    }
+
+    async fn finish(self) -> anyhow::Result<()> {
         let Self { log, live, metrics, detection, consumers, stop, committing, mut threads, .. } = self;
         stop.cancel();
         for listener in self.listening {
@@ -353,9 +359,11 @@ async fn cut(log: Log<Frame>, live: Live, metrics: Arc<Metrics>) {
         tokio::time::sleep(CUT_EVERY).await;
         let through = (*committed.borrow()).min(metrics.checkpoint()).min(metrics.taken());
         crash::point("before-cut");
-        if through >= log.first()
-            && let Err(error) = log.cut(through)
-        {
+        if through < log.first() {
+            continue;
+        }
+        let cutting = log.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || cutting.cut(through)).await {
             tracing::warn!(error = %with_causes(&error), "the log cannot be cut");
         }
     }

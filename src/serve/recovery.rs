@@ -28,8 +28,7 @@ pub fn spoken(log: &Log<Frame>, detected: u64) -> anyhow::Result<Spoken> {
 ///
 /// **Errors**: a log that cannot be read.
 pub async fn replay(log: &Log<Frame>, consumers: &Consumers, room: &Room, had: Positions) -> anyhow::Result<u64> {
-    let taken = if consumers.outbox.is_some() { had.taken } else { u64::MAX };
-    let mut given = had.mapped.min(had.detected).min(taken);
+    let mut given = had.mapped.min(had.detected).min(had.taken.unwrap_or(u64::MAX));
     let mut frames = 0;
     loop {
         for read in log.read_after(given)? {

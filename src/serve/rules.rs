@@ -8,14 +8,20 @@ use tarn_engine::Engine;
 use tarn_ingest::source::Sources;
 use tarn_rules::LoadOptions;
 
-/// Reads them.
+/// The log sources.
 ///
-/// **Errors**: a path that is not there, a mapping that does not compile, no rule that can run.
-pub fn load(config: &Config) -> anyhow::Result<(Arc<Sources>, Arc<Engine>)> {
-    let sources = Arc::new(match &config.sources {
+/// **Errors**: a mapping that does not compile.
+pub fn sources(config: &Config) -> anyhow::Result<Arc<Sources>> {
+    Ok(Arc::new(match &config.sources {
         None => Sources::builtin()?,
         Some(folder) => Sources::with_folder(folder).map_err(|e| Usage(format!("sources: {e}")))?,
-    });
+    }))
+}
+
+/// The rules, bound to these sources.
+///
+/// **Errors**: a path that is not there, no rule that can run.
+pub fn engine(config: &Config, sources: Arc<Sources>) -> anyhow::Result<Arc<Engine>> {
     let set = if config.rules.is_empty() {
         tarn_rules::pack()
     } else {
@@ -25,10 +31,10 @@ pub fn load(config: &Config) -> anyhow::Result<(Arc<Sources>, Arc<Engine>)> {
         tarn_rules::load(&config.rules, &LoadOptions::default())
     };
     report_load(&set);
-    let (engine, reports) = Engine::new(sources.clone(), set);
+    let (engine, reports) = Engine::new(sources, set);
     report_rules(&reports);
     if engine.is_empty() {
         return Err(Usage("rules: no rule can run: `tarn rules check` says why".into()).into());
     }
-    Ok((sources, Arc::new(engine)))
+    Ok(Arc::new(engine))
 }

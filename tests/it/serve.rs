@@ -3,4 +3,5 @@
 mod alerts;
 mod crash;
 mod daemon;
+mod sql;
 mod streams;

@@ -1,6 +1,6 @@
-//! The protocols that SQL is asked over: HTTP ([`http`]), PostgreSQL's ([`postgres`]) and Flight SQL ([`flight`]).
+//! The protocols that SQL is asked over: HTTP ([`http`]).
 //!
-//! All three ask one [`Database`], which the wiring makes of a lake, through one [`Queries`], which keeps the limits.
+//! A protocol asks one [`Database`], which the wiring makes of a lake, through one [`Queries`], which keeps the limits.
 //! Nothing here parses or plans a user's SQL, and nothing here writes.
 
 mod cells;

@@ -19,7 +19,7 @@ fn sources() -> Arc<Sources> {
 /// Secrets of tests.
 fn environment(name: &str) -> Option<String> {
     match name {
-        "SLACK_URL" => Some("https://hooks.slack.com/services/T000/B000/XXXX".into()),
+        "SLACK_URL" => Some("https://hooks.slack.com/services/T000/B000/s3cret".into()),
         "WEBHOOK_SECRET" | "TICKETS_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
         "API_KEY" | "TICKETS_KEY" => Some("k3y".into()),
         "PAGERDUTY_KEY" => Some("0123456789abcdef0123456789abcdef".into()),

@@ -25,10 +25,13 @@ fn fixture(format: u64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"))
 }
 
-/// The format that this release writes.
+/// The newest format that this release writes: that of a lake which a durable log streams into.
 async fn written_now() -> u64 {
     let folder = tempfile::tempdir().unwrap();
-    lake_in(folder.path()).await;
+    let lake = lake_in(folder.path()).await;
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    ingest.reach(LOG, 1);
+    ingest.commit().await.unwrap();
     let text = fs::read_to_string(folder.path().join("tarn.json")).unwrap();
     serde_json::from_str::<serde_json::Value>(&text).unwrap()["format"].as_u64().unwrap()
 }
@@ -38,6 +41,10 @@ fn texts() -> [(&'static str, String); 2] {
     let long = |word: &str| format!("1001 0 {word}-{}\n", "x".repeat(40_000));
     [("short", "1001 0 short-1\n1001 0 short-2\n".to_owned()), ("long", long("long-1") + &long("long-2"))]
 }
+
+/// A durable log, and how far it is in fixtures from format 2 on.
+const LOG: &str = "log/fixture";
+const POSITION: u64 = 41;
 
 /// A new format's fixture, with `TARN_BLESS=1`; one that is there is not written again.
 async fn write_fixture(folder: &Path) {
@@ -50,6 +57,7 @@ async fn write_fixture(folder: &Path) {
     let letter = DeadLetter { container: "short", record: 3, offset: None, bytes: b"{", reason: "cut off" };
     let now = chrono::DateTime::from_timestamp_micros(crate::events::START).unwrap();
     ingest.dead_letters(dead_letter::batch([letter], now).unwrap()).await.unwrap();
+    ingest.reach(LOG, POSITION);
     ingest.commit().await.unwrap();
     // Delta's log says where a table was made: not where on somebody's machine.
     for table in fs::read_dir(folder.join("tables")).unwrap() {
@@ -70,7 +78,28 @@ async fn what_earlier_releases_wrote_opens_and_grows() {
         let folder = tempfile::tempdir().unwrap();
         copy(&fixture, folder.path());
         opens_and_grows(folder.path()).await;
+        let lake = lake_in(folder.path()).await;
+        let reached = lake.ingest(IngestOptions::default()).await.unwrap().reached(LOG);
+        assert_eq!(reached, if format == 1 { 0 } else { POSITION }, "format {format}");
     }
+}
+
+/// A lake stays of the format that it was made with until something needs more, and a checkpoint keeps positions.
+#[tokio::test]
+async fn positions_raise_the_format_and_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let format = || fs::read_to_string(folder.path().join("tarn.json")).unwrap();
+    let lake = lake_in(folder.path()).await;
+    small(&lake).await;
+    assert!(format().contains("\"format\": 1"), "{}", format());
+    for position in 1..=70 {
+        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+        assert_eq!(ingest.reached(LOG), position - 1);
+        ingest.reach(LOG, position);
+        ingest.commit().await.unwrap();
+    }
+    assert!(format().contains("\"format\": 2"), "{}", format());
+    assert!(folder.path().join("ingest/checkpoint.json").is_file(), "too few entries for one");
 }
 
 async fn opens_and_grows(folder: &Path) {

@@ -143,3 +143,26 @@ async fn json_columns_keep_their_mark_and_nest_back() {
     let explained = table(&session, "EXPLAIN SELECT actor.user.name FROM api_activity").await;
     assert!(explained.contains("actor.user.name"), "{explained}");
 }
+
+/// What a protocol with parameters asks first, and then.
+#[tokio::test]
+async fn parameters_have_types_and_values() {
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::datatypes::DataType;
+    use std::sync::Arc;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    small(&lake).await;
+    let session = session(&lake).await;
+    let sql = "SELECT metadata.uid FROM api_activity WHERE actor.user.name = $1 AND class_uid = $2 ORDER BY 1";
+    let (schema, parameters) = session.describe(sql).await.unwrap();
+    assert_eq!(schema.field(0).data_type(), &DataType::Utf8);
+    assert_eq!(parameters, [Some(DataType::Utf8), Some(DataType::Int64)]);
+    let values: [ArrayRef; 2] = [Arc::new(StringArray::from(vec!["alice"])), Arc::new(Int64Array::from(vec![6003]))];
+    let found: Vec<_> = session.query_with(sql, &values).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(found.iter().map(|b| b.num_rows()).sum::<usize>(), 2);
+    assert!(session.query_with(sql, &values[..1]).await.is_err(), "a parameter too few");
+    let refused = session.describe("DROP TABLE api_activity").await.unwrap_err();
+    assert!(matches!(refused, SqlError::NotAQuery { .. }), "{refused}");
+    assert!(session.describe("SHOW TABLES").await.unwrap().1.is_empty());
+}

@@ -178,5 +178,20 @@ fn answer(mut stream: TcpStream) -> Option<Answer> {
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, body: body.to_owned() })
+    let body = if head.to_lowercase().contains("transfer-encoding: chunked") { whole(body) } else { body.to_owned() };
+    Some(Answer { status, body })
+}
+
+/// A body that came in chunks (RFC 9112 section 7.1).
+fn whole(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        body.push_str(&rest[..size]);
+        chunks = rest[size..].trim_start_matches("\r\n");
+    }
+    body
 }

@@ -68,7 +68,7 @@ fn what_cannot_go_in_is_told() {
 #[test]
 fn tokens_open_what_they_are_for() {
     let folder = tempfile::tempdir().unwrap();
-    let digest = "c8a4b86dc3d5ad4a3b8b2b1bdf1a0d6c2a7f6ef3a0b6d2b0c6f5f6b3d4e1a2b3";
+    let digest = tarn_connectors::access::token_digest("s3cret");
     let access = format!("[{{ name = 'x', token_sha256 = '{digest}', ingest = ['aws_cloudtrail'] }}]");
     let daemon = Daemon::start(folder.path(), &[("TARN_SERVE__ACCESS", &access)]).unwrap();
     let push = |headers: &str| {
@@ -76,6 +76,11 @@ fn tokens_open_what_they_are_for() {
     };
     assert_eq!(push(""), 401);
     assert_eq!(push("Authorization: Bearer wrong\r\n"), 401);
+    let known = "Authorization: Bearer s3cret\r\n";
+    assert_eq!(push(known), 200);
+    assert_eq!(request(daemon.address, "POST", "/v1/ingest", known, "{}").unwrap().status, 403, "any source");
+    assert_eq!(request(daemon.address, "POST", "/v1/sql", known, r#"{"sql":"SELECT 1"}"#).unwrap().status, 403);
+    assert_eq!(request(daemon.address, "GET", "/metrics", known, "").unwrap().status, 403);
     assert_eq!(daemon.get("/metrics").status, 401);
     assert_eq!(daemon.get("/healthz").status, 200);
     assert!(daemon.stop());

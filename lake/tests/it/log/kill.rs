@@ -27,12 +27,9 @@ fn payload(name: &str) -> Bytes {
     bytes.into()
 }
 
-/// Not a test: the process that is killed. It appends until then, and cuts what is half a megabyte old.
-#[test]
-#[ignore = "run by the test below, as a process of its own"]
-fn appends_until_it_is_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let log = Log::open(Path::new(&folder), OPTIONS, |_, ()| {}).unwrap();
+/// The process that is killed. It appends until then, and cuts what is half a megabyte old.
+fn append_until_killed(folder: &Path) -> ! {
+    let log = Log::open(folder, OPTIONS, |_, ()| {}).unwrap();
     let begun = log.last();
     let say = Arc::new(|line: String| writeln!(std::io::stdout().lock(), "\n{line}").unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
@@ -55,13 +52,17 @@ fn appends_until_it_is_killed() {
     }
 }
 
+/// The test runs itself as the process that is killed, which is told so by a variable.
 #[test]
 fn what_a_killed_process_acknowledged_is_there() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        append_until_killed(Path::new(&folder));
+    }
     let folder = tempfile::tempdir().unwrap();
     let (mut acknowledged, mut cut) = (BTreeMap::new(), 0);
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["appends_until_it_is_killed", "--ignored", "--nocapture"])
+            .args(["what_a_killed_process_acknowledged_is_there", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .spawn()
