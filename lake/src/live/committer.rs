@@ -52,14 +52,15 @@ impl Committer {
     /// again until it works, and nothing is lost meanwhile.
     pub async fn run(mut self, report: impl Fn(&LakeError) + Send) {
         loop {
-            let idle = self.refreshed + self.options.refresh_every;
+            let stale = self.refreshed + self.options.refresh_every;
             let chunk = tokio::select! {
                 chunk = self.waiting.recv() => chunk,
-                () = sleep_until(self.due.unwrap_or(idle)) => {
-                    if self.due.is_some() {
+                () = sleep_until(self.due.map_or(stale, |due| due.min(stale))) => {
+                    let now = Instant::now();
+                    if self.due.is_some_and(|due| due <= now) {
                         self.commit(&report).await;
                     }
-                    if idle <= Instant::now() {
+                    if stale <= now {
                         self.refresh(&report).await;
                     }
                     continue;

@@ -73,16 +73,17 @@ async fn rows_are_seen_at_once_and_once_only() {
     assert_eq!(*other.committed().borrow(), 0, "each log has its own position");
 }
 
-/// What other processes commit becomes visible, too.
+/// What other processes commit becomes visible, too, while rows of our own wait for their commit.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_writers_are_seen_in_time() {
     let lake = open(Arc::new(InMemory::new())).await.unwrap();
-    let quick = LiveOptions { refresh_every: Duration::from_millis(20), ..LiveOptions::default() };
+    let never = Duration::from_secs(3600);
+    let quick = LiveOptions { refresh_every: Duration::from_millis(20), ..options(never) };
     let (live, _committing) = started(&lake, quick).await;
     push(&live, 1..=1).await;
     crate::events::small(&lake).await;
     let mut rows = 0;
-    for _ in 0..500 {
+    for _ in 0..3000 {
         rows = seen(&live, COUNTS).await[0];
         if rows == 4 {
             break;
