@@ -115,17 +115,37 @@ impl Tls {
 
     /// Shakes hands on a connection; none where the client does not, or not in time.
     pub async fn accept(&self, stream: TcpStream, address: SocketAddr) -> Option<(TlsStream<TcpStream>, Peer)> {
-        let handshake = TlsAcceptor::from(self.config()).accept(stream);
-        let stream = tokio::time::timeout(HANDSHAKE_MAX, handshake).await.ok()?.ok()?;
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let spiffe_id = shown.and_then(|certificate| uri_name(certificate));
-        Some((stream, Peer { address, spiffe_id }))
+        handshake(self.config(), stream, address).await
+    }
+
+    /// As [`Tls::accept`], where `protocol` is spoken (ALPN, RFC 7301) in place of HTTP.
+    pub async fn accept_as(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        protocol: &[u8],
+    ) -> Option<(TlsStream<TcpStream>, Peer)> {
+        let mut config = ServerConfig::clone(&self.config());
+        config.alpn_protocols = vec![protocol.to_vec()];
+        handshake(Arc::new(config), stream, address).await
     }
 
     /// What new connections use.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+async fn handshake(
+    config: Arc<ServerConfig>,
+    stream: TcpStream,
+    address: SocketAddr,
+) -> Option<(TlsStream<TcpStream>, Peer)> {
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let stream = tokio::time::timeout(HANDSHAKE_MAX, handshake).await.ok()?.ok()?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let spiffe_id = shown.and_then(|certificate| uri_name(certificate));
+    Some((stream, Peer { address, spiffe_id }))
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, ListenError> {

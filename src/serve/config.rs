@@ -69,6 +69,8 @@ pub struct Listen {
     pub http: Vec<SocketAddr>,
     /// OTLP over gRPC.
     pub grpc: Vec<SocketAddr>,
+    /// PostgreSQL's protocol.
+    pub postgres: Vec<SocketAddr>,
     /// Elasticsearch's bulk API; by convention port 9200.
     pub elasticsearch: Vec<SocketAddr>,
     /// Syslog over TCP, or TLS where that is configured; by convention ports 601 and 6514.
@@ -83,6 +85,7 @@ impl Default for Listen {
         Self {
             http: loopback(4318),
             grpc: loopback(4317),
+            postgres: loopback(5433),
             elasticsearch: Vec::new(),
             syslog_tcp: Vec::new(),
             syslog_udp: Vec::new(),

@@ -2,7 +2,6 @@
 
 use super::frame::Frame;
 use arrow::array::ArrayRef;
-use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -50,12 +49,12 @@ fn run(
     parameters: Vec<ArrayRef>,
 ) -> BoxFuture<'static, Result<Answer, QueryError>> {
     Box::pin(async move {
-        let stream = session.query_with(&sql, &parameters).await.map_err(asked)?;
+        let stream = session.query_with(&sql, &parameters).await.map_err(|error| asked(&sql, error))?;
         let schema = stream.schema();
         // The session lives as long as its rows: it holds the memory that they are bounded by.
         let rows = stream.map(move |batch| {
             let _session = &session;
-            batch.map_err(|error| failed(&error))
+            batch.map_err(|error| QueryError::from(&error))
         });
         Ok(Answer { schema, rows: rows.boxed() })
     })
@@ -63,36 +62,24 @@ fn run(
 
 fn describe(session: Arc<SqlSession>, sql: String) -> BoxFuture<'static, Result<Shape, QueryError>> {
     Box::pin(async move {
-        let (schema, parameters) = session.describe(&sql).await.map_err(asked)?;
+        let (schema, parameters) = session.describe(&sql).await.map_err(|error| asked(&sql, error))?;
         Ok(Shape { schema, parameters })
     })
 }
 
 /// An error of the lake's, in the front ends' terms.
-fn asked(error: SqlError) -> QueryError {
+fn asked(sql: &str, error: SqlError) -> QueryError {
     let message = error.to_string();
     match error {
         SqlError::Syntax(ParserError::ParserError(_) | ParserError::TokenizerError(_)) | SqlError::Empty => {
-            QueryError::Syntax { message, position: None }
+            QueryError::syntax(sql, message.strip_prefix("sql parser error: ").unwrap_or(&message))
         }
         SqlError::NotAQuery { .. } => QueryError::ReadOnly { message },
         SqlError::UnknownTable { .. } => QueryError::UnknownTable { message },
         SqlError::UnknownColumn { .. } => QueryError::UnknownColumn { message },
         SqlError::Ambiguous { .. } => QueryError::Ambiguous { message },
-        SqlError::Failed(error) => failed(&error),
+        SqlError::Failed(error) => QueryError::from(&*error),
         SqlError::Arrow(_) => QueryError::Data { message },
         SqlError::Syntax(_) | SqlError::Several | SqlError::ShowTables { .. } => QueryError::Invalid { message },
-    }
-}
-
-fn failed(error: &DataFusionError) -> QueryError {
-    let root = error.find_root();
-    let message = root.to_string();
-    match root {
-        DataFusionError::ResourcesExhausted(_) => QueryError::Memory { message },
-        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => QueryError::Data { message },
-        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => QueryError::Unavailable { message },
-        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => QueryError::Internal { message },
-        _ => QueryError::Invalid { message },
     }
 }

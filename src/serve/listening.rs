@@ -10,6 +10,7 @@ use tarn_connectors::access::Access;
 use tarn_connectors::body::BodyLimits;
 use tarn_connectors::intake::Intake;
 use tarn_connectors::listen::{Listener, Tls};
+use tarn_connectors::query::postgres::{self, Postgres};
 use tarn_connectors::source::otlp::{self, OtlpState};
 use tarn_connectors::source::push::{self, Push};
 use tarn_connectors::source::syslog::{self, Datagrams, Syslog};
@@ -29,6 +30,8 @@ pub enum Protocol {
     Http,
     /// OTLP over gRPC.
     Grpc,
+    /// PostgreSQL's.
+    Postgres,
     /// Elasticsearch's bulk API.
     Elasticsearch,
     /// Syslog over TCP, or TLS.
@@ -52,6 +55,7 @@ impl Bound {
         let all = [
             (Protocol::Http, &listen.http),
             (Protocol::Grpc, &listen.grpc),
+            (Protocol::Postgres, &listen.postgres),
             (Protocol::Elasticsearch, &listen.elasticsearch),
             (Protocol::SyslogTcp, &listen.syslog_tcp),
         ];
@@ -79,6 +83,7 @@ impl Bound {
         connections_max: usize,
         stop: &CancellationToken,
     ) -> Vec<JoinHandle<()>> {
+        let postgres = Postgres::new(state.queries.clone());
         let http = http::router(state).merge(receivers.http());
         let mut serving = Vec::new();
         for (protocol, listener) in self.streams {
@@ -86,6 +91,11 @@ impl Bound {
                 Protocol::Http => http.clone(),
                 Protocol::Grpc => receivers.grpc(),
                 Protocol::Elasticsearch => receivers.elasticsearch(),
+                Protocol::Postgres => {
+                    let served = postgres::serve(listener, postgres.clone(), connections_max, stop.clone(), DRAIN);
+                    serving.push(tokio::spawn(served));
+                    continue;
+                }
                 Protocol::SyslogTcp | Protocol::SyslogUdp => {
                     let served = syslog::serve(listener, receivers.syslog.clone(), stop.clone(), DRAIN);
                     serving.push(tokio::spawn(served));

@@ -7,18 +7,18 @@ use arrow::json::EncoderOptions;
 use arrow::json::writer::make_encoder;
 use std::sync::Arc;
 
-/// The batch with its lists, structs and maps as JSON text; the other columns as they are.
+/// The batch with its columns of `nested` types as JSON text; the others as they are.
 ///
 /// **Shape**: as many columns and rows; nulls stay nulls. **Errors**: a type that JSON cannot hold.
-pub fn nested_as_json(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub fn nested_as_json(batch: &RecordBatch, nested: impl Fn(&DataType) -> bool) -> Result<RecordBatch, ArrowError> {
     let schema = batch.schema();
-    if !schema.fields().iter().any(|f| f.data_type().is_nested()) {
+    if !schema.fields().iter().any(|f| nested(f.data_type())) {
         return Ok(batch.clone());
     }
     let mut fields = Vec::with_capacity(schema.fields().len());
     let mut columns = Vec::with_capacity(schema.fields().len());
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        if field.data_type().is_nested() {
+        if nested(field.data_type()) {
             let text = field.as_ref().clone().with_data_type(DataType::Utf8);
             columns.push(json_text(field, column)?);
             fields.push(Arc::new(text));

@@ -1,6 +1,7 @@
 //! Why a statement has no answer, in terms that every protocol can say.
 
 use axum::http::StatusCode;
+use datafusion::error::DataFusionError;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -179,6 +180,20 @@ impl QueryError {
             | Self::Invalid { .. }
             | Self::Data { .. }
             | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl From<&DataFusionError> for QueryError {
+    fn from(error: &DataFusionError) -> Self {
+        let root = error.find_root();
+        let message = root.to_string();
+        match root {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory { message },
+            DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => Self::Data { message },
+            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => Self::Unavailable { message },
+            DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => Self::Internal { message },
+            _ => Self::Invalid { message },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The protocols that SQL is asked over: HTTP ([`http`]).
+//! The protocols that SQL is asked over: HTTP ([`http`]) and PostgreSQL's ([`postgres`]).
 //!
 //! A protocol asks one [`Database`], which the wiring makes of a lake, through one [`Queries`], which keeps the limits.
 //! Nothing here parses or plans a user's SQL, and nothing here writes.
@@ -8,6 +8,7 @@ mod database;
 mod error;
 pub mod http;
 mod limits;
+pub mod postgres;
 mod running;
 
 pub use cells::nested_as_json;

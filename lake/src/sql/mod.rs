@@ -22,10 +22,11 @@ use crate::lake::Lake;
 use crate::table::TableSnapshot;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as PlannerStatement;
@@ -34,7 +35,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// How deep expressions and subqueries may nest.
@@ -157,7 +158,8 @@ impl SqlSession {
             return Ok((self.query(sql).await?.schema(), Vec::new()));
         }
         let plan = self.logical(statement).await?;
-        let types = plan.get_parameter_types().map_err(|e| self.explain_error(e))?;
+        let mut types = plan.get_parameter_types().map_err(|e| self.explain_error(e))?;
+        count_rows(&plan, &mut types).map_err(|e| self.explain_error(e))?;
         let number = |name: &String| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
         let count = types.keys().filter_map(number).max().unwrap_or(0).min(PARAMETERS_MAX);
         let parameters = (1..=count).map(|n| types.get(&format!("${n}")).cloned().flatten()).collect();
@@ -190,6 +192,24 @@ impl SqlSession {
     fn explain_error(&self, error: datafusion::error::DataFusionError) -> SqlError {
         SqlError::from_datafusion(error, self.tables.keys().map(String::as_str))
     }
+}
+
+/// Parameters of `LIMIT` and `OFFSET` are integers, which the planner does not say.
+fn count_rows(
+    plan: &LogicalPlan,
+    types: &mut HashMap<String, Option<DataType>>,
+) -> Result<(), datafusion::error::DataFusionError> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for expression in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                if let Expr::Placeholder(placeholder) = expression.as_ref() {
+                    types.entry(placeholder.id.clone()).or_default().get_or_insert(DataType::Int64);
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 fn parse(sql: &str) -> Result<Statement, SqlError> {

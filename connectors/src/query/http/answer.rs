@@ -6,6 +6,7 @@ use super::problem::{Problem, Sent};
 use super::{QUERY_ID, tables};
 use arrow::array::RecordBatch;
 use arrow::csv::WriterBuilder as Csv;
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::WriterBuilder as Json;
@@ -103,7 +104,8 @@ impl Writer {
                 Ok(format!("{{\"columns\":{columns},\"rows\":[").into_bytes())
             }
             Format::Csv => {
-                let empty = nested_as_json(&RecordBatch::new_empty(schema.clone())).map_err(internal)?;
+                let empty =
+                    nested_as_json(&RecordBatch::new_empty(schema.clone()), DataType::is_nested).map_err(internal)?;
                 let mut out = Vec::new();
                 Csv::new().with_header(true).build(&mut out).write(&empty).map_err(internal)?;
                 Ok(out)
@@ -133,7 +135,7 @@ impl Writer {
                 Ok(out)
             }
             Format::Csv => {
-                let flat = nested_as_json(batch).map_err(internal)?;
+                let flat = nested_as_json(batch, DataType::is_nested).map_err(internal)?;
                 let mut out = Vec::new();
                 Csv::new().with_header(false).build(&mut out).write(&flat).map_err(internal)?;
                 Ok(out)
