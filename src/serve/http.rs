@@ -77,6 +77,7 @@ async fn metrics(extract::State(state): extract::State<State>, request: Request<
         fresh_bytes,
         frames_bytes: state.room.taken(),
         rules: state.engine.lock().unwrap_or_else(PoisonError::into_inner).len(),
+        queries: state.queries.running(),
         outbox: outbox.unwrap_or_default(),
     };
     let mut headers = HeaderMap::new();

@@ -122,6 +122,8 @@ pub struct Gauges {
     pub frames_bytes: usize,
     /// Rules that run.
     pub rules: usize,
+    /// Queries that run.
+    pub queries: usize,
     /// The outbox, where there is one.
     pub outbox: Option<Status>,
 }
@@ -148,6 +150,7 @@ pub fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     text.add("tarn_fresh_bytes", "gauge", "Their bytes", gauges.fresh_bytes);
     text.add("tarn_frames_bytes", "gauge", "Bytes of frames under way", gauges.frames_bytes);
     text.add("tarn_rules", "gauge", "Rules that run", gauges.rules);
+    text.add("tarn_queries_running", "gauge", "SQL queries that run", gauges.queries);
     if let Some(outbox) = &gauges.outbox {
         text.sinks(outbox);
     }

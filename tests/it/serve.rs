@@ -3,5 +3,6 @@
 mod alerts;
 mod crash;
 mod daemon;
+mod postgres;
 mod sql;
 mod streams;

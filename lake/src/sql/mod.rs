@@ -22,7 +22,7 @@ use crate::lake::Lake;
 use crate::table::TableSnapshot;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -159,7 +159,7 @@ impl SqlSession {
         }
         let plan = self.logical(statement).await?;
         let mut types = plan.get_parameter_types().map_err(|e| self.explain_error(e))?;
-        count_rows(&plan, &mut types).map_err(|e| self.explain_error(e))?;
+        infer(&plan, &mut types).map_err(|e| self.explain_error(e))?;
         let number = |name: &String| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
         let count = types.keys().filter_map(number).max().unwrap_or(0).min(PARAMETERS_MAX);
         let parameters = (1..=count).map(|n| types.get(&format!("${n}")).cloned().flatten()).collect();
@@ -194,20 +194,31 @@ impl SqlSession {
     }
 }
 
-/// Parameters of `LIMIT` and `OFFSET` are integers, which the planner does not say.
-fn count_rows(
+/// What the planner does not say: parameters of `LIMIT` and `OFFSET` are integers, and those of a cast are what they are
+/// cast to.
+fn infer(
     plan: &LogicalPlan,
     types: &mut HashMap<String, Option<DataType>>,
 ) -> Result<(), datafusion::error::DataFusionError> {
+    let mut is = |expression: &Expr, of: &DataType| {
+        if let Expr::Placeholder(placeholder) = expression {
+            types.entry(placeholder.id.clone()).or_default().get_or_insert_with(|| of.clone());
+        }
+    };
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Limit(limit) = node {
             for expression in [&limit.skip, &limit.fetch].into_iter().flatten() {
-                if let Expr::Placeholder(placeholder) = expression.as_ref() {
-                    types.entry(placeholder.id.clone()).or_default().get_or_insert(DataType::Int64);
-                }
+                is(expression, &DataType::Int64);
             }
         }
-        Ok(TreeNodeRecursion::Continue)
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::Cast(cast) = part {
+                    is(&cast.expr, cast.field.data_type());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
     })?;
     Ok(())
 }

@@ -165,6 +165,7 @@ async fn parameters_have_types_and_values() {
     let refused = session.describe("DROP TABLE api_activity").await.unwrap_err();
     assert!(matches!(refused, SqlError::NotAQuery { .. }), "{refused}");
     assert!(session.describe("SHOW TABLES").await.unwrap().1.is_empty());
+    assert_eq!(session.describe("SELECT $1::INT + 1").await.unwrap().1, [Some(DataType::Int32)]);
     let (_, counted) = session.describe("SELECT time FROM api_activity LIMIT $1 OFFSET $2").await.unwrap();
     assert_eq!(counted, [Some(DataType::Int64), Some(DataType::Int64)]);
 }

@@ -167,15 +167,17 @@ fn starting(body: &mut Body) -> Result<Frontend, MessageError> {
         GSS => Ok(Frontend::Gss),
         CANCEL => Ok(Frontend::Cancel { pid: body.int()?, secret: body.int()? }),
         version => {
+            let (major, minor) = ((version >> 16) as u16, (version & 0xffff) as u16);
             let mut parameters = Vec::new();
-            loop {
+            // What other versions have here is not known.
+            while major == 3 {
                 let name = body.text()?;
                 if name.is_empty() {
                     break;
                 }
                 parameters.push((name, body.text()?));
             }
-            Ok(Frontend::Startup { major: (version >> 16) as u16, minor: (version & 0xffff) as u16, parameters })
+            Ok(Frontend::Startup { major, minor, parameters })
         }
     }
 }

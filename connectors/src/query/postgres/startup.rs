@@ -14,7 +14,7 @@ use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion};
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_util::codec::Framed;
+use tokio_util::codec::{Framed, FramedParts};
 
 /// What messages go over.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -59,10 +59,11 @@ pub async fn start(socket: TcpStream, address: SocketAddr, tls: Option<&Tls>, se
                 return None;
             }
             Frontend::Startup { major, minor, parameters } => {
-                let parts = messages.into_parts();
-                let mut boxed: Messages = Framed::new(Box::new(parts.io), parts.codec);
-                boxed.read_buffer_mut().unsplit(parts.read_buf);
-                return admit(boxed, Peer { address, spiffe_id: None }, server, (major, minor), parameters).await;
+                let plain = messages.into_parts();
+                let mut parts = FramedParts::new::<Backend>(Box::new(plain.io) as Box<dyn Io>, plain.codec);
+                parts.read_buf = plain.read_buf;
+                let messages = Framed::from_parts(parts);
+                return admit(messages, Peer { address, spiffe_id: None }, server, (major, minor), parameters).await;
             }
             _ => return None,
         }

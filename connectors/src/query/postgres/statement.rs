@@ -175,7 +175,9 @@ fn about(tokens: &[&Token]) -> About {
         }
     }
     let asks = tokens.first().and_then(|first| plain(first)).is_some_and(|word| word == "select" || word == "with");
-    if from || !asks { About::Data } else { About::Nothing }
+    // Types of parameters are the lake's to infer.
+    let takes = tokens.iter().any(|token| matches!(token, Token::Placeholder(_)));
+    if from || takes || !asks { About::Data } else { About::Nothing }
 }
 
 #[cfg(test)]
