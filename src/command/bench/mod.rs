@@ -4,6 +4,7 @@ mod detect;
 mod hints;
 mod lane;
 mod program;
+mod serve;
 mod table;
 mod variations;
 
@@ -21,6 +22,7 @@ pub struct Args {
 enum Command {
     Detect(detect::Args),
     Lane(lane::Args),
+    Serve(serve::Args),
 }
 
 impl Args {
@@ -29,6 +31,7 @@ impl Args {
         match self.command {
             Command::Detect(args) => args.run(),
             Command::Lane(args) => args.run(),
+            Command::Serve(args) => args.run(),
         }
     }
 }
