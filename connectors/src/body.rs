@@ -167,7 +167,8 @@ pub fn credentials(parts: &Parts) -> Credentials {
     Credentials { token: shown.and_then(token_of), spiffe_id }
 }
 
-fn token_of(authorization: &str) -> Option<String> {
+/// The token of an `Authorization` header, in any of those forms.
+pub fn token_of(authorization: &str) -> Option<String> {
     let (scheme, rest) = authorization.trim().split_once(' ')?;
     let rest = rest.trim();
     match scheme.to_ascii_lowercase().as_str() {

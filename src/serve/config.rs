@@ -71,6 +71,8 @@ pub struct Listen {
     pub grpc: Vec<SocketAddr>,
     /// PostgreSQL's protocol.
     pub postgres: Vec<SocketAddr>,
+    /// Arrow Flight SQL.
+    pub flight_sql: Vec<SocketAddr>,
     /// Elasticsearch's bulk API; by convention port 9200.
     pub elasticsearch: Vec<SocketAddr>,
     /// Syslog over TCP, or TLS where that is configured; by convention ports 601 and 6514.
@@ -86,6 +88,7 @@ impl Default for Listen {
             http: loopback(4318),
             grpc: loopback(4317),
             postgres: loopback(5433),
+            flight_sql: loopback(8815),
             elasticsearch: Vec::new(),
             syslog_tcp: Vec::new(),
             syslog_udp: Vec::new(),

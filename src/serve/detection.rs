@@ -29,6 +29,8 @@ use tarn_lake::log::{Log, LogError};
 const FINDINGS_BYTES: usize = 8 << 20;
 /// Findings of one frame, in bytes, unless one alone has more.
 const PIECE_BYTES: usize = 32 << 20;
+/// The longest that findings wait for more of them.
+const SPEAK_AFTER: Duration = Duration::from_millis(50);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// Without a frame for so long, the clock of correlations goes on by itself.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
@@ -98,6 +100,7 @@ impl Detector {
                 }
                 Err(RecvTimeoutError::Disconnected) => Some(Input::Stop),
             };
+            let begun = Instant::now();
             while let Some(next) = input {
                 match next {
                     Input::Frame(logged) => self.see(&mut work, &logged)?,
@@ -109,7 +112,8 @@ impl Detector {
                         return Ok(());
                     }
                 }
-                input = if work.writer.bytes() < FINDINGS_BYTES { inputs.try_recv().ok() } else { None };
+                let more = work.writer.bytes() < FINDINGS_BYTES && begun.elapsed() < SPEAK_AFTER;
+                input = if more { inputs.try_recv().ok() } else { None };
             }
             self.speak(&mut work)?;
             let (at, when) = work.checkpointed;

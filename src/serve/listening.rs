@@ -10,6 +10,7 @@ use tarn_connectors::access::Access;
 use tarn_connectors::body::BodyLimits;
 use tarn_connectors::intake::Intake;
 use tarn_connectors::listen::{Listener, Tls};
+use tarn_connectors::query::flight;
 use tarn_connectors::query::postgres::{self, Postgres};
 use tarn_connectors::source::otlp::{self, OtlpState};
 use tarn_connectors::source::push::{self, Push};
@@ -32,6 +33,8 @@ pub enum Protocol {
     Grpc,
     /// PostgreSQL's.
     Postgres,
+    /// Arrow Flight SQL.
+    FlightSql,
     /// Elasticsearch's bulk API.
     Elasticsearch,
     /// Syslog over TCP, or TLS.
@@ -56,6 +59,7 @@ impl Bound {
             (Protocol::Http, &listen.http),
             (Protocol::Grpc, &listen.grpc),
             (Protocol::Postgres, &listen.postgres),
+            (Protocol::FlightSql, &listen.flight_sql),
             (Protocol::Elasticsearch, &listen.elasticsearch),
             (Protocol::SyslogTcp, &listen.syslog_tcp),
         ];
@@ -83,7 +87,7 @@ impl Bound {
         connections_max: usize,
         stop: &CancellationToken,
     ) -> Vec<JoinHandle<()>> {
-        let postgres = Postgres::new(state.queries.clone());
+        let (postgres, flight) = (Postgres::new(state.queries.clone()), flight::router(state.queries.clone()));
         let http = http::router(state).merge(receivers.http());
         let mut serving = Vec::new();
         for (protocol, listener) in self.streams {
@@ -91,6 +95,7 @@ impl Bound {
                 Protocol::Http => http.clone(),
                 Protocol::Grpc => receivers.grpc(),
                 Protocol::Elasticsearch => receivers.elasticsearch(),
+                Protocol::FlightSql => flight.clone(),
                 Protocol::Postgres => {
                     let served = postgres::serve(listener, postgres.clone(), connections_max, stop.clone(), DRAIN);
                     serving.push(tokio::spawn(served));

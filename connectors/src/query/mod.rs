@@ -1,4 +1,5 @@
-//! The protocols that SQL is asked over: HTTP ([`http`]) and PostgreSQL's ([`postgres`]).
+//! The protocols that SQL is asked over: HTTP ([`http`]), PostgreSQL's ([`postgres`]) and
+//! Arrow Flight SQL ([`flight`]).
 //!
 //! A protocol asks one [`Database`], which the wiring makes of a lake, through one [`Queries`], which keeps the limits.
 //! Nothing here parses or plans a user's SQL, and nothing here writes.
@@ -6,6 +7,7 @@
 mod cells;
 mod database;
 mod error;
+pub mod flight;
 pub mod http;
 mod limits;
 pub mod postgres;

@@ -61,6 +61,7 @@ impl Daemon {
             ("LISTEN__HTTP", "['127.0.0.1:0']"),
             ("LISTEN__GRPC", "['127.0.0.1:0']"),
             ("LISTEN__POSTGRES", "['127.0.0.1:0']"),
+            ("LISTEN__FLIGHT_SQL", "['127.0.0.1:0']"),
             ("COMMIT__SECONDS", "1"),
         ] {
             command.env(format!("TARN_SERVE__{key}"), value);

@@ -21,6 +21,8 @@ mod statement;
 
 use super::Queries;
 use crate::listen::Listener;
+pub(crate) use catalog::{DATABASE, SCHEMA};
+
 use cancel::Connections;
 use catalog::Catalog;
 use pgwire::error::ErrorInfo;

@@ -162,7 +162,7 @@ impl Args {
         }
         let mut config = String::from("lake = 'lake'\nstate = 'state'\n");
         writeln!(config, "rules = {rules:?}")?;
-        config.push_str("[listen]\nhttp = ['127.0.0.1:0']\ngrpc = []\npostgres = []\n");
+        config.push_str("[listen]\nhttp = ['127.0.0.1:0']\ngrpc = []\npostgres = []\nflight_sql = []\n");
         writeln!(config, "[alerts.sinks.bench]\nkind = 'webhook'\nurl = 'http://{}/'", marks.address)?;
         config.push_str("plain_http = true\nallow_networks = ['127.0.0.0/8']\n");
         config.push_str("[[alerts.routes]]\nname = 'mark'\nrules = ['2f1bd1a4-*']\nsinks = ['bench']\n");
