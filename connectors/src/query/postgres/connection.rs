@@ -34,7 +34,7 @@ const WAITING_MAX: usize = 16;
 /// Why a message is not answered as it wishes.
 enum Failed {
     /// An error, which the client is told.
-    Error(ErrorInfo),
+    Error(Box<ErrorInfo>),
     /// The connection is of no more use.
     Gone,
 }
@@ -43,7 +43,7 @@ impl From<QueryError> for Failed {
     fn from(error: QueryError) -> Self {
         let mut info = ErrorInfo::new("ERROR".into(), error.sqlstate().into(), error.to_string());
         info.position = error.position().map(|position| position.0.to_string());
-        Self::Error(info)
+        Self::Error(Box::new(info))
     }
 }
 
@@ -54,7 +54,7 @@ impl From<std::io::Error> for Failed {
 }
 
 fn error(code: &str, message: impl Into<String>) -> Failed {
-    Failed::Error(ErrorInfo::new("ERROR".into(), code.into(), message.into()))
+    Failed::Error(Box::new(ErrorInfo::new("ERROR".into(), code.into(), message.into())))
 }
 
 type Done = Result<(), Failed>;
@@ -205,7 +205,7 @@ impl Connection {
         let told = match done {
             Ok(()) => Ok(()),
             Err(Failed::Gone) => Err(Failed::Gone),
-            Err(Failed::Error(info)) => self.failed(info, extended).await,
+            Err(Failed::Error(info)) => self.failed(*info, extended).await,
         };
         told.map_err(|_| ())
     }

@@ -168,17 +168,22 @@ fn starting(body: &mut Body) -> Result<Frontend, MessageError> {
         CANCEL => Ok(Frontend::Cancel { pid: body.int()?, secret: body.int()? }),
         version => {
             let (major, minor) = ((version >> 16) as u16, (version & 0xffff) as u16);
-            let mut parameters = Vec::new();
-            // What other versions have here is not known.
-            while major == 3 {
-                let name = body.text()?;
-                if name.is_empty() {
-                    break;
-                }
-                parameters.push((name, body.text()?));
-            }
+            // What other versions have behind it is not known.
+            let parameters = if major == 3 { pairs(body)? } else { Vec::new() };
             Ok(Frontend::Startup { major, minor, parameters })
         }
+    }
+}
+
+/// Names and values, up to an empty name.
+fn pairs(body: &mut Body) -> Result<Vec<(String, String)>, MessageError> {
+    let mut all = Vec::new();
+    loop {
+        let name = body.text()?;
+        if name.is_empty() {
+            return Ok(all);
+        }
+        all.push((name, body.text()?));
     }
 }
 
@@ -264,6 +269,7 @@ impl Body {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

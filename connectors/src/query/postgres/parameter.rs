@@ -121,6 +121,7 @@ fn natural(of: &Type) -> DataType {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use arrow::array::AsArray;

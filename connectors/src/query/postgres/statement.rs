@@ -181,6 +181,7 @@ fn about(tokens: &[&Token]) -> About {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
