@@ -145,6 +145,12 @@ pub enum LakeError {
         /// The container.
         name: String,
     },
+    /// A file whose rows are not in the order of their time, though it says so.
+    #[error("table {table}: a file is not in the order of its time")]
+    Unsorted {
+        /// The table.
+        table: String,
+    },
     /// A background task ended without an answer.
     #[error("a writer task of the lake stopped")]
     Stopped,

@@ -27,6 +27,7 @@ pub mod live;
 pub mod log;
 pub mod sql;
 pub mod table;
+pub mod upkeep;
 pub mod views;
 
 pub use arrival::{Clock, with_arrival};

@@ -405,7 +405,8 @@ impl Ingest {
     }
 }
 
-async fn put(lake: &Lake, table: &str, file: Encoded) -> Result<NewFile, LakeError> {
+/// Writes a file, which nothing refers to yet.
+pub(crate) async fn put(lake: &Lake, table: &str, file: Encoded) -> Result<NewFile, LakeError> {
     let path = format!("{EVENT_DAY}={}/part-{}.zstd.parquet", file.day, uuid::Uuid::new_v4());
     let size = file.bytes.len() as u64;
     let target = Path::from(format!("tables/{table}/{path}"));

@@ -14,8 +14,9 @@ use deltalake_core::kernel::{
 };
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,14 +59,22 @@ fn to_arrow(table: &str, schema: &StructType) -> Result<Schema, LakeError> {
 
 /// Commits `addition` as number `sequence`; does nothing when its table has that number already.
 pub(crate) async fn commit(lake: &Lake, addition: &Addition, sequence: i64) -> Result<(), LakeError> {
-    let table = addition.table.as_str();
+    contended(lake, &addition.table, |log| async move { attempt(&log, addition, sequence).await }).await
+}
+
+/// Tries until no other writer comes first. **Errors**: those of `attempt` but conflicts; [`LakeError::Contended`].
+async fn contended<T, F: Future<Output = Result<T, LakeError>>>(
+    lake: &Lake,
+    table: &str,
+    attempt: impl Fn(LogStoreRef) -> F,
+) -> Result<T, LakeError> {
     let committer = lake.committer(table);
     let _only_one = committer.lock().await;
     let log = lake.log_store(table)?;
     let mut pause = PAUSE_FIRST;
     for _ in 0..ATTEMPTS {
-        match attempt(&log, addition, sequence).await {
-            Ok(()) => return Ok(()),
+        match attempt(Arc::clone(&log)).await {
+            Ok(done) => return Ok(done),
             Err(LakeError::Delta { source, .. }) if is_conflict(&source) => {}
             Err(other) => return Err(other),
         }
@@ -119,6 +128,58 @@ async fn attempt(log: &LogStoreRef, addition: &Addition, sequence: i64) -> Resul
     let commit = CommitBuilder::from(properties).with_actions(actions);
     commit.build(Some(&snapshot), Arc::clone(log), operation).await.map_err(&delta)?;
     Ok(())
+}
+
+/// What upkeep changes in one table.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) table: String,
+    /// Files that go, from the lake's root.
+    pub(crate) gone: BTreeSet<Path>,
+    /// What has the rows of all of them, where the rows stay.
+    pub(crate) instead: Option<NewFile>,
+}
+
+/// Commits a change; `false`, and nothing changes, when one of its files has gone meanwhile. Rows that stay are no change
+/// of the data: `dataChange` is false.
+pub(crate) async fn change(lake: &Lake, change: &Change) -> Result<bool, LakeError> {
+    contended(lake, &change.table, |log| async move { attempt_change(&log, change).await }).await
+}
+
+async fn attempt_change(log: &LogStoreRef, change: &Change) -> Result<bool, LakeError> {
+    let table = change.table.as_str();
+    let delta = LakeError::delta(table);
+    let snapshot = EagerSnapshot::try_new(log.as_ref(), None).await.map_err(&delta)?;
+    let schema = to_arrow(table, snapshot.schema().as_ref())?;
+    let data_change = change.instead.is_none();
+    let mut actions = Vec::with_capacity(change.gone.len() + 1);
+    for view in snapshot.log_data().iter() {
+        if change.gone.contains(&from_root(table, &view.object_store_path())) {
+            actions.push(Action::Remove(view.remove_action(data_change)));
+        }
+    }
+    if actions.len() < change.gone.len() {
+        return Ok(false);
+    }
+    let operation = match &change.instead {
+        Some(file) => {
+            actions.push(Action::Add(Add { data_change, ..add(file, &schema) }));
+            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(file.size).unwrap_or(i64::MAX) }
+        }
+        None => DeltaOperation::Delete { predicate: None },
+    };
+    let properties = CommitProperties::default()
+        .with_max_retries(0)
+        .with_metadata([("tarn".to_owned(), serde_json::json!(env!("CARGO_PKG_VERSION")))]);
+    let commit = CommitBuilder::from(properties).with_actions(actions);
+    commit.build(Some(&snapshot), Arc::clone(log), operation).await.map_err(&delta)?;
+    Ok(true)
+}
+
+/// A file's path from the lake's root.
+pub(crate) fn from_root(table: &str, path: &Path) -> Path {
+    let root = Path::from("tables").join(table);
+    Path::from_iter(root.parts().chain(path.parts()))
 }
 
 fn add(file: &NewFile, schema: &Schema) -> Add {

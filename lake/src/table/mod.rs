@@ -91,14 +91,13 @@ impl TableSnapshot {
         let columns = [record, arrival].concat();
         let file_schema = Arc::new(Schema::new(columns.clone()));
         let schema = Arc::new(Schema::new([columns, partition].concat()));
-        let root = Path::from("tables").join(name);
         let mut files = Vec::new();
         for view in snapshot.log_data().iter() {
             let values = view.partition_values_map();
             let day = values.get(EVENT_DAY).and_then(|d| d.as_deref()).and_then(stats::parse_day);
             let text = view.stats();
             files.push(DataFile {
-                path: Path::from_iter(root.parts().chain(view.object_store_path().parts())),
+                path: commit::from_root(name, &view.object_store_path()),
                 size: u64::try_from(view.size()).unwrap_or(0),
                 modified_ms: view.modification_time(),
                 event_day: day,

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Rows that go to the encoder at once.
-const CHUNK_ROWS: usize = 4096;
+pub(crate) const CHUNK_ROWS: usize = 4096;
 /// Rows of a row group: small enough that its statistics prune.
 const ROW_GROUP_ROWS: usize = 65_536;
 /// Distinct days of one flush; rows of further days go to the outlier partition.
@@ -59,7 +59,11 @@ pub(crate) fn with_day(table: &str, batch: &RecordBatch, now: DateTime<Utc>) -> 
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(LakeError::arrow(table))
 }
 
-fn times<'a>(table: &str, batch: &'a RecordBatch, layout: &Layout) -> Result<&'a TimestampMicrosecondArray, LakeError> {
+pub(crate) fn times<'a>(
+    table: &str,
+    batch: &'a RecordBatch,
+    layout: &Layout,
+) -> Result<&'a TimestampMicrosecondArray, LakeError> {
     let column = batch.column_by_name(layout.time_column);
     let column = column.filter(|c| matches!(c.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)));
     let missing = || LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() };
@@ -154,7 +158,7 @@ fn populated(batches: &[RecordBatch], time_column: &str) -> Result<SchemaRef, La
     Ok(Arc::new(union))
 }
 
-fn conform_batch(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {
+pub(crate) fn conform_batch(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {
     let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(column) if column.data_type() == &DataType::Null => new_null_array(field.data_type(), batch.num_rows()),
         Some(column) => conform(column, field.data_type()),
@@ -170,7 +174,6 @@ fn encode_file(
     schema: &SchemaRef,
     layout: &Layout,
 ) -> Result<Encoded, LakeError> {
-    let parquet = LakeError::parquet(table);
     let gather = |chunk: &[Place]| {
         let indices: Vec<(usize, usize)> = chunk.iter().map(|p| (p.2 as usize, p.3 as usize)).collect();
         interleave_record_batch(batches, &indices).map_err(LakeError::arrow(table))
@@ -183,21 +186,52 @@ fn encode_file(
         }
         false => (Arc::clone(schema), None),
     };
-    let properties = properties(&schema, layout, whole.as_ref()).map_err(&parquet)?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties)).map_err(&parquet)?;
-    let mut gathered = Gathered::new(&schema);
+    let mut file = FileEncoder::new(table, &schema, layout, whole.as_ref())?;
     for chunk in rows.chunks(CHUNK_ROWS) {
         let sorted = match whole.take() {
             Some(whole) => whole,
             None => gather(chunk)?,
         };
-        gathered.add(sorted.columns(), sorted.num_rows());
-        writer.write(&sorted).map_err(&parquet)?;
+        file.write(&sorted)?;
     }
-    let bytes = writer.into_inner().map_err(&parquet)?;
-    let day = rows.first().map_or(0, |place| place.0);
-    let day = Date32Type::to_naive_date_opt(day).map_or_else(|| OUTLIER_DAY.to_owned(), |day| day.to_string());
-    Ok(Encoded { day, bytes, rows: rows.len() as u64, stats: gathered.to_json() })
+    file.finish(rows.first().map_or(0, |place| place.0))
+}
+
+/// A file whose rows come in order.
+pub(crate) struct FileEncoder {
+    table: String,
+    writer: ArrowWriter<Vec<u8>>,
+    gathered: Gathered,
+    rows: u64,
+}
+
+impl FileEncoder {
+    /// Of these columns; `whole` has all rows, where they are few.
+    pub(crate) fn new(
+        table: &str,
+        schema: &SchemaRef,
+        layout: &Layout,
+        whole: Option<&RecordBatch>,
+    ) -> Result<Self, LakeError> {
+        let parquet = LakeError::parquet(table);
+        let properties = properties(schema, layout, whole).map_err(&parquet)?;
+        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(&parquet)?;
+        Ok(Self { table: table.to_owned(), writer, gathered: Gathered::new(schema), rows: 0 })
+    }
+
+    /// Adds rows of the file's columns, which come after all before them.
+    pub(crate) fn write(&mut self, sorted: &RecordBatch) -> Result<(), LakeError> {
+        self.gathered.add(sorted.columns(), sorted.num_rows());
+        self.rows += sorted.num_rows() as u64;
+        self.writer.write(sorted).map_err(LakeError::parquet(&self.table))
+    }
+
+    /// The file, of the partition `day`, days since 1970.
+    pub(crate) fn finish(self, day: i32) -> Result<Encoded, LakeError> {
+        let bytes = self.writer.into_inner().map_err(LakeError::parquet(&self.table))?;
+        let day = Date32Type::to_naive_date_opt(day).map_or_else(|| OUTLIER_DAY.to_owned(), |day| day.to_string());
+        Ok(Encoded { day, bytes, rows: self.rows, stats: self.gathered.to_json() })
+    }
 }
 
 /// The columns with a value, and the time.

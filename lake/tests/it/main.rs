@@ -13,5 +13,6 @@ mod log;
 mod paths;
 mod slt;
 mod sql;
+mod upkeep;
 mod views;
 mod writers;

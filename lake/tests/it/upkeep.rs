@@ -1,0 +1,203 @@
+//! Upkeep changes files and no answers, whoever else is at the table and wherever it stops.
+
+use crate::crash::{lines, open};
+use crate::events::{DAY, START, batch, ingest_text, number, session, small, table};
+use crate::faulty::{Fate, Faulty};
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use tarn_lake::upkeep::{CompactOptions, compact, retain, vacuum};
+use tarn_lake::{IngestOptions, Lake};
+use tarn_schema_ocsf::record::Value;
+
+const TABLE: &str = "api_activity";
+const ALL: &str = "SELECT * FROM api_activity ORDER BY metadata.uid";
+const EAGER: CompactOptions = CompactOptions { target_bytes: 128 << 20, files_min: 2 };
+
+/// One commit of three rows over two days: times overlap with other commits', and columns differ.
+async fn append(lake: &Lake, number: i64) {
+    let uids: Vec<String> = (0..3).map(|row| format!("e{number:03}-{row}")).collect();
+    let text = format!("{{\"n\":{number}}}");
+    let row = |row: i64| {
+        let mut values = vec![("metadata.uid", Value::Text(&uids[row as usize]))];
+        if number % 3 == 1 {
+            values.push(("api.operation", Value::Text("GetObject")));
+            values.push(("unmapped", Value::Text(&text)));
+        }
+        // The first comes late, the others early.
+        (START + (row % 2) * DAY + if row == 0 { 1_000 - number } else { number * 7 }, values)
+    };
+    let rows = batch(6003, &[row(0), row(1), row(2)]);
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    ingest.append(TABLE, rows).await.unwrap();
+    ingest.commit().await.unwrap();
+}
+
+async fn many(lake: &Lake, commits: i64) {
+    for number in 0..commits {
+        append(lake, number).await;
+    }
+}
+
+async fn all(lake: &Lake) -> String {
+    table(&session(lake).await, ALL).await
+}
+
+async fn files(lake: &Lake) -> usize {
+    lake.table(TABLE).await.unwrap().unwrap().files.len()
+}
+
+async fn stored(store: &InMemory) -> Vec<Path> {
+    let listed: Vec<_> = store.list(Some(&Path::from("lake/tables"))).try_collect().await.unwrap();
+    let parquet = |path: &Path| path.as_ref().ends_with(".parquet") && !path.as_ref().contains("_delta_log");
+    listed.into_iter().map(|meta| meta.location).filter(parquet).collect()
+}
+
+#[tokio::test]
+async fn files_become_few_and_rows_stay() {
+    let store = Arc::new(InMemory::new());
+    let lake = open(store.clone()).await.unwrap();
+    many(&lake, 20).await;
+    let (before, older) = (all(&lake).await, session(&lake).await);
+    assert_eq!(files(&lake).await, 40);
+    let would = compact(&lake, TABLE, &EAGER, true).await.unwrap();
+    assert_eq!((would.len(), files(&lake).await), (2, 40), "a dry run");
+    let done = compact(&lake, TABLE, &EAGER, false).await.unwrap();
+    assert_eq!(done.iter().map(|one| (one.files, one.rows)).collect::<Vec<_>>(), [(20, 40), (20, 20)]);
+    assert!(done.iter().all(|one| one.bytes_after > 0 && one.bytes_after < one.bytes_before));
+    assert_eq!((files(&lake).await, all(&lake).await), (2, before.clone()));
+    assert_eq!(compact(&lake, TABLE, &EAGER, false).await.unwrap(), [], "nothing is left to do");
+    // In the order of time, as statistics say.
+    let days = lake.table(TABLE).await.unwrap().unwrap();
+    assert_eq!(days.rows(), Some(60));
+    let times = "SELECT time FROM api_activity WHERE event_day = '2025-03-01'";
+    let sorted = table(&session(&lake).await, &format!("{times} ORDER BY time")).await;
+    assert_eq!(table(&session(&lake).await, times).await, sorted);
+    // Who read an older version goes on with it.
+    assert_eq!(table(&older, ALL).await, before);
+    // For readers of changes, nothing changed.
+    let version = days.version;
+    let log = Path::from(format!("lake/tables/{TABLE}/_delta_log/{version:020}.json"));
+    let log = store.get(&log).await.unwrap().bytes().await.unwrap();
+    let log = String::from_utf8(log.to_vec()).unwrap();
+    assert_eq!((log.matches("\"dataChange\":false").count(), log.matches("\"dataChange\":true").count()), (21, 0));
+    append(&lake, 99).await;
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity").await, 63);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_and_other_compactions_go_on() {
+    let lake = open(Arc::new(InMemory::new())).await.unwrap();
+    many(&lake, 4).await;
+    let writing = tokio::spawn({
+        let lake = lake.clone();
+        async move {
+            for number in 4..40 {
+                append(&lake, number).await;
+            }
+        }
+    });
+    let compacting = |lake: Lake| async move {
+        for _ in 0..12 {
+            compact(&lake, TABLE, &EAGER, false).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(compacting(lake.clone()), compacting(lake.clone()));
+    writing.await.unwrap();
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity").await, 120);
+    assert_eq!(number(&lake, "SELECT count(DISTINCT metadata.uid) FROM api_activity").await, 120);
+}
+
+/// The store dies at every write there is; what is there then is what was there before.
+#[tokio::test]
+async fn any_write_may_be_the_last() {
+    for answer_lost in [false, true] {
+        for writes in 0..6 {
+            let inner = Arc::new(InMemory::new());
+            let lake = open(inner.clone()).await.unwrap();
+            many(&lake, 6).await;
+            let before = all(&lake).await;
+            let fate = if answer_lost { Fate::AnswerLost } else { Fate::Dies };
+            let faulty = Faulty { inner: inner.clone(), writes_left: AtomicI64::new(writes), fate };
+            let dying = open(Arc::new(faulty)).await.unwrap();
+            let _ = compact(&dying, TABLE, &EAGER, false).await;
+            let lake = open(inner).await.unwrap();
+            assert_eq!(all(&lake).await, before, "{writes} writes, {answer_lost}");
+            compact(&lake, TABLE, &EAGER, false).await.unwrap();
+            assert_eq!((files(&lake).await, all(&lake).await), (2, before));
+        }
+    }
+}
+
+#[tokio::test]
+async fn old_days_go() {
+    let lake = open(Arc::new(InMemory::new())).await.unwrap();
+    small(&lake).await;
+    // A time that cannot be true is no age.
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    ingest.append(TABLE, batch(6003, &[(1, vec![("metadata.uid", Value::Text("e4"))])])).await.unwrap();
+    ingest.commit().await.unwrap();
+    let at = |day: i64| DateTime::<Utc>::from_timestamp_micros(START + day * DAY + 60_000_000).unwrap();
+    let uids = "SELECT string_agg(metadata.uid, ',' ORDER BY metadata.uid) FROM api_activity";
+    let left = async || {
+        let table = table(&session(&lake).await, uids).await;
+        table.lines().nth(3).unwrap().split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let would = retain(&lake, TABLE, 2, at(3), true).await.unwrap();
+    assert_eq!((would.files, would.rows), (1, 1));
+    assert_eq!(retain(&lake, TABLE, 3, at(3), false).await.unwrap().files, 0, "a day is kept to its end");
+    assert_eq!(retain(&lake, TABLE, 2, at(3), false).await.unwrap(), would);
+    assert_eq!(left().await, "e2,e3,e4");
+    retain(&lake, TABLE, 0, Utc::now() + chrono::TimeDelta::days(1), false).await.unwrap();
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity").await, 0);
+    assert_eq!(number(&lake, "SELECT count(*) FROM authentication").await, 2, "another table");
+    assert_eq!(retain(&lake, "no_such_table", 1, Utc::now(), false).await.unwrap().files, 0);
+}
+
+#[tokio::test]
+async fn files_go_when_nobody_needs_them() {
+    let store = Arc::new(InMemory::new());
+    let lake = open(store.clone()).await.unwrap();
+    many(&lake, 6).await;
+    compact(&lake, TABLE, &EAGER, false).await.unwrap();
+    let before = all(&lake).await;
+    let litter = Path::from(format!("lake/tables/{TABLE}/event_day=2025-03-01/part-litter.zstd.parquet"));
+    store.put(&litter, "of a writer that was killed".into()).await.unwrap();
+    assert_eq!(stored(&store).await.len(), 15);
+    assert_eq!(vacuum(&lake, TABLE, 24, false).await.unwrap().files.len(), 0, "none is a day old");
+    assert_eq!(vacuum(&lake, TABLE, 0, true).await.unwrap().files.len(), 13);
+    assert_eq!(stored(&store).await.len(), 15, "a dry run");
+    assert_eq!(vacuum(&lake, TABLE, 0, false).await.unwrap().files.len(), 13);
+    assert_eq!((stored(&store).await.len(), all(&lake).await), (2, before));
+    append(&lake, 50).await;
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity").await, 21);
+}
+
+/// A group that was logged when its writer died is committed before anything is thrown away; and content that was
+/// ingested is still known.
+#[tokio::test]
+async fn what_is_logged_is_needed() {
+    for writes in 0..10 {
+        let inner = Arc::new(InMemory::new());
+        let ingest = async |store: Arc<dyn ObjectStore>| {
+            let lake = open(store).await?;
+            let mut ingest = lake.ingest(IngestOptions::default()).await?;
+            ingest_text(&mut ingest, "first", &lines(1001, 0, 6, "a"), 2).await?;
+            ingest.commit().await
+        };
+        open(inner.clone()).await.unwrap();
+        let faulty = Faulty { inner: inner.clone(), writes_left: AtomicI64::new(writes), fate: Fate::Dies };
+        let _ = ingest(Arc::new(faulty)).await;
+        let lake = open(inner.clone()).await.unwrap();
+        vacuum(&lake, "class_1001", 0, false).await.unwrap();
+        compact(&lake, "class_1001", &EAGER, false).await.unwrap();
+        vacuum(&lake, "class_1001", 0, false).await.unwrap();
+        ingest(inner).await.unwrap();
+        assert_eq!(number(&lake, "SELECT count(*) FROM class_1001").await, 6, "{writes} writes");
+    }
+}
