@@ -224,6 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn only_what_older_releases_cannot_read_is_of_version_2() {
+        let version = |kind: Kind| {
+            let bytes = Frame::new(kind.clone(), 7, Block::default()).encode().unwrap().concat();
+            assert_eq!(Frame::decode(&bytes).unwrap().kind, kind);
+            bytes[4]
+        };
+        assert_eq!(version(Kind::Findings { through: 3 }), 1);
+        assert_eq!(version(Kind::Updates { by: "kim".into() }), 2);
+    }
+
+    #[test]
     fn bytes_that_are_no_frame_are_an_error() {
         let bytes = frame().encode().unwrap().concat();
         for length in 0..bytes.len() {

@@ -84,20 +84,22 @@ impl Findings {
     }
 
     /// Rows of `table` but for the columns `without`. None where there is no such table yet.
-    async fn rows(&self, asker: &Identity, from: From<'_>) -> Result<Vec<Map<String, Value>>, Problem> {
+    async fn rows(&self, asker: &Identity, wanted: Wanted<'_>) -> Result<Vec<Map<String, Value>>, Problem> {
         let session = self.queries.open().await?;
-        let Some(table) = session.tables().iter().find(|table| table.name == from.table) else { return Ok(Vec::new()) };
+        let Some(table) = session.tables().iter().find(|table| table.name == wanted.table) else {
+            return Ok(Vec::new());
+        };
         let names = table.schema.fields().iter().map(|field| field.name().as_str());
-        let names: Vec<&str> = names.filter(|name| !from.without.contains(name)).collect();
-        if from.needs.iter().any(|needed| table.schema.field_with_name(needed).is_err()) {
+        let names: Vec<&str> = names.filter(|name| !wanted.without.contains(name)).collect();
+        if wanted.needs.iter().any(|needed| table.schema.field_with_name(needed).is_err()) {
             return Ok(Vec::new());
         }
         let columns: Vec<String> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
-        let sql = format!("SELECT {} FROM {} {}", columns.join(", "), from.table, from.rest);
+        let sql = format!("SELECT {} FROM {} {}", columns.join(", "), wanted.table, wanted.rest);
         let ask = Ask {
             sql,
-            parameters: from.parameters,
-            rows_max: Some(from.rows_max),
+            parameters: wanted.parameters,
+            rows_max: Some(wanted.rows_max),
             session: Some(session),
             ..Ask::default()
         };
@@ -113,14 +115,14 @@ impl Findings {
     /// A finding as it is now. **Errors**: [`Problem::NoSuchFinding`].
     async fn latest(&self, asker: &Identity, uid: &str) -> Result<Map<String, Value>, Problem> {
         let rest = "WHERE \"finding_info.uid\" = $1".to_owned();
-        let from = From { table: "findings", without: &OWN, needs: &[], rest, parameters: text(uid), rows_max: 1 };
-        let found = self.rows(asker, from).await?.pop();
+        let wanted = Wanted { table: "findings", without: &OWN, needs: &[], rest, parameters: text(uid), rows_max: 1 };
+        let found = self.rows(asker, wanted).await?.pop();
         found.ok_or_else(|| Problem::NoSuchFinding { uid: uid.to_owned() })
     }
 }
 
 /// What is read.
-struct From<'a> {
+struct Wanted<'a> {
     table: &'a str,
     without: &'a [&'a str],
     /// Columns without which there are no rows.
@@ -147,9 +149,9 @@ async fn list(State(findings): State<Findings>, request: Request) -> Result<Json
     let asker = findings.admit(&parts, Scope::Query)?;
     let filter = Filter::parse(parts.uri.query().unwrap_or_default(), chrono::Utc::now())?;
     let (rest, parameters) = filter.sql();
-    let from =
-        From { table: "findings", without: &LONG, needs: filter.needs(), rest, parameters, rows_max: filter.limit };
-    Ok(Json(json!({ "findings": findings.rows(&asker, from).await? })))
+    let wanted =
+        Wanted { table: "findings", without: &LONG, needs: filter.needs(), rest, parameters, rows_max: filter.limit };
+    Ok(Json(json!({ "findings": findings.rows(&asker, wanted).await? })))
 }
 
 async fn show(
@@ -162,8 +164,8 @@ async fn show(
     let finding = findings.latest(&asker, &uid).await?;
     let rest = "WHERE \"finding_info.uid\" = $1 ORDER BY arrival, time".to_owned();
     let (without, parameters) = (&LONG, text(&uid));
-    let from = From { table: "detection_finding", without, needs: &[], rest, parameters, rows_max: HISTORY_MAX };
-    let history = findings.rows(&asker, from).await?;
+    let wanted = Wanted { table: "detection_finding", without, needs: &[], rest, parameters, rows_max: HISTORY_MAX };
+    let history = findings.rows(&asker, wanted).await?;
     let history: Vec<Value> = history.iter().map(state::told).collect();
     Ok(Json(json!({ "finding": finding, "history": history })))
 }

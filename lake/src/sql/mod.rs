@@ -100,6 +100,7 @@ impl SqlSession {
             let _ = context.register_table(datafusion::common::TableReference::bare(name.as_str()), provider);
         }
         let mut views = BTreeMap::new();
+        // A view that cannot be planned is as one that is not there: its tables can be asked all the same.
         if let Some(Ok(Some(view))) = tables.get(findings::TABLE).map(findings::view) {
             views.insert(findings::VIEW, view.schema());
             let _ = context.register_table(findings::VIEW, view);
