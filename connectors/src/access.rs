@@ -16,7 +16,9 @@ pub enum Scope<'a> {
     Ingest(Option<&'a str>),
     /// Ask SQL.
     Query,
-    /// Change findings, reload, read metrics.
+    /// Change the status, assignee and verdict of findings.
+    Respond,
+    /// Reload, read metrics.
     Admin,
 }
 
@@ -36,6 +38,9 @@ pub struct Grant {
     /// Whether it may ask SQL.
     #[serde(default)]
     pub query: bool,
+    /// Whether it may change findings.
+    #[serde(default)]
+    pub respond: bool,
     /// Whether it may administer.
     #[serde(default)]
     pub admin: bool,
@@ -153,6 +158,7 @@ impl Access {
             Scope::Ingest(Some(source)) => grant.ingest.iter().any(|s| s == "*" || s == source),
             Scope::Ingest(None) => grant.ingest.iter().any(|s| s == "*"),
             Scope::Query => grant.query,
+            Scope::Respond => grant.respond,
             Scope::Admin => grant.admin,
         };
         if allowed { Ok(Identity { name: name.clone() }) } else { Err(Denied::Forbidden) }
@@ -189,6 +195,7 @@ mod tests {
         assert_eq!(may(Scope::Ingest(Some("okta"))), Err(Denied::Forbidden));
         assert_eq!(may(Scope::Ingest(None)), Err(Denied::Forbidden));
         assert_eq!(may(Scope::Query), Err(Denied::Forbidden));
+        assert_eq!(may(Scope::Respond), Err(Denied::Forbidden));
         assert_eq!(access.check(&token("other"), Scope::Query), Err(Denied::Unauthenticated));
         assert_eq!(access.check(&Credentials::default(), Scope::Query), Err(Denied::Unauthenticated));
         Ok(())

@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod demo;
 mod detect;
+mod findings;
 mod hunt;
 mod ingest;
 mod lake;
@@ -31,6 +32,7 @@ enum Command {
     Serve(serve::Args),
     Config(config::Args),
     Detect(detect::Args),
+    Findings(findings::Args),
     Hunt(hunt::Args),
     Ingest(ingest::Args),
     Sql(sql::Args),
@@ -49,6 +51,7 @@ impl Cli {
             Command::Serve(args) => args.run(),
             Command::Config(args) => args.run(),
             Command::Detect(args) => args.run(),
+            Command::Findings(args) => args.run(),
             Command::Hunt(args) => args.run(),
             Command::Ingest(args) => args.run(),
             Command::Sql(args) => args.run(),

@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use arrow::array::ArrayRef;
+use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::parser::ParserError;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -33,7 +34,9 @@ async fn open(live: &Live, log: &Log<Frame>, options: &SqlOptions) -> Result<Ses
     let session = live.sql(options).map_err(|error| QueryError::Internal { message: error.to_string() })?;
     let table =
         |table: &tarn_lake::table::TableSnapshot| TableInfo { name: table.name.clone(), schema: table.schema.clone() };
-    let tables = session.tables().map(table).collect();
+    let view = |(name, schema): (&str, &SchemaRef)| TableInfo { name: name.to_owned(), schema: Arc::clone(schema) };
+    let mut tables: Vec<TableInfo> = session.tables().map(table).chain(session.views().map(view)).collect();
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
     let running = Arc::new(session);
     let describing = running.clone();
     Ok(Session::new(

@@ -149,7 +149,7 @@ impl Detector {
                 }
             }
             Kind::Idle { elapsed } => self.correlator.idle(*elapsed, &mut work.correlated),
-            Kind::Findings { .. } => {}
+            Kind::Findings { .. } | Kind::Updates { .. } => {}
         }
         if silent {
             work.correlated.clear();

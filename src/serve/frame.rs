@@ -1,8 +1,8 @@
 //! What the durable log holds: frames, each a delivery of events, or what detection made of those before it.
 //!
-//! **Format**, version 1: four bytes of the head's length, least significant first; the head ([`Head`], postcard); the
+//! **Format**, versions 1 and 2: four bytes of the head's length, least significant first; the head ([`Head`], postcard); the
 //! records' JSON; the originals of records that were no JSON. A frame's sequence is the log's. Frames of a newer version
-//! are an error: an older release must not guess.
+//! are an error: an older release must not guess. Version 2 is that of [`Kind::Updates`] alone.
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use tarn_ingest::Reason;
 use tarn_ingest::container::Block;
 use tokio::sync::OwnedSemaphorePermit;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a frame is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,21 @@ pub enum Kind {
         /// Microseconds since the last frame.
         elapsed: i64,
     },
+    /// What people did with findings: records for the lake, which no rule and no sink sees.
+    Updates {
+        /// Who.
+        by: String,
+    },
+}
+
+impl Kind {
+    /// The oldest format that has it.
+    fn version(&self) -> u8 {
+        match self {
+            Self::Events { .. } | Self::Findings { .. } | Self::Idle { .. } => 1,
+            Self::Updates { .. } => 2,
+        }
+    }
 }
 
 /// A frame at work.
@@ -129,7 +144,7 @@ impl Frame {
             reason: letter.reason.to_string(),
         };
         let head = postcard::to_stdvec(&Head {
-            version: VERSION,
+            version: self.kind.version(),
             kind: self.kind.clone(),
             time: self.time,
             json_bytes: narrow(block.json.len())?,
@@ -150,7 +165,10 @@ impl Frame {
         let length = u32::from_le_bytes(*length) as usize;
         let (head, texts) = rest.split_at_checked(length).context("the frame ends within its head")?;
         let version = head.first().copied().unwrap_or(0);
-        anyhow::ensure!(version == VERSION, "a frame of version {version}; this release reads {VERSION}");
+        anyhow::ensure!(
+            (1..=VERSION).contains(&version),
+            "a frame of version {version}; this release reads 1 to {VERSION}"
+        );
         let head: Head = postcard::from_bytes(head).context("a damaged head")?;
         let (json, originals) =
             texts.split_at_checked(head.json_bytes as usize).context("the frame ends within its JSON")?;
@@ -206,6 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn only_what_older_releases_cannot_read_is_of_version_2() {
+        let version = |kind: Kind| {
+            let bytes = Frame::new(kind.clone(), 7, Block::default()).encode().unwrap().concat();
+            assert_eq!(Frame::decode(&bytes).unwrap().kind, kind);
+            bytes[4]
+        };
+        assert_eq!(version(Kind::Findings { through: 3 }), 1);
+        assert_eq!(version(Kind::Updates { by: "kim".into() }), 2);
+    }
+
+    #[test]
     fn bytes_that_are_no_frame_are_an_error() {
         let bytes = frame().encode().unwrap().concat();
         for length in 0..bytes.len() {
@@ -213,8 +242,8 @@ mod tests {
             let _ = Frame::decode(&bytes[..length]);
         }
         let mut newer = bytes;
-        newer[4] = 2;
-        assert!(Frame::decode(&newer).unwrap_err().to_string().contains("version 2"));
+        newer[4] = 3;
+        assert!(Frame::decode(&newer).unwrap_err().to_string().contains("version 3"));
         assert!(Frame::decode(&[0xff; 64]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! What the daemon answers over HTTP besides receivers: SQL, health and metrics.
+//! What the daemon answers over HTTP besides receivers: SQL, findings, health and metrics.
 
 use super::frame::Frame;
 use super::intake::Room;
@@ -11,6 +11,7 @@ use axum::{Router, body::Body};
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_connectors::access::{Access, Denied, Scope};
 use tarn_connectors::body::credentials;
+use tarn_connectors::findings::{self, Findings};
 use tarn_connectors::query::{self, Queries};
 use tarn_connectors::sink::Outbox;
 use tarn_engine::Engine;
@@ -25,6 +26,7 @@ const LAG_SECONDS_MAX: f64 = 60.0;
 pub struct State {
     pub access: Access,
     pub queries: Queries,
+    pub findings: Findings,
     pub metrics: Arc<Metrics>,
     pub log: Log<Frame>,
     pub live: Live,
@@ -36,12 +38,13 @@ pub struct State {
 /// What is answered over HTTP besides receivers.
 pub fn router(state: State) -> Router {
     let sql = query::http::router(state.queries.clone());
+    let findings = findings::router(state.findings.clone());
     let own = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(state);
-    own.merge(sql)
+    own.merge(sql).merge(findings)
 }
 
 /// Whether the daemon takes events and keeps up.

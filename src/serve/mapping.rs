@@ -45,7 +45,7 @@ fn map(
     let frame = Arc::as_ref(&logged.frame);
     let (source, sender) = match &frame.kind {
         Kind::Events { source, sender } => (source.as_deref(), sender.as_deref()),
-        Kind::Findings { .. } | Kind::Idle { .. } => (None, None),
+        Kind::Findings { .. } | Kind::Updates { .. } | Kind::Idle { .. } => (None, None),
     };
     let only = source.and_then(|name| sources.named(name)).map(|source| source.id);
     mapping.push_arrived(&frame.block, only, frame.time, logged.arrival);

@@ -27,6 +27,7 @@ mod metrics;
 mod outbox;
 mod recovery;
 mod rules;
+mod updates;
 
 use crate::command::Usage;
 use crate::mapping::Mapping;
@@ -44,6 +45,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tarn_connectors::access::Access;
+use tarn_connectors::findings::Findings;
 use tarn_connectors::listen::Tls;
 use tarn_connectors::query::Queries;
 use tarn_connectors::sink::Outbox;
@@ -245,9 +247,12 @@ impl Server {
         let query = &self.config.query;
         let options = SqlOptions { memory_bytes: (query.memory_mib as usize) << 20, ..SqlOptions::default() };
         let database = database::database(self.live.clone(), self.log.clone(), options);
+        let queries = Queries::new(database, access.clone(), query.clone());
+        let keep = updates::keep(self.log.clone(), Room::new(FINDINGS_ROOM), self.config.frame_bytes_max());
         let state = http::State {
             access: access.clone(),
-            queries: Queries::new(database, access.clone(), query.clone()),
+            findings: Findings::new(queries.clone(), keep),
+            queries,
             metrics: self.metrics.clone(),
             log: self.log.clone(),
             live: self.live.clone(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod elasticsearch;
+mod findings;
 mod hostile;
 mod otlp;
 mod push;

@@ -4,7 +4,7 @@ use crate::sql::{SqlError, SqlSession};
 use crate::table::TableSnapshot;
 use arrow::array::{Array, ArrayRef, BooleanArray, Date32Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{ilike, like};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{
@@ -62,16 +62,18 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// **Shape**: a row per table whose name fits: `table_name`, `rows`, `files`, `bytes`, `first_day`, `last_day` (true days
-/// only).
+/// **Shape**: a row per table or view whose name fits: `table_name`, `rows`, `files`, `bytes`, `first_day`, `last_day`
+/// (true days only); a view has its name alone.
 ///
 /// **Errors**: [`SqlError::ShowTables`].
 pub(crate) fn show_tables(session: &SqlSession, show: &Statement) -> Result<SendableRecordBatchStream, SqlError> {
     let pattern = Pattern::of(show)?;
-    let all: StringArray = session.tables().map(|t| Some(t.name.as_str())).collect();
-    let fits = pattern.fits(&all)?;
-    let tables: Vec<&TableSnapshot> =
-        session.tables().zip(fits.iter()).filter(|(_, fits)| *fits == Some(true)).map(|(table, _)| table).collect();
+    let tables = session.tables().map(|table| (table.name.as_str(), Some(table)));
+    let all: Vec<(&str, Option<&TableSnapshot>)> =
+        tables.chain(session.views().map(|(name, _)| (name, None))).collect();
+    let fits = pattern.fits(&all.iter().map(|(name, _)| Some(*name)).collect())?;
+    let shown: Vec<_> =
+        all.iter().zip(fits.iter()).filter(|(_, fits)| *fits == Some(true)).map(|(one, _)| *one).collect();
     let days = |table: &TableSnapshot| {
         let days = table.files.iter().filter_map(|f| f.event_day).filter(|day| *day != 0);
         days.fold(None, |range: Option<(i32, i32)>, day| match range {
@@ -79,12 +81,13 @@ pub(crate) fn show_tables(session: &SqlSession, show: &Statement) -> Result<Send
             None => Some((day, day)),
         })
     };
-    let names: StringArray = tables.iter().map(|t| Some(t.name.as_str())).collect();
-    let rows: UInt64Array = tables.iter().map(|t| t.rows()).collect();
-    let files: UInt64Array = tables.iter().map(|t| Some(t.files.len() as u64)).collect();
-    let bytes: UInt64Array = tables.iter().map(|t| Some(t.bytes())).collect();
-    let first: Date32Array = tables.iter().map(|t| days(t).map(|d| d.0)).collect();
-    let last: Date32Array = tables.iter().map(|t| days(t).map(|d| d.1)).collect();
+    let names: StringArray = shown.iter().map(|(name, _)| Some(*name)).collect();
+    let tables = || shown.iter().map(|(_, table)| *table);
+    let rows: UInt64Array = tables().map(|t| t?.rows()).collect();
+    let files: UInt64Array = tables().map(|t| Some(t?.files.len() as u64)).collect();
+    let bytes: UInt64Array = tables().map(|t| Some(t?.bytes())).collect();
+    let first: Date32Array = tables().map(|t| days(t?).map(|d| d.0)).collect();
+    let last: Date32Array = tables().map(|t| days(t?).map(|d| d.1)).collect();
     stream(vec![
         ("table_name", Arc::new(names)),
         ("rows", Arc::new(rows)),
@@ -96,8 +99,8 @@ pub(crate) fn show_tables(session: &SqlSession, show: &Statement) -> Result<Send
 }
 
 /// **Shape**: a row per column: `column_name`, `data_type`.
-pub(crate) fn describe(table: &TableSnapshot) -> Result<SendableRecordBatchStream, SqlError> {
-    let fields = table.schema.fields();
+pub(crate) fn describe(schema: &Schema) -> Result<SendableRecordBatchStream, SqlError> {
+    let fields = schema.fields();
     let names: StringArray = fields.iter().map(|f| Some(f.name().as_str())).collect();
     let types: StringArray = fields.iter().map(|f| Some(type_name(f))).collect();
     stream(vec![("column_name", Arc::new(names)), ("data_type", Arc::new(types))])

@@ -8,6 +8,7 @@
 //! can; a query that cannot goes no further than that, with an error.
 
 mod error;
+mod findings;
 mod json_get;
 mod listing;
 mod provider;
@@ -65,6 +66,7 @@ impl Default for SqlOptions {
 pub struct SqlSession {
     context: SessionContext,
     tables: BTreeMap<String, Arc<TableSnapshot>>,
+    views: BTreeMap<&'static str, SchemaRef>,
 }
 
 impl SqlSession {
@@ -97,7 +99,27 @@ impl SqlSession {
             // A name of a table has no dots, and the catalog is this session's own.
             let _ = context.register_table(datafusion::common::TableReference::bare(name.as_str()), provider);
         }
-        Self { context, tables }
+        let mut views = BTreeMap::new();
+        // A view that cannot be planned is as one that is not there: its tables can be asked all the same.
+        if let Some(Ok(Some(view))) = tables.get(findings::TABLE).map(findings::view) {
+            views.insert(findings::VIEW, view.schema());
+            let _ = context.register_table(findings::VIEW, view);
+        }
+        Self { context, tables, views }
+    }
+
+    /// The views over tables, with their columns: `findings`, once there is a finding.
+    pub fn views(&self) -> impl Iterator<Item = (&str, &SchemaRef)> {
+        self.views.iter().map(|(name, schema)| (*name, schema))
+    }
+
+    /// The names of all that can be asked.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str).chain(self.views.keys().copied())
+    }
+
+    fn schema(&self, name: &str) -> Option<&SchemaRef> {
+        self.tables.get(name).map(|table| &table.schema).or_else(|| self.views.get(name))
     }
 
     /// The tables.
@@ -125,7 +147,7 @@ impl SqlSession {
     pub async fn query(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
         match parse(sql)? {
             show @ Statement::ShowTables { .. } => listing::show_tables(self, &show),
-            Statement::ExplainTable { table_name, .. } => listing::describe(self.table(&table_name)?),
+            Statement::ExplainTable { table_name, .. } => listing::describe(self.described(&table_name)?),
             statement => {
                 let plan = self.logical(statement).await?;
                 let frame = self.context.execute_logical_plan(plan).await.map_err(|e| self.explain_error(e))?;
@@ -175,7 +197,7 @@ impl SqlSession {
             },
             other => return Err(SqlError::not_a_query(other)),
         };
-        rewrite::rewrite(query, &|table: &str| self.tables.get(table).map(|t| Arc::clone(&t.schema)))?;
+        rewrite::rewrite(query, &|table: &str| self.schema(table).map(Arc::clone))?;
         let statement = PlannerStatement::Statement(Box::new(statement));
         let plan = self.context.state().statement_to_plan(statement).await.map_err(|e| self.explain_error(e))?;
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -183,14 +205,13 @@ impl SqlSession {
         Ok(plan)
     }
 
-    fn table(&self, name: &ObjectName) -> Result<&TableSnapshot, SqlError> {
+    fn described(&self, name: &ObjectName) -> Result<&SchemaRef, SqlError> {
         let wanted = scope::last_part(name).unwrap_or_default();
-        let found = self.tables.get(&wanted).map(Arc::as_ref);
-        found.ok_or_else(|| SqlError::unknown_table(&wanted, self.tables.keys().map(String::as_str)))
+        self.schema(&wanted).ok_or_else(|| SqlError::unknown_table(&wanted, self.names()))
     }
 
     fn explain_error(&self, error: datafusion::error::DataFusionError) -> SqlError {
-        SqlError::from_datafusion(error, self.tables.keys().map(String::as_str))
+        SqlError::from_datafusion(error, self.names())
     }
 }
 
