@@ -13,6 +13,7 @@ use tarn_connectors::listen::TlsFiles;
 use tarn_connectors::query::QueryLimits;
 use tarn_connectors::sink::AlertsConfig;
 use tarn_connectors::source::{syslog, tail};
+use tarn_lake::upkeep::HOURS_MIN;
 
 /// What variables begin with.
 const PREFIX: &str = "TARN_SERVE__";
@@ -44,6 +45,9 @@ pub struct Config {
     /// Commits to the lake.
     #[serde(default)]
     pub commit: Commit,
+    /// Upkeep of the lake's tables.
+    #[serde(default)]
+    pub upkeep: Upkeep,
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
@@ -111,6 +115,38 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { segment_mib: 64, disk_mib: 4096, group_ms: 2 }
+    }
+}
+
+/// Upkeep of the lake's tables.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upkeep {
+    /// Whether this daemon does it.
+    pub enabled: bool,
+    /// Minutes between two looks for files to merge.
+    pub every_minutes: u64,
+    /// Largest size of a merged file.
+    pub target_mib: u64,
+    /// Files of a day that are worth a merge.
+    pub files_min: usize,
+    /// Days that are kept, by table; `*` stands for all others. Without an entry, rows stay for ever.
+    pub retain_days: BTreeMap<String, u32>,
+    /// Versions of so many hours stay readable.
+    pub vacuum_hours: u32,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        let retain_days = BTreeMap::new();
+        Self { enabled: true, every_minutes: 10, target_mib: 128, files_min: 8, retain_days, vacuum_hours: 168 }
+    }
+}
+
+impl Upkeep {
+    /// How long rows of a table are kept.
+    pub fn days_of(&self, table: &str) -> Option<u32> {
+        self.retain_days.get(table).or_else(|| self.retain_days.get("*")).copied()
     }
 }
 
@@ -218,6 +254,11 @@ impl Config {
         at_least("limits.decompressed_mib", self.limits.decompressed_mib as u64, self.limits.body_mib as u64)?;
         at_least("limits.connections", self.limits.connections as u64, 1)?;
         at_least("limits.frames_mib", self.limits.frames_mib as u64, self.limits.decompressed_mib as u64)?;
+        at_least("upkeep.every_minutes", self.upkeep.every_minutes, 1)?;
+        at_least("upkeep.target_mib", self.upkeep.target_mib, 1)?;
+        at_least("upkeep.files_min", self.upkeep.files_min as u64, 2)?;
+        // Writers and readers may be at younger files.
+        at_least("upkeep.vacuum_hours", u64::from(self.upkeep.vacuum_hours), u64::from(HOURS_MIN))?;
         let named = |name: &&String| !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if let Some(name) = self.tail.keys().find(named) {
             return Err(format!("tail.{name}: expected a name of letters, digits, - and _"));

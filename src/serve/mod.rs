@@ -28,6 +28,7 @@ mod outbox;
 mod recovery;
 mod rules;
 mod updates;
+mod upkeep;
 
 use crate::command::Usage;
 use crate::mapping::Mapping;
@@ -99,6 +100,7 @@ pub struct Server {
     tasks: Vec<JoinHandle<()>>,
     committing: JoinHandle<()>,
     cutting: Option<JoinHandle<()>>,
+    upkeep: Option<JoinHandle<()>>,
     /// Mapping, detection, the way to the outbox, and files that are read; the first error of one of them ends the server.
     threads: JoinSet<anyhow::Result<()>>,
     /// Where it listens.
@@ -227,10 +229,13 @@ impl Server {
             tasks,
             committing,
             cutting: None,
+            upkeep: None,
             threads,
             addresses: Vec::new(),
         };
         server.listen(bound, &access, sources)?;
+        let upkeep = server.config.upkeep.clone();
+        server.upkeep = upkeep.enabled.then(|| tokio::spawn(upkeep::run(lake, upkeep)));
         server.cutting = Some(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
         Ok(server)
     }
@@ -318,6 +323,10 @@ impl Server {
     async fn finish(self) -> anyhow::Result<()> {
         let Self { log, live, metrics, detection, consumers, stop, committing, mut threads, .. } = self;
         stop.cancel();
+        // A merge that is cut off leaves a file that nothing refers to.
+        if let Some(upkeep) = self.upkeep {
+            upkeep.abort();
+        }
         for listener in self.listening {
             let _ = listener.await;
         }

@@ -160,3 +160,33 @@ fn nested_rows_are_valid_ocsf() {
         (Some("nonsense"), Some("attribute_unknown"))
     );
 }
+
+/// Small files become one, old days go, and what nobody needs is deleted; each says first what it would do.
+#[test]
+fn upkeep_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lake, log) = (folder.path().join("lake"), folder.path().join("log.ndjson"));
+    for run in 0..4 {
+        std::fs::write(&log, (run * 10..run * 10 + 10).map(|n| event(n, "ListUsers")).collect::<String>()).unwrap();
+        tarn(&["ingest", "--lake", text(&lake), text(&log)]).ok();
+    }
+    let of_lake = |command: &str, more: &[&str]| {
+        tarn(&[&["lake", command, "--lake", text(&lake), "--format", "ndjson"], more].concat())
+    };
+    let would = of_lake("compact", &["--files-min", "2", "--dry-run"]).ok().rows();
+    assert_eq!((&would[0]["files"], &would[0]["bytes_after"]), (&4.into(), &serde_json::Value::Null), "{would:?}");
+    let done = of_lake("compact", &["--files-min", "2"]).ok().rows();
+    assert_eq!((&done[0]["event_day"], &done[0]["rows"]), (&"2026-03-17".into(), &40.into()), "{done:?}");
+    assert_eq!(count(&lake, "api_activity"), 40);
+    assert!(of_lake("compact", &["--files-min", "2"]).ok().rows().is_empty());
+    let refused = of_lake("vacuum", &["--hours", "1"]);
+    assert!(refused.code == 2 && refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert!(of_lake("vacuum", &["--hours", "24"]).ok().rows().is_empty(), "nothing is a day old");
+    assert_eq!(of_lake("vacuum", &["--hours", "0", "--force", "--dry-run"]).ok().rows().len(), 4);
+    assert_eq!(of_lake("vacuum", &["--hours", "0", "--force"]).ok().rows().len(), 4);
+    assert_eq!(count(&lake, "api_activity"), 40);
+    assert!(of_lake("retain", &["--days", "1", "--table", "nowhere"]).code == 2);
+    let gone = of_lake("retain", &["--days", "1", "--table", "api_activity"]).ok().rows();
+    assert_eq!(gone[0]["rows"], 40, "{gone:?}");
+    assert_eq!(count(&lake, "api_activity"), 0);
+}

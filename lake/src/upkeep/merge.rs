@@ -11,7 +11,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use chrono::Utc;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -37,14 +38,17 @@ struct Cursor {
 /// **Errors**: a file that cannot be read, or is not in order. **Bounds**: the files as they are stored, and a piece of
 /// each decoded.
 pub(super) async fn merge(lake: &Lake, table: &str, files: &[&DataFile]) -> Result<Option<Encoded>, LakeError> {
-    let reads = files.iter().map(|file| async {
-        let read = lake.store().get(&file.path).await.map_err(LakeError::store(&file.path))?;
-        read.bytes().await.map_err(LakeError::store(&file.path))
-    });
+    let (store, paths) = (lake.store(), files.iter().map(|file| file.path.clone()));
+    let reads = paths.map(|path| read(Arc::clone(store), path)).collect::<Vec<_>>();
     let stored: Vec<Bytes> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
     let (table, day) = (table.to_owned(), files.first().and_then(|file| file.event_day).unwrap_or(0));
     let merging = move || merge_stored(&table, stored, day);
     tokio::task::spawn_blocking(merging).await.map_err(|_| LakeError::Stopped)?
+}
+
+async fn read(store: Arc<dyn ObjectStore>, path: Path) -> Result<Bytes, LakeError> {
+    let read = store.get(&path).await.map_err(LakeError::store(&path))?;
+    read.bytes().await.map_err(LakeError::store(&path))
 }
 
 fn merge_stored(table: &str, stored: Vec<Bytes>, day: i32) -> Result<Option<Encoded>, LakeError> {
