@@ -6,6 +6,8 @@ use crate::ingest::{Ingest, IngestOptions};
 use crate::location::{Location, StoreOptions};
 use crate::sql::{SqlOptions, SqlSession};
 use crate::table::TableSnapshot;
+use deltalake_core::DeltaTable;
+use deltalake_core::kernel::EagerSnapshot;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
@@ -30,6 +32,8 @@ struct Inner {
     at: Location,
     store: Arc<dyn ObjectStore>,
     committers: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// What is known of the tables' logs.
+    known: Mutex<HashMap<String, DeltaTable>>,
     /// Whether this process has seen to it that the lake is of the newest format.
     newest: AtomicBool,
 }
@@ -75,17 +79,27 @@ impl Lake {
         if !exists {
             let first = store.list(None).next().await.transpose();
             let occupied = first.map_err(unwritable)?;
-            if occupied.is_some() {
+            if occupied.is_none() {
+                format::create(store, location).await?;
+            } else if !format::check(store, location).await? {
+                // Nor has another process just made it one.
                 return Err(LakeError::NotALake { location: location.to_owned() });
             }
-            format::create(store, location).await?;
         }
         Ok(lake)
     }
 
     fn at(at: Location) -> Self {
         let store = Arc::new(PrefixStore::new(Arc::clone(&at.root), at.prefix.clone()));
-        Self { inner: Arc::new(Inner { at, store, committers: Mutex::default(), newest: AtomicBool::new(false) }) }
+        Self {
+            inner: Arc::new(Inner {
+                at,
+                store,
+                committers: Mutex::default(),
+                known: Mutex::default(),
+                newest: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// Where the lake is; ends in `/`.
@@ -157,6 +171,40 @@ impl Lake {
         let prefix = at.prefix.clone().join("tables").join(table);
         let store = Arc::new(PrefixStore::new(Arc::clone(&at.root), prefix));
         Ok(default_logstore(store, Arc::clone(&at.root), &url, &StorageConfig::default()))
+    }
+
+    /// A table's log as it is now: only what came after the last look is read. None where there is no such table.
+    pub(crate) async fn snapshot(&self, table: &str) -> Result<Option<EagerSnapshot>, LakeError> {
+        let delta = LakeError::delta(table);
+        let known = self.known().get(table).cloned();
+        if let Some(mut known) = known {
+            // A table that was put in its place, or a log that was cut, is read anew.
+            if known.update_state().await.is_ok() {
+                return self.know(table, known).map(Some);
+            }
+            self.known().remove(table);
+        }
+        let log = self.log_store(table)?;
+        if !log.is_delta_table_location().await.map_err(&delta)? {
+            return Ok(None);
+        }
+        let mut fresh = DeltaTable::new(log);
+        fresh.update_state().await.map_err(&delta)?;
+        self.know(table, fresh).map(Some)
+    }
+
+    fn know(&self, table: &str, seen: DeltaTable) -> Result<EagerSnapshot, LakeError> {
+        let snapshot = seen.snapshot().map_err(LakeError::delta(table))?.snapshot().clone();
+        let mut known = self.known();
+        // Another task may have looked later and come back first.
+        if known.get(table).and_then(DeltaTable::version).is_none_or(|version| version <= snapshot.version()) {
+            known.insert(table.to_owned(), seen);
+        }
+        Ok(snapshot)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, DeltaTable>> {
+        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Held while committing to `table`: Delta's own retry loop has no back-off, so a process does not race itself.

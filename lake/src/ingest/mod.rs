@@ -20,11 +20,12 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::commit::{Addition, NewFile, to_delta};
 use crate::table::schema::merge;
-use crate::table::write::{Encoded, Layout, encode};
+use crate::table::write::{DAYS_MAX, Encoded, Layout, encode};
 use crate::table::{EVENT_DAY, TableSnapshot};
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
 use identity::{Digest, Fingerprint, HEAD_BYTES, Hasher, Reached};
 use manifest::{Index, Known, Manifest};
 use object_store::ObjectStoreExt;
@@ -33,6 +34,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
+
+/// Files that are written at once: a sync of one waits for the disk, and takes others along.
+const PUTS_AT_ONCE: usize = 16;
 
 /// How an ingest buffers and commits.
 #[derive(Clone, Debug)]
@@ -43,14 +47,23 @@ pub struct IngestOptions {
     pub commit_rows: u64,
     /// Files after which [`Ingest::is_full`].
     pub commit_files: usize,
+    /// Distinct days of one flush; rows of further days go to the outlier partition, from where compaction brings them
+    /// to their days.
+    pub days_max: usize,
     /// Decides which times lie in the future.
     pub now: DateTime<Utc>,
 }
 
 impl Default for IngestOptions {
-    /// 128 MiB, four million rows, 4,096 files, the system's clock.
+    /// 128 MiB, four million rows, 4,096 files, 1,024 days, the system's clock.
     fn default() -> Self {
-        Self { buffer_bytes: 128 << 20, commit_rows: 4_000_000, commit_files: 4096, now: Utc::now() }
+        Self {
+            buffer_bytes: 128 << 20,
+            commit_rows: 4_000_000,
+            commit_files: 4096,
+            days_max: DAYS_MAX,
+            now: Utc::now(),
+        }
     }
 }
 
@@ -377,16 +390,14 @@ impl Ingest {
         };
         self.buffered -= buffer.bytes;
         self.await_flush().await?;
-        let layout = Layout::of(&table, self.options.now);
+        let layout = Layout { days_max: self.options.days_max, ..Layout::of(&table, self.options.now) };
         let lake = self.lake.clone();
         self.flush = Some(tokio::spawn(async move {
             let name = table.clone();
             let work = move || encode(&name, &buffer.batches, &layout);
             let (schema, files) = tokio::task::spawn_blocking(work).await.map_err(|_| LakeError::Stopped)??;
-            let mut written = Vec::with_capacity(files.len());
-            for file in files {
-                written.push(put(&lake, &table, file).await?);
-            }
+            let puts = files.into_iter().map(|file| put(lake.clone(), table.clone(), file));
+            let written = stream::iter(puts).buffered(PUTS_AT_ONCE).try_collect().await?;
             Ok((table, schema.as_ref().clone(), written))
         }));
         Ok(())
@@ -406,7 +417,7 @@ impl Ingest {
 }
 
 /// Writes a file, which nothing refers to yet.
-pub(crate) async fn put(lake: &Lake, table: &str, file: Encoded) -> Result<NewFile, LakeError> {
+pub(crate) async fn put(lake: Lake, table: String, file: Encoded) -> Result<NewFile, LakeError> {
     let path = format!("{EVENT_DAY}={}/part-{}.zstd.parquet", file.day, uuid::Uuid::new_v4());
     let size = file.bytes.len() as u64;
     let target = Path::from(format!("tables/{table}/{path}"));

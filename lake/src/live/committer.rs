@@ -15,9 +15,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// Days of a commit that have files of their own. A stream is mostly of one or two; where old events come in, a commit of
+/// seconds would make a file for each of hundreds of days.
+const DAYS_MAX: usize = 16;
+
 /// How the group under way is buffered: it becomes files as late as possible, as few as possible.
 pub(super) fn ingest_options(options: &LiveOptions) -> IngestOptions {
-    IngestOptions { buffer_bytes: options.commit_bytes, ..IngestOptions::default() }
+    IngestOptions { buffer_bytes: options.commit_bytes, days_max: DAYS_MAX, ..IngestOptions::default() }
 }
 
 /// Commits what is pushed. Runs until all [`super::Live`]s are gone, and commits the rest then.

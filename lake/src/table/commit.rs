@@ -9,9 +9,7 @@ use arrow::datatypes::Schema;
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake_core::kernel::{
-    Action, Add, EagerSnapshot, Metadata, MetadataExt, Protocol, StructType, Transaction, new_metadata,
-};
+use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Protocol, StructType, Transaction, new_metadata};
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use object_store::path::Path;
@@ -59,7 +57,7 @@ fn to_arrow(table: &str, schema: &StructType) -> Result<Schema, LakeError> {
 
 /// Commits `addition` as number `sequence`; does nothing when its table has that number already.
 pub(crate) async fn commit(lake: &Lake, addition: &Addition, sequence: i64) -> Result<(), LakeError> {
-    contended(lake, &addition.table, |log| async move { attempt(&log, addition, sequence).await }).await
+    contended(lake, &addition.table, |log| async move { attempt(lake, &log, addition, sequence).await }).await
 }
 
 /// Tries until no other writer comes first. **Errors**: those of `attempt` but conflicts; [`LakeError::Contended`].
@@ -100,14 +98,17 @@ fn is_conflict(error: &DeltaTableError) -> bool {
 }
 
 /// One try on the newest snapshot. Delta's own retries are off: after a conflict everything is computed anew.
-async fn attempt(log: &LogStoreRef, addition: &Addition, sequence: i64) -> Result<(), LakeError> {
+async fn attempt(lake: &Lake, log: &LogStoreRef, addition: &Addition, sequence: i64) -> Result<(), LakeError> {
     let table = addition.table.as_str();
     let delta = LakeError::delta(table);
     let added = to_arrow(table, &addition.schema)?;
-    if !log.is_delta_table_location().await.map_err(&delta)? {
-        create(log, table, &added).await?;
-    }
-    let snapshot = EagerSnapshot::try_new(log.as_ref(), None).await.map_err(&delta)?;
+    let snapshot = match lake.snapshot(table).await? {
+        Some(snapshot) => snapshot,
+        None => {
+            create(log, table, &added).await?;
+            lake.snapshot(table).await?.ok_or_else(|| delta(DeltaTableError::NotInitialized))?
+        }
+    };
     let done = snapshot.transaction_version(log.as_ref(), WRITER).await.map_err(&delta)?;
     if done.is_some_and(|done| done >= sequence) {
         return Ok(());
@@ -137,21 +138,21 @@ pub(crate) struct Change {
     /// Files that go, from the lake's root.
     pub(crate) gone: BTreeSet<Path>,
     /// What has the rows of all of them, where the rows stay.
-    pub(crate) instead: Option<NewFile>,
+    pub(crate) instead: Vec<NewFile>,
 }
 
 /// Commits a change; `false`, and nothing changes, when one of its files has gone meanwhile. Rows that stay are no change
 /// of the data: `dataChange` is false.
 pub(crate) async fn change(lake: &Lake, change: &Change) -> Result<bool, LakeError> {
-    contended(lake, &change.table, |log| async move { attempt_change(&log, change).await }).await
+    contended(lake, &change.table, |log| async move { attempt_change(lake, &log, change).await }).await
 }
 
-async fn attempt_change(log: &LogStoreRef, change: &Change) -> Result<bool, LakeError> {
+async fn attempt_change(lake: &Lake, log: &LogStoreRef, change: &Change) -> Result<bool, LakeError> {
     let table = change.table.as_str();
     let delta = LakeError::delta(table);
-    let snapshot = EagerSnapshot::try_new(log.as_ref(), None).await.map_err(&delta)?;
+    let Some(snapshot) = lake.snapshot(table).await? else { return Ok(false) };
     let schema = to_arrow(table, snapshot.schema().as_ref())?;
-    let data_change = change.instead.is_none();
+    let data_change = change.instead.is_empty();
     let mut actions = Vec::with_capacity(change.gone.len() + 1);
     for view in snapshot.log_data().iter() {
         if change.gone.contains(&from_root(table, &view.object_store_path())) {
@@ -161,10 +162,11 @@ async fn attempt_change(log: &LogStoreRef, change: &Change) -> Result<bool, Lake
     if actions.len() < change.gone.len() {
         return Ok(false);
     }
-    let operation = match &change.instead {
-        Some(file) => {
-            actions.push(Action::Add(Add { data_change, ..add(file, &schema) }));
-            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(file.size).unwrap_or(i64::MAX) }
+    let added = change.instead.iter().map(|file| Action::Add(Add { data_change, ..add(file, &schema) }));
+    actions.extend(added);
+    let operation = match change.instead.iter().map(|file| file.size).max() {
+        Some(size) => {
+            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(size).unwrap_or(i64::MAX) }
         }
         None => DeltaOperation::Delete { predicate: None },
     };

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub const EVENT_DAY: &str = "event_day";
 
 /// The partition of rows whose time cannot be true (before 1990, or later than two days from now), of rows without a
-/// time, and of the emptiest days of a write that has more than 1,024. They keep their `time`. No true time is of this
+/// time, and of the emptiest days of a write that has many ([`crate::IngestOptions::days_max`]). They keep their `time`. No true time is of this
 /// day, as it lies before 1990 itself.
 pub const OUTLIER_DAY: &str = "1970-01-01";
 
@@ -65,19 +65,14 @@ pub struct TableSnapshot {
 
 impl TableSnapshot {
     pub(crate) async fn load(lake: &Lake, name: &str) -> Result<Option<Self>, LakeError> {
-        let delta = LakeError::delta(name);
-        let log = lake.log_store(name)?;
-        if !log.is_delta_table_location().await.map_err(&delta)? {
-            return Ok(None);
-        }
-        match EagerSnapshot::try_new(log.as_ref(), None).await {
-            Ok(snapshot) => Self::read(name, &snapshot).map(Some),
+        match lake.snapshot(name).await {
+            Ok(snapshot) => snapshot.map(|snapshot| Self::read(name, &snapshot)).transpose(),
             // What makes its files unreadable may be a feature, and that has a name.
-            Err(error) => match Snapshot::try_new(log.as_ref(), None).await {
-                Ok(snapshot) => Err(known_features(name, snapshot.protocol(), snapshot.metadata())
-                    .err()
-                    .unwrap_or_else(|| delta(error))),
-                Err(_) => Err(delta(error)),
+            Err(error) => match Snapshot::try_new(lake.log_store(name)?.as_ref(), None).await {
+                Ok(snapshot) => {
+                    Err(known_features(name, snapshot.protocol(), snapshot.metadata()).err().unwrap_or(error))
+                }
+                Err(_) => Err(error),
             },
         }
     }

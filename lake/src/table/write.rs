@@ -21,9 +21,10 @@ use std::sync::Arc;
 pub(crate) const CHUNK_ROWS: usize = 4096;
 /// Rows of a row group: small enough that its statistics prune.
 const ROW_GROUP_ROWS: usize = 65_536;
-/// Distinct days of one flush; rows of further days go to the outlier partition.
-const DAYS_MAX: usize = 1024;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Distinct days of one flush, unless it is told otherwise.
+pub(crate) const DAYS_MAX: usize = 1024;
 
 /// How a table's rows are ordered and dated.
 #[derive(Clone, Debug)]
@@ -32,13 +33,15 @@ pub(crate) struct Layout {
     pub(crate) time_column: &'static str,
     /// The last day, as days since 1970, that is not an outlier.
     pub(crate) last_day: i64,
+    /// Distinct days of one flush; rows of further days go to the outlier partition.
+    pub(crate) days_max: usize,
 }
 
 impl Layout {
     pub(crate) fn of(table: &str, now: DateTime<Utc>) -> Self {
         let last = (now + TimeDelta::days(2)).timestamp_micros().div_euclid(MICROS_PER_DAY);
         let time_column = if table == crate::dead_letter::TABLE { "ingest_time" } else { "time" };
-        Self { time_column, last_day: last }
+        Self { time_column, last_day: last, days_max: DAYS_MAX }
     }
 
     fn day(&self, micros: i64) -> i32 {
@@ -102,7 +105,7 @@ pub(crate) fn encode(
 ) -> Result<(SchemaRef, Vec<Encoded>), LakeError> {
     let schema = populated(batches, layout.time_column)?;
     let mut places = places(table, batches, layout)?;
-    bound_days(&mut places);
+    bound_days(&mut places, layout.days_max);
     places.sort_unstable();
     let conformed: Vec<RecordBatch> =
         batches.iter().map(|b| conform_batch(table, b, &schema)).collect::<Result<_, _>>()?;
@@ -127,17 +130,17 @@ fn places(table: &str, batches: &[RecordBatch], layout: &Layout) -> Result<Vec<P
 }
 
 /// Moves the rows of the days with the fewest rows to the outlier partition when there are too many days.
-fn bound_days(places: &mut [Place]) {
+fn bound_days(places: &mut [Place], days_max: usize) {
     let mut rows_of: HashMap<i32, usize> = HashMap::new();
     for place in places.iter() {
         *rows_of.entry(place.0).or_default() += 1;
     }
-    if rows_of.len() <= DAYS_MAX {
+    if rows_of.len() <= days_max {
         return;
     }
     let mut days: Vec<(usize, i32)> = rows_of.into_iter().map(|(day, rows)| (rows, day)).collect();
     days.sort_unstable_by(|a, b| b.cmp(a));
-    let kept: std::collections::HashSet<i32> = days.iter().take(DAYS_MAX).map(|(_, day)| *day).collect();
+    let kept: std::collections::HashSet<i32> = days.iter().take(days_max).map(|(_, day)| *day).collect();
     for place in places {
         if !kept.contains(&place.0) {
             place.0 = 0;

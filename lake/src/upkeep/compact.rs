@@ -2,7 +2,8 @@
 //!
 //! **Which**: from the smallest on, as long as a file is at most twice as large as those before it together, so that a row
 //! is rewritten a few times in its life and not at every turn. **Order**: as the writer's, by time, so that statistics go on
-//! pruning.
+//! pruning. **Outliers**: a stream's commit puts the rows of rare days into the outlier partition; here they come to their
+//! days.
 
 use super::merge;
 use crate::error::LakeError;
@@ -14,6 +15,9 @@ use std::ops::Range;
 
 /// Files that are merged at once, as each is open.
 const FAN_IN: usize = 64;
+
+/// Bytes of files of the outlier partition that are sorted to their days at once; in memory they are some twenty times that.
+const OUTLIER_BYTES: u64 = 8 << 20;
 
 /// How much larger than all before it together a file may be.
 const GROWTH: u64 = 2;
@@ -97,6 +101,9 @@ fn groups<'a>(table: &'a TableSnapshot, options: &CompactOptions) -> Vec<Vec<&'a
         let mut small: Vec<&DataFile> = day.iter().filter(|file| file.size < options.target_bytes / 2).collect();
         small.sort_by_key(|file| file.size);
         let sizes: Vec<u64> = small.iter().map(|file| file.size).collect();
+        // What goes to its days is sorted in memory.
+        let target_bytes = if day[0].event_day == Some(0) { OUTLIER_BYTES } else { options.target_bytes };
+        let options = &CompactOptions { target_bytes: target_bytes.min(options.target_bytes), ..*options };
         groups.extend(worth(&sizes, options).into_iter().map(|range| small[range].to_vec()));
     }
     groups
@@ -124,12 +131,21 @@ fn worth(sizes: &[u64], options: &CompactOptions) -> Vec<Range<usize>> {
 }
 
 async fn rewrite(lake: &Lake, table: &TableSnapshot, group: &[&DataFile]) -> Result<Option<Compacted>, LakeError> {
-    let Some(encoded) = merge::merge(lake, &table.name, group).await? else { return Ok(None) };
-    let rows = encoded.rows;
-    let file = put(lake, &table.name, encoded).await?;
-    let size = file.size;
+    let encoded = match group.first().and_then(|file| file.event_day) {
+        Some(0) => merge::to_their_days(lake, &table.name, group).await?,
+        _ => merge::merge(lake, &table.name, group).await?.into_iter().collect(),
+    };
+    let rows = encoded.iter().map(|file| file.rows).sum();
+    let mut instead = Vec::with_capacity(encoded.len());
+    for file in encoded {
+        instead.push(put(lake.clone(), table.name.clone(), file).await?);
+    }
+    if instead.is_empty() {
+        return Ok(None);
+    }
+    let size = instead.iter().map(|file| file.size).sum();
     let gone = group.iter().map(|file| file.path.clone()).collect();
-    let committed = change(lake, &Change { table: table.name.clone(), gone, instead: Some(file) }).await?;
+    let committed = change(lake, &Change { table: table.name.clone(), gone, instead }).await?;
     Ok(committed.then(|| Compacted { rows, ..described(group, size) }))
 }
 

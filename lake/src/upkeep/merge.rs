@@ -4,7 +4,7 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::DataFile;
 use crate::table::schema;
-use crate::table::write::{CHUNK_ROWS, Encoded, FileEncoder, Layout, conform_batch, times};
+use crate::table::write::{CHUNK_ROWS, Encoded, FileEncoder, Layout, conform_batch, encode, times};
 use arrow::array::{Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -38,12 +38,36 @@ struct Cursor {
 /// **Errors**: a file that cannot be read, or is not in order. **Bounds**: the files as they are stored, and a piece of
 /// each decoded.
 pub(super) async fn merge(lake: &Lake, table: &str, files: &[&DataFile]) -> Result<Option<Encoded>, LakeError> {
-    let (store, paths) = (lake.store(), files.iter().map(|file| file.path.clone()));
-    let reads = paths.map(|path| read(Arc::clone(store), path)).collect::<Vec<_>>();
-    let stored: Vec<Bytes> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+    let stored = stored(lake, files).await?;
     let (table, day) = (table.to_owned(), files.first().and_then(|file| file.event_day).unwrap_or(0));
     let merging = move || merge_stored(&table, stored, day);
     tokio::task::spawn_blocking(merging).await.map_err(|_| LakeError::Stopped)?
+}
+
+/// The rows of all files, each in a file of its day. None where a file is not one of ours.
+///
+/// **Errors**: a file that cannot be read. **Bounds**: all of it is in memory.
+pub(super) async fn to_their_days(lake: &Lake, table: &str, files: &[&DataFile]) -> Result<Vec<Encoded>, LakeError> {
+    let (table, stored) = (table.to_owned(), stored(lake, files).await?);
+    let sorting = move || {
+        let parquet = LakeError::parquet(&table);
+        let mut rows = Vec::new();
+        for file in open(stored, &table)?.unwrap_or_default() {
+            let pieces = file.build().map_err(&parquet)?;
+            rows.extend(pieces.collect::<Result<Vec<_>, _>>().map_err(LakeError::arrow(&table))?);
+        }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        encode(&table, &rows, &Layout::of(&table, Utc::now())).map(|(_, files)| files)
+    };
+    tokio::task::spawn_blocking(sorting).await.map_err(|_| LakeError::Stopped)?
+}
+
+async fn stored(lake: &Lake, files: &[&DataFile]) -> Result<Vec<Bytes>, LakeError> {
+    let paths = files.iter().map(|file| file.path.clone());
+    let reads = paths.map(|path| read(Arc::clone(lake.store()), path)).collect::<Vec<_>>();
+    stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
 }
 
 async fn read(store: Arc<dyn ObjectStore>, path: Path) -> Result<Bytes, LakeError> {
@@ -51,16 +75,20 @@ async fn read(store: Arc<dyn ObjectStore>, path: Path) -> Result<Bytes, LakeErro
     read.bytes().await.map_err(LakeError::store(&path))
 }
 
+type Opened = ParquetRecordBatchReaderBuilder<Bytes>;
+
+/// The files; none where one is not ours.
+fn open(stored: Vec<Bytes>, table: &str) -> Result<Option<Vec<Opened>>, LakeError> {
+    let opens = stored.into_iter().map(Opened::try_new);
+    let opened: Vec<_> = opens.collect::<Result<_, _>>().map_err(LakeError::parquet(table))?;
+    let made_by = |file: &Opened| file.metadata().file_metadata().created_by().map(str::to_owned);
+    let ours = opened.iter().all(|file| made_by(file).is_some_and(|by| by.starts_with(OURS)));
+    Ok(ours.then_some(opened))
+}
+
 fn merge_stored(table: &str, stored: Vec<Bytes>, day: i32) -> Result<Option<Encoded>, LakeError> {
     let parquet = LakeError::parquet(table);
-    let opens = stored.into_iter().map(ParquetRecordBatchReaderBuilder::try_new);
-    let opened: Vec<_> = opens.collect::<Result<_, _>>().map_err(&parquet)?;
-    let ours = |file: &ParquetRecordBatchReaderBuilder<Bytes>| {
-        file.metadata().file_metadata().created_by().is_some_and(|by| by.starts_with(OURS))
-    };
-    if !opened.iter().all(ours) {
-        return Ok(None);
-    }
+    let Some(opened) = open(stored, table)? else { return Ok(None) };
     let mut union = Schema::empty();
     for file in &opened {
         union = schema::merge(&union, file.schema())?;

@@ -38,7 +38,10 @@ pub async fn retain(
             bytes: old.iter().map(|file| file.size).sum(),
         };
         let gone = old.iter().map(|file| file.path.clone()).collect();
-        if dry_run || old.is_empty() || change(lake, &Change { table: table.to_owned(), gone, instead: None }).await? {
+        if dry_run
+            || old.is_empty()
+            || change(lake, &Change { table: table.to_owned(), gone, instead: Vec::new() }).await?
+        {
             return Ok(retained);
         }
     }

@@ -111,6 +111,7 @@ async fn every_write_may_be_the_last_of_a_stream() {
                 assert_eq!(seen(&live, COUNTS).await[..2], [n, n], "visible although the store is dead");
             }
             committing.abort();
+            let _ = committing.await;
             let lake = open(inner).await.unwrap();
             let (live, committing) = started(&lake, LiveOptions::default()).await;
             let position = *live.committed().borrow();

@@ -89,6 +89,31 @@ async fn files_become_few_and_rows_stay() {
     assert_eq!(number(&lake, "SELECT count(*) FROM api_activity").await, 63);
 }
 
+/// Rows of rare days wait in the outlier partition, where no day is named, until compaction brings them to their days.
+#[tokio::test]
+async fn rare_days_come_to_their_days() {
+    let lake = open(Arc::new(InMemory::new())).await.unwrap();
+    for commit in 0..3 {
+        let uids: Vec<String> = (0..6).map(|day| format!("e{commit}-{day}")).collect();
+        let mut of_days: Vec<_> =
+            (0..6).map(|day| (START + day * DAY, vec![("metadata.uid", Value::Text(&uids[day as usize]))])).collect();
+        of_days.push((START, of_days[0].1.clone()));
+        // One whose time cannot be true.
+        of_days.push((7, of_days[0].1.clone()));
+        let mut ingest = lake.ingest(IngestOptions { days_max: 1, ..IngestOptions::default() }).await.unwrap();
+        ingest.append(TABLE, batch(6003, &of_days)).await.unwrap();
+        ingest.commit().await.unwrap();
+    }
+    let rows = "SELECT metadata.uid, time FROM api_activity ORDER BY 1, 2";
+    let before = table(&session(&lake).await, rows).await;
+    let of_day = |day: i64| format!("SELECT count(*) FROM api_activity WHERE event_day = DATE '2025-03-01' + {day}");
+    assert_eq!((files(&lake).await, number(&lake, &of_day(0)).await, number(&lake, &of_day(4)).await), (6, 6, 0));
+    compact(&lake, TABLE, &EAGER, false).await.unwrap();
+    assert_eq!((files(&lake).await, number(&lake, &of_day(0)).await, number(&lake, &of_day(4)).await), (7, 6, 3));
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity WHERE event_day = '1970-01-01'").await, 3);
+    assert_eq!(table(&session(&lake).await, rows).await, before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_and_other_compactions_go_on() {
     let lake = open(Arc::new(InMemory::new())).await.unwrap();
