@@ -3,14 +3,13 @@
 use super::failure::internal;
 use super::info;
 use super::prepared::{Prepared, Statement};
+use super::values;
 use crate::access::Identity;
 use crate::body::token_of;
 use crate::query::postgres::{DATABASE, SCHEMA};
 use crate::query::{Ask, Queries, QueryError, QueryId, Running, Shape, TableInfo};
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
@@ -119,12 +118,6 @@ fn ipc(schema: &Schema) -> Result<Bytes, Status> {
     Ok(message.0)
 }
 
-/// `$1`, `$2`, … as columns; text where nothing says the type.
-fn parameters(of: &Shape) -> Schema {
-    let types = of.parameters.iter().map(|known| known.clone().unwrap_or(DataType::Utf8)).enumerate();
-    Schema::new(types.map(|(at, of)| Field::new(format!("${}", at + 1), of, true)).collect::<Vec<_>>())
-}
-
 /// A ticket's query and statement.
 fn ticket(handle: &Bytes) -> Result<(QueryId, String), Status> {
     let text = std::str::from_utf8(handle).ok();
@@ -210,7 +203,7 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let shape = self.shape(&query.query).await?;
-        let (dataset_schema, parameter_schema) = (ipc(&shape.schema)?, ipc(&parameters(&shape))?);
+        let (dataset_schema, parameter_schema) = (ipc(&shape.schema)?, ipc(&values::columns(&shape))?);
         let statement = Statement { sql: query.query, shape, values: Vec::new() };
         let prepared_statement_handle = self.prepared.add(&identity(&request)?, statement);
         Ok(ActionCreatePreparedStatementResult { prepared_statement_handle, dataset_schema, parameter_schema })
@@ -233,18 +226,8 @@ impl FlightSqlService for FlightSql {
         let identity = identity(&request)?;
         let handle = query.prepared_statement_handle;
         let statement = self.statement(&identity, &handle)?;
-        let data = request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status)));
-        let mut batches = FlightRecordBatchStream::new_from_flight_data(data);
-        let mut values: Option<Vec<ArrayRef>> = None;
-        while let Some(batch) = batches.try_next().await.map_err(Status::from)? {
-            if batch.num_rows() > 1 || batch.num_rows() == 1 && values.is_some() {
-                return Err(Status::invalid_argument("a statement runs with one row of values"));
-            }
-            if batch.num_rows() == 1 {
-                values = Some(taken(&statement.shape, &batch)?);
-            }
-        }
-        if !self.prepared.bind(&identity, &handle, values.unwrap_or_default()) {
+        let values = values::read(&statement.shape, request.into_inner()).await?;
+        if !self.prepared.bind(&identity, &handle, values) {
             return Err(Status::not_found("no such prepared statement"));
         }
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) })
@@ -427,20 +410,4 @@ impl FlightSql {
         }
         cancelled
     }
-}
-
-/// One row of values, in the types that the statement takes.
-fn taken(shape: &Shape, row: &RecordBatch) -> Result<Vec<ArrayRef>, Status> {
-    let expected = shape.parameters.len();
-    if row.num_columns() != expected {
-        let message = format!("{} values for {expected} parameters", row.num_columns());
-        return Err(QueryError::Parameter { message }.into());
-    }
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let one = |(at, (value, of)): (usize, (&ArrayRef, &Option<DataType>))| match of {
-        Some(of) => cast_with_options(value, of, &strict)
-            .map_err(|error| QueryError::Parameter { message: format!("${}: {error}", at + 1) }.into()),
-        None => Ok(Arc::clone(value)),
-    };
-    row.columns().iter().zip(&shape.parameters).enumerate().map(one).collect()
 }

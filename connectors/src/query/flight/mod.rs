@@ -10,6 +10,7 @@ mod failure;
 mod info;
 mod prepared;
 mod service;
+mod values;
 
 use super::Queries;
 use crate::access::{Denied, Scope};
