@@ -82,7 +82,9 @@ def compare(tarn):
     views = duckdb.connect()
     views.execute(tarn.run("lake", "views", "--lake", tarn.lake, "--dialect", "duckdb-files"))
     different = 0
-    for table in sorted(row["table_name"] for row in tarn.sql("SHOW TABLES")):
+    # Not SHOW TABLES, which lists views of our SQL as well.
+    tables = tarn.run("lake", "info", "--lake", tarn.lake, "--format", "ndjson").splitlines()
+    for table in sorted(json.loads(row)["table"] for row in tables):
         conditions = frequent(tarn, table)
         ours = [tarn.count(table), *(tarn.count(table, f"{n} = '{v}'") for n, v in conditions)]
         for reader, theirs in counts_elsewhere(tarn, table, views, conditions):
