@@ -20,7 +20,7 @@ use tarn_engine::hunt::{Hunted, RULE, VALUES, values};
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::container::{Blocks, Limits};
 use tarn_lake::SqlSession;
-use tarn_lake::table::{ARRIVAL, EVENT_DAY};
+use tarn_lake::table::{ARRIVAL, DataFile, EVENT_DAY};
 use tarn_schema_ocsf::{ClassUid, Schema};
 
 /// Hits whose events are read from the lake at once.
@@ -180,9 +180,8 @@ impl<'a> Hunt<'a> {
     pub fn unordered(&self) -> Option<Unordered> {
         let own = |name: &str| self.tables.iter().any(|own| own.name == name);
         let unordered = self.session.tables().filter(|table| own(&table.name)).filter_map(|table| {
-            let at = table.file_schema.index_of(ARRIVAL).ok();
-            let says = |nulls: Option<u64>| nulls == Some(0);
-            let files = table.files.iter().filter(|f| !says(at.and_then(|at| f.stats.columns.get(at)?.nulls)));
+            let says = |file: &DataFile| file.stats.column(ARRIVAL).is_some_and(|column| column.nulls == Some(0));
+            let files = table.files.iter().filter(|file| !says(file));
             let days = files.filter_map(|f| Date32Type::to_naive_date_opt(f.event_day?));
             let day = days.filter(|day| self.span.covers(*day)).max()?;
             Some(Unordered { table: table.name.clone(), day })

@@ -20,6 +20,11 @@ mod stream;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// The daemon's threads hand large arrays to each other, of which the system's allocator keeps more than there are.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = command::Cli::parse();
     match cli.run() {

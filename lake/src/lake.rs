@@ -5,9 +5,9 @@ use crate::format;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::location::{Location, StoreOptions};
 use crate::sql::{SqlOptions, SqlSession};
-use crate::table::TableSnapshot;
+use crate::table::{TableSnapshot, known_features};
 use deltalake_core::DeltaTable;
-use deltalake_core::kernel::EagerSnapshot;
+use deltalake_core::kernel::{EagerSnapshot, Snapshot};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
@@ -32,10 +32,18 @@ struct Inner {
     at: Location,
     store: Arc<dyn ObjectStore>,
     committers: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// What is known of the tables' logs.
-    known: Mutex<HashMap<String, DeltaTable>>,
+    /// What is known of the tables.
+    known: Mutex<HashMap<String, Known>>,
     /// Whether this process has seen to it that the lake is of the newest format.
     newest: AtomicBool,
+}
+
+/// A table as it was seen last.
+#[derive(Clone, Debug)]
+struct Known {
+    log: DeltaTable,
+    /// What it held then, or at an earlier version.
+    table: Option<Arc<TableSnapshot>>,
 }
 
 impl Lake {
@@ -130,15 +138,33 @@ impl Lake {
     }
 
     /// What a table holds now; `None` when there is no such table.
-    pub async fn table(&self, name: &str) -> Result<Option<TableSnapshot>, LakeError> {
-        TableSnapshot::load(self, name).await
+    pub async fn table(&self, name: &str) -> Result<Option<Arc<TableSnapshot>>, LakeError> {
+        let snapshot = match self.snapshot(name).await {
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => return Ok(None),
+            // What makes its files unreadable may be a feature, and that has a name.
+            Err(error) => {
+                let Ok(bare) = Snapshot::try_new(self.log_store(name)?.as_ref(), None).await else { return Err(error) };
+                return Err(known_features(name, bare.protocol(), bare.metadata()).err().unwrap_or(error));
+            }
+        };
+        let before = self.known().get(name).and_then(|known| known.table.clone());
+        if let Some(same) = before.as_ref().filter(|table| table.version == snapshot.version()) {
+            return Ok(Some(Arc::clone(same)));
+        }
+        let table = Arc::new(TableSnapshot::read(name, &snapshot, before.as_deref())?);
+        if let Some(known) = self.known().get_mut(name).filter(|known| known.log.version() == Some(table.version)) {
+            known.table = Some(Arc::clone(&table));
+        }
+        Ok(Some(table))
     }
 
     /// All tables, sorted by name.
-    pub async fn tables(&self) -> Result<Vec<TableSnapshot>, LakeError> {
+    pub async fn tables(&self) -> Result<Vec<Arc<TableSnapshot>>, LakeError> {
         let names = self.table_names().await?;
         let loads = names.into_iter().map(|name| async move { self.table(&name).await });
-        let tables: Vec<Option<TableSnapshot>> = stream::iter(loads).buffered(TABLES_AT_ONCE).try_collect().await?;
+        let tables: Vec<Option<Arc<TableSnapshot>>> =
+            stream::iter(loads).buffered(TABLES_AT_ONCE).try_collect().await?;
         Ok(tables.into_iter().flatten().collect())
     }
 
@@ -176,11 +202,11 @@ impl Lake {
     /// A table's log as it is now: only what came after the last look is read. None where there is no such table.
     pub(crate) async fn snapshot(&self, table: &str) -> Result<Option<EagerSnapshot>, LakeError> {
         let delta = LakeError::delta(table);
-        let known = self.known().get(table).cloned();
-        if let Some(mut known) = known {
+        let known = self.known().get(table).map(|known| known.log.clone());
+        if let Some(mut log) = known {
             // A table that was put in its place, or a log that was cut, is read anew.
-            if known.update_state().await.is_ok() {
-                return self.know(table, known).map(Some);
+            if log.update_state().await.is_ok() {
+                return self.know(table, log).map(Some);
             }
             self.known().remove(table);
         }
@@ -196,14 +222,16 @@ impl Lake {
     fn know(&self, table: &str, seen: DeltaTable) -> Result<EagerSnapshot, LakeError> {
         let snapshot = seen.snapshot().map_err(LakeError::delta(table))?.snapshot().clone();
         let mut known = self.known();
-        // Another task may have looked later and come back first.
-        if known.get(table).and_then(DeltaTable::version).is_none_or(|version| version <= snapshot.version()) {
-            known.insert(table.to_owned(), seen);
+        match known.get_mut(table) {
+            // Another task may have looked later and come back first.
+            Some(known) if known.log.version().is_some_and(|version| version > snapshot.version()) => {}
+            Some(known) => known.log = seen,
+            None => _ = known.insert(table.to_owned(), Known { log: seen, table: None }),
         }
         Ok(snapshot)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, DeltaTable>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
         self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,6 +4,7 @@ use crate::lake::Lake;
 use crate::table::TableSnapshot;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Dialect {
 }
 
 /// One `CREATE OR REPLACE VIEW` per table, named as the table; its columns have underscores for dots.
-pub fn create_views(lake: &Lake, tables: &[TableSnapshot], dialect: Dialect) -> String {
+pub fn create_views(lake: &Lake, tables: &[Arc<TableSnapshot>], dialect: Dialect) -> String {
     let mut text = String::new();
     for table in tables {
         let quote = if dialect == Dialect::Spark { '`' } else { '"' };

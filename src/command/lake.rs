@@ -176,7 +176,7 @@ impl Args {
             match self.command {
                 Command::Info { lake, format } => {
                     let lake = lake.open().await?;
-                    let row = |t: &tarn_lake::table::TableSnapshot| {
+                    let row = |t: &std::sync::Arc<tarn_lake::table::TableSnapshot>| {
                         let cells = [
                             ("table", json!(t.name)),
                             ("version", json!(t.version)),
@@ -192,7 +192,11 @@ impl Args {
                     print_rows(&rows, Format::or_default(format))?;
                 }
                 Command::Compact { lake, which, target_mib, files_min } => {
-                    let options = CompactOptions { target_bytes: target_mib << 20, files_min: usize::from(files_min) };
+                    let options = CompactOptions {
+                        target_bytes: target_mib << 20,
+                        files_min: usize::from(files_min),
+                        outliers: true,
+                    };
                     compact(&lake.open().await?, &which, &options).await?;
                 }
                 Command::Retain { lake, which, days } => retain(&lake.open().await?, &which, days).await?,

@@ -36,7 +36,8 @@ pub async fn run(lake: Lake, config: Upkeep) {
 }
 
 async fn keep(lake: &Lake, table: &str, config: &Upkeep, daily: bool) -> Result<(), LakeError> {
-    let options = CompactOptions { target_bytes: config.target_mib << 20, files_min: config.files_min };
+    let options =
+        CompactOptions { target_bytes: config.target_mib << 20, files_min: config.files_min, outliers: daily };
     for done in compact(lake, table, &options, false).await? {
         let (files, rows, bytes) = (done.files, done.rows, done.bytes_after);
         tracing::info!(table, files, rows, bytes, "upkeep: files were merged");

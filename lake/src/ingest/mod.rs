@@ -18,10 +18,10 @@ use crate::arrival::Clock;
 use crate::dead_letter;
 use crate::error::LakeError;
 use crate::lake::Lake;
+use crate::table::EVENT_DAY;
 use crate::table::commit::{Addition, NewFile, to_delta};
 use crate::table::schema::merge;
 use crate::table::write::{DAYS_MAX, Encoded, Layout, encode};
-use crate::table::{EVENT_DAY, TableSnapshot};
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// Files that are written at once: a sync of one waits for the disk, and takes others along.
-const PUTS_AT_ONCE: usize = 16;
+pub(crate) const PUTS_AT_ONCE: usize = 16;
 
 /// How an ingest buffers and commits.
 #[derive(Clone, Debug)]
@@ -297,7 +297,7 @@ impl Ingest {
             if table.is_empty() || !table.bytes().all(valid) {
                 return Err(LakeError::TableName { name: table.to_owned() });
             }
-            let found = TableSnapshot::load(&self.lake, table).await?;
+            let found = self.lake.table(table).await?;
             let schema = found.map_or_else(Schema::empty, |t| t.file_schema.as_ref().clone());
             self.tables.insert(table.to_owned(), schema);
         }

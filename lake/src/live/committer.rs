@@ -1,7 +1,7 @@
 //! The one writer of a lake's tables in a process: takes chunks, commits them in groups, and tries again for as long as
 //! the store fails.
 
-use super::{Chunk, LiveOptions, Shared};
+use super::{Chunk, LiveOptions, Pushed, Shared};
 use crate::error::LakeError;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::table::TableSnapshot;
@@ -9,7 +9,7 @@ use chrono::Utc;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -17,7 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Days of a commit that have files of their own. A stream is mostly of one or two; where old events come in, a commit of
 /// seconds would make a file for each of hundreds of days.
-const DAYS_MAX: usize = 16;
+const DAYS_MAX: usize = 4;
 
 /// How the group under way is buffered: it becomes files as late as possible, as few as possible.
 pub(super) fn ingest_options(options: &LiveOptions) -> IngestOptions {
@@ -31,9 +31,11 @@ pub struct Committer {
     log: String,
     options: LiveOptions,
     ingest: Ingest,
-    waiting: mpsc::Receiver<Arc<Chunk>>,
+    /// Closed when there will be no more commits.
+    room: Arc<Semaphore>,
+    waiting: mpsc::UnboundedReceiver<Arc<Pushed>>,
     /// Appended and not committed.
-    group: Vec<Arc<Chunk>>,
+    group: Vec<Arc<Pushed>>,
     bytes: usize,
     /// When the group has to be committed.
     due: Option<Instant>,
@@ -46,10 +48,11 @@ impl Committer {
         log: &str,
         options: LiveOptions,
         ingest: Ingest,
-        waiting: mpsc::Receiver<Arc<Chunk>>,
+        room: Arc<Semaphore>,
+        waiting: mpsc::UnboundedReceiver<Arc<Pushed>>,
     ) -> Self {
         let (group, refreshed) = (Vec::new(), Instant::now());
-        Self { shared, log: log.to_owned(), options, ingest, waiting, group, bytes: 0, due: None, refreshed }
+        Self { shared, log: log.to_owned(), options, ingest, room, waiting, group, bytes: 0, due: None, refreshed }
     }
 
     /// Commits until the last [`super::Live`] is dropped. `report` is told of each failure of the store; it is tried
@@ -57,8 +60,8 @@ impl Committer {
     pub async fn run(mut self, report: impl Fn(&LakeError) + Send) {
         loop {
             let stale = self.refreshed + self.options.refresh_every;
-            let chunk = tokio::select! {
-                chunk = self.waiting.recv() => chunk,
+            let pushed = tokio::select! {
+                pushed = self.waiting.recv() => pushed,
                 () = sleep_until(self.due.map_or(stale, |due| due.min(stale))) => {
                     let now = Instant::now();
                     if self.due.is_some_and(|due| due <= now) {
@@ -70,8 +73,8 @@ impl Committer {
                     continue;
                 }
             };
-            let Some(chunk) = chunk else { break };
-            self.take(chunk, &report).await;
+            let Some(pushed) = pushed else { break };
+            self.take(pushed, &report).await;
             if self.bytes >= self.options.commit_bytes || self.ingest.is_full() {
                 self.commit(&report).await;
             }
@@ -81,21 +84,21 @@ impl Committer {
         }
     }
 
-    async fn take(&mut self, chunk: Arc<Chunk>, report: &impl Fn(&LakeError)) {
-        self.bytes += chunk.bytes();
+    async fn take(&mut self, pushed: Arc<Pushed>, report: &impl Fn(&LakeError)) {
+        self.bytes += pushed.bytes;
         // A position alone can wait: the log is read again from there, and gives no rows.
-        if !chunk.rows.is_empty() {
+        if !pushed.chunk.rows.is_empty() {
             self.due.get_or_insert_with(|| Instant::now() + self.options.commit_every);
         }
-        self.group.push(chunk.clone());
-        if let Err(error) = append(&mut self.ingest, &chunk).await {
+        self.group.push(pushed.clone());
+        if let Err(error) = append(&mut self.ingest, &pushed.chunk).await {
             report(&error);
             self.begin_again(report).await;
         }
     }
 
     async fn commit(&mut self, report: &impl Fn(&LakeError)) {
-        while let Some(through) = self.group.last().map(|chunk| chunk.through) {
+        while let Some(through) = self.group.last().map(|pushed| pushed.chunk.through) {
             self.ingest.reach(&self.log, through);
             match self.ingest.commit().await {
                 Ok(_) => self.committed(through, report).await,
@@ -130,8 +133,8 @@ impl Committer {
                 self.committed(reached, report).await;
             }
             let mut appended = Ok(());
-            for chunk in &self.group {
-                appended = append(&mut self.ingest, chunk).await;
+            for pushed in &self.group {
+                appended = append(&mut self.ingest, &pushed.chunk).await;
                 if appended.is_err() {
                     break;
                 }
@@ -145,21 +148,22 @@ impl Committer {
 
     /// Rows up to `through` are in Delta: readers see them there, and no longer here.
     async fn committed(&mut self, through: u64, report: &impl Fn(&LakeError)) {
-        let done = self.group.partition_point(|chunk| chunk.through <= through);
-        let done: Vec<Arc<Chunk>> = self.group.drain(..done).collect();
-        let names: BTreeSet<&str> = done.iter().flat_map(|c| &c.rows).map(|(table, _)| table.as_str()).collect();
+        let done = self.group.partition_point(|pushed| pushed.chunk.through <= through);
+        let done: Vec<Arc<Pushed>> = self.group.drain(..done).collect();
+        let names: BTreeSet<&str> =
+            done.iter().flat_map(|pushed| &pushed.chunk.rows).map(|(table, _)| table.as_str()).collect();
         let tables = self.load(names.into_iter(), report).await;
         {
             let mut state = self.shared.state();
-            state.tables.extend(tables.into_iter().map(|table| (table.name.clone(), Arc::new(table))));
-            state.fresh.retain(|chunk| chunk.through > through);
+            state.tables.extend(tables.into_iter().map(|table| (table.name.clone(), table)));
+            state.fresh.retain(|pushed| pushed.chunk.through > through);
         }
-        self.bytes = self.group.iter().map(|chunk| chunk.bytes()).sum();
+        self.bytes = self.group.iter().map(|pushed| pushed.bytes).sum();
         self.shared.committed.send_replace(through);
     }
 
     /// The tables as they are now. Until they can be read, readers go on with the rows in memory.
-    async fn load(&self, names: impl Iterator<Item = &str>, report: &impl Fn(&LakeError)) -> Vec<TableSnapshot> {
+    async fn load(&self, names: impl Iterator<Item = &str>, report: &impl Fn(&LakeError)) -> Vec<Arc<TableSnapshot>> {
         let mut tables = Vec::new();
         for name in names {
             let mut pause = PAUSE_FIRST;
@@ -183,11 +187,17 @@ impl Committer {
         match self.shared.lake.tables().await {
             Ok(tables) => {
                 let mut state = self.shared.state();
-                state.tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(table))).collect();
+                state.tables = tables.into_iter().map(|table| (table.name.clone(), table)).collect();
             }
             Err(error) => report(&error),
         }
         self.refreshed = Instant::now();
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.room.close();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Fresh rows as part of their tables.
 
-use super::Chunk;
+use super::Pushed;
 use crate::error::LakeError;
 use crate::table::TableSnapshot;
 use arrow::array::RecordBatch;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 /// The tables with the rows of `chunks`; a table that has only such rows is one.
 pub(super) fn tables(
     tables: BTreeMap<String, Arc<TableSnapshot>>,
-    chunks: &[Arc<Chunk>],
-) -> Result<Vec<TableSnapshot>, LakeError> {
+    chunks: &[Arc<Pushed>],
+) -> Result<Vec<Arc<TableSnapshot>>, LakeError> {
     let mut rows: BTreeMap<&str, Vec<RecordBatch>> = BTreeMap::new();
-    for (table, batch) in chunks.iter().flat_map(|chunk| &chunk.rows) {
+    for (table, batch) in chunks.iter().flat_map(|pushed| &pushed.chunk.rows) {
         rows.entry(table).or_default().push(batch.clone());
     }
     let mut all = tables;
@@ -23,8 +23,8 @@ pub(super) fn tables(
     }
     let now = Utc::now();
     let with_fresh = |(name, table): (String, Arc<TableSnapshot>)| match rows.remove(name.as_str()) {
-        Some(batches) => table.with_fresh(batches, now),
-        None => Ok(TableSnapshot::clone(&table)),
+        Some(batches) => table.with_fresh(batches, now).map(Arc::new),
+        None => Ok(table),
     };
     all.into_iter().map(with_fresh).collect()
 }

@@ -7,8 +7,8 @@
 //! Every read sees the fresh rows and the committed files of one moment: a row is in either, never in both.
 //! **Exactly once**: a commit group carries the position in the durable log that its rows reach. After a crash,
 //! [`Live::open`] says where the log has to be read on from.
-//! **Bounds**: [`LiveOptions::commit_bytes`] of fresh rows make a commit; [`Live::push`] waits while more than a few
-//! chunks are ahead of the committer. While the store fails, rows stay in memory, and nothing more is taken.
+//! **Bounds**: [`LiveOptions::commit_bytes`] of fresh rows make a commit, and as many may come while it is made; then
+//! [`Live::push_blocking`] waits. While the store fails, rows stay in memory, and nothing more is taken.
 
 mod committer;
 mod fresh;
@@ -24,10 +24,10 @@ use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-/// Chunks that wait for the committer.
-const CHUNKS_MAX: usize = 4;
+/// Room for fresh rows is given out in pieces of this many bytes.
+const PIECE: usize = 1024;
 
 /// How rows become files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,14 @@ pub struct Chunk {
     pub rows: Vec<(String, RecordBatch)>,
 }
 
-impl Chunk {
-    fn bytes(&self) -> usize {
-        self.rows.iter().map(|(_, batch)| batch.get_array_memory_size()).sum()
-    }
+/// A chunk that was taken on.
+#[derive(Debug)]
+struct Pushed {
+    chunk: Chunk,
+    /// Of Arrow memory.
+    bytes: usize,
+    /// Given back when no more of it is in memory.
+    _room: OwnedSemaphorePermit,
 }
 
 /// What a reader may see: one moment of it.
@@ -67,7 +71,7 @@ impl Chunk {
 struct State {
     tables: BTreeMap<String, Arc<TableSnapshot>>,
     /// In order of their sequences; none of them is in `tables`.
-    fresh: Vec<Arc<Chunk>>,
+    fresh: Vec<Arc<Pushed>>,
 }
 
 #[derive(Debug)]
@@ -85,7 +89,11 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub struct Live {
     shared: Arc<Shared>,
-    chunks: mpsc::Sender<Arc<Chunk>>,
+    /// Bounded by the room.
+    chunks: mpsc::UnboundedSender<Arc<Pushed>>,
+    room: Arc<Semaphore>,
+    /// Pieces of all the room.
+    pieces: u32,
 }
 
 impl Live {
@@ -96,7 +104,7 @@ impl Live {
     pub async fn open(lake: &Lake, log: &str, options: LiveOptions) -> Result<(Self, Committer), LakeError> {
         let ingest = lake.ingest(committer::ingest_options(&options)).await?;
         let position = ingest.reached(log);
-        let tables = lake.tables().await?.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect();
+        let tables = lake.tables().await?.into_iter().map(|t| (t.name.clone(), t)).collect();
         let shared = Arc::new(Shared {
             lake: lake.clone(),
             clock: ingest.clock(),
@@ -104,9 +112,11 @@ impl Live {
             visible: watch::Sender::new(position),
             committed: watch::Sender::new(position),
         });
-        let (chunks, waiting) = mpsc::channel(CHUNKS_MAX);
-        let committer = Committer::new(shared.clone(), log, options, ingest, waiting);
-        Ok((Self { shared, chunks }, committer))
+        let (chunks, waiting) = mpsc::unbounded_channel();
+        let pieces = u32::try_from(2 * options.commit_bytes / PIECE).unwrap_or(u32::MAX).max(1);
+        let room = Arc::new(Semaphore::new((pieces as usize).min(Semaphore::MAX_PERMITS)));
+        let committer = Committer::new(shared.clone(), log, options, ingest, room.clone(), waiting);
+        Ok((Self { shared, chunks, room, pieces }, committer))
     }
 
     /// Makes rows visible and gives them to the committer; waits while that is behind. Sequences increase.
@@ -114,11 +124,12 @@ impl Live {
     /// **Errors**: [`LakeError::Stopped`] when the committer is gone.
     pub fn push_blocking(&self, chunk: Chunk) -> Result<(), LakeError> {
         let through = chunk.through;
-        let chunk = Arc::new(chunk);
-        // Room first: what is visible is bounded by what the committer has taken on.
-        let permit = futures::executor::block_on(self.chunks.reserve()).map_err(|_| LakeError::Stopped)?;
-        self.shared.state().fresh.push(chunk.clone());
-        permit.send(chunk);
+        let bytes: usize = chunk.rows.iter().map(|(_, batch)| batch.get_array_memory_size()).sum();
+        let pieces = u32::try_from(bytes / PIECE).unwrap_or(u32::MAX).clamp(1, self.pieces);
+        let room = futures::executor::block_on(self.room.clone().acquire_many_owned(pieces));
+        let pushed = Arc::new(Pushed { chunk, bytes, _room: room.map_err(|_| LakeError::Stopped)? });
+        self.shared.state().fresh.push(pushed.clone());
+        self.chunks.send(pushed).map_err(|_| LakeError::Stopped)?;
         self.shared.visible.send_replace(through);
         Ok(())
     }
@@ -141,14 +152,14 @@ impl Live {
     /// Rows in memory and not yet committed, and their bytes.
     pub fn fresh(&self) -> (usize, usize) {
         let state = self.shared.state();
-        let rows = state.fresh.iter().flat_map(|c| &c.rows).map(|(_, batch)| batch.num_rows()).sum();
-        (rows, state.fresh.iter().map(|c| c.bytes()).sum())
+        let rows = state.fresh.iter().flat_map(|pushed| &pushed.chunk.rows).map(|(_, batch)| batch.num_rows()).sum();
+        (rows, state.fresh.iter().map(|pushed| pushed.bytes).sum())
     }
 
     /// All tables of this moment, with their fresh rows.
     ///
     /// **Errors**: [`LakeError::ColumnType`] when fresh rows do not go with their table.
-    pub fn tables(&self) -> Result<Vec<TableSnapshot>, LakeError> {
+    pub fn tables(&self) -> Result<Vec<Arc<TableSnapshot>>, LakeError> {
         let (tables, chunks) = {
             let state = self.shared.state();
             (state.tables.clone(), state.fresh.clone())

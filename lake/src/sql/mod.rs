@@ -75,7 +75,7 @@ impl SqlSession {
         Ok(Self::over(lake, tables, options))
     }
 
-    pub(crate) fn over(lake: &Lake, tables: Vec<TableSnapshot>, options: &SqlOptions) -> Self {
+    pub(crate) fn over(lake: &Lake, tables: Vec<Arc<TableSnapshot>>, options: &SqlOptions) -> Self {
         let mut config = SessionConfig::new()
             .with_information_schema(false)
             .with_default_catalog_and_schema("tarn", "public")
@@ -93,7 +93,7 @@ impl SqlSession {
         };
         context.runtime_env().register_object_store(&provider::store_url(), Arc::clone(lake.store()));
         context.register_udf(ScalarUDF::from(json_get()));
-        let tables: BTreeMap<_, _> = tables.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect();
+        let tables: BTreeMap<_, _> = tables.into_iter().map(|t| (t.name.clone(), t)).collect();
         for (name, table) in &tables {
             let provider = Arc::new(LakeTable::new(Arc::clone(table)));
             // A name of a table has no dots, and the catalog is this session's own.

@@ -5,9 +5,9 @@
 
 use crate::table::schema::conform;
 use crate::table::stats::ColumnStats;
-use crate::table::{DataFile, TableSnapshot};
+use crate::table::{DataFile, EVENT_DAY, TableSnapshot};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::catalog::{Session, TableProvider};
@@ -54,7 +54,7 @@ impl LakeTable {
 
     /// The files that may hold rows for all of `filters`, by the log's statistics.
     pub fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Vec<&DataFile> {
-        let all = || self.table.files.iter().collect();
+        let all = || self.table.files.iter().map(AsRef::as_ref).collect();
         let Some(filter) = conjunction(filters.iter().cloned()) else { return all() };
         let schema_of = || Arc::clone(&self.table.schema);
         let keep = DFSchema::try_from(Arc::clone(&self.table.schema))
@@ -62,7 +62,7 @@ impl LakeTable {
             .and_then(|filter| PruningPredicateBuilder::new().with_file_schema(schema_of()).try_build(filter))
             .and_then(|predicate| predicate.prune(&LogStatistics(&self.table)));
         match keep {
-            Ok(keep) => self.table.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect(),
+            Ok(keep) => self.table.files.iter().zip(keep).filter_map(|(file, keep)| keep.then_some(&**file)).collect(),
             Err(_) => all(),
         }
     }
@@ -77,10 +77,9 @@ impl LakeTable {
             version: None,
         };
         let values = if partitioned { vec![ScalarValue::Date32(file.event_day)] } else { Vec::new() };
-        // Columns that only fresh rows have are unknown in files.
-        let unknown = self.table.file_schema.fields().len().saturating_sub(file.stats.columns.len());
-        let unknown = std::iter::repeat_with(ColumnStatistics::new_unknown).take(unknown);
-        let file_columns = file.stats.columns.iter().map(column_statistics).chain(unknown).collect();
+        let known = |field: &Arc<Field>| file.stats.column(field.name()).map(column_statistics);
+        let column = |field| known(field).unwrap_or_else(ColumnStatistics::new_unknown);
+        let file_columns = self.table.file_schema.fields().iter().map(column).collect();
         let statistics = Statistics {
             num_rows: precision(file.stats.rows),
             total_byte_size: Precision::Absent,
@@ -210,9 +209,9 @@ impl LogStatistics<'_> {
         let index = self.0.schema.index_of(column.name()).ok()?;
         let data_type = self.0.schema.field(index).data_type();
         let null = ScalarValue::try_from(data_type).ok()?;
-        let values = self.0.files.iter().map(|file| match file.stats.columns.get(index) {
+        let values = self.0.files.iter().map(|file| match file.stats.column(column.name()) {
             Some(stats) => of(stats).clone().unwrap_or_else(|| null.clone()),
-            None if *data_type == DataType::Date32 => ScalarValue::Date32(file.event_day),
+            None if column.name() == EVENT_DAY => ScalarValue::Date32(file.event_day),
             None => null.clone(),
         });
         ScalarValue::iter_to_array(values).ok()
@@ -233,8 +232,8 @@ impl PruningStatistics for LogStatistics<'_> {
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        let index = self.0.file_schema.index_of(column.name()).ok()?;
-        let nulls = self.0.files.iter().map(|file| file.stats.columns.get(index).and_then(|c| c.nulls));
+        self.0.file_schema.index_of(column.name()).ok()?;
+        let nulls = self.0.files.iter().map(|file| file.stats.column(column.name())?.nulls);
         Some(Arc::new(nulls.collect::<UInt64Array>()))
     }
 

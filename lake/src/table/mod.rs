@@ -6,14 +6,14 @@ pub(crate) mod stats;
 pub(crate) mod write;
 
 use crate::error::LakeError;
-use crate::lake::Lake;
 use crate::table::stats::FileStats;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
-use deltalake_core::kernel::{EagerSnapshot, Metadata, Protocol, Snapshot};
+use deltalake_core::kernel::{EagerSnapshot, LogicalFileView, Metadata, Protocol};
 use object_store::path::Path;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The partition column: the UTC day of the row's `time`, or [`OUTLIER_DAY`].
@@ -57,27 +57,15 @@ pub struct TableSnapshot {
     pub schema: SchemaRef,
     /// The columns that files hold: all but [`EVENT_DAY`].
     pub file_schema: SchemaRef,
-    /// The files, by day and then by time.
-    pub files: Vec<DataFile>,
+    /// The files, by day and then by time. Versions of a table share those that are in both.
+    pub files: Vec<Arc<DataFile>>,
     /// Rows that are in no file yet, with the columns that they have.
     pub(crate) fresh: Vec<RecordBatch>,
 }
 
 impl TableSnapshot {
-    pub(crate) async fn load(lake: &Lake, name: &str) -> Result<Option<Self>, LakeError> {
-        match lake.snapshot(name).await {
-            Ok(snapshot) => snapshot.map(|snapshot| Self::read(name, &snapshot)).transpose(),
-            // What makes its files unreadable may be a feature, and that has a name.
-            Err(error) => match Snapshot::try_new(lake.log_store(name)?.as_ref(), None).await {
-                Ok(snapshot) => {
-                    Err(known_features(name, snapshot.protocol(), snapshot.metadata()).err().unwrap_or(error))
-                }
-                Err(_) => Err(error),
-            },
-        }
-    }
-
-    fn read(name: &str, snapshot: &EagerSnapshot) -> Result<Self, LakeError> {
+    /// What the log says. Files that `before`, a version of the same table, has are taken from there.
+    pub(crate) fn read(name: &str, snapshot: &EagerSnapshot, before: Option<&Self>) -> Result<Self, LakeError> {
         known_features(name, snapshot.protocol(), snapshot.metadata())?;
         let logical: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(LakeError::arrow(name))?;
         let (partition, columns): (Vec<_>, Vec<_>) =
@@ -86,23 +74,25 @@ impl TableSnapshot {
         let columns = [record, arrival].concat();
         let file_schema = Arc::new(Schema::new(columns.clone()));
         let schema = Arc::new(Schema::new([columns, partition].concat()));
-        let mut files = Vec::new();
-        for view in snapshot.log_data().iter() {
+        let had = before.into_iter().flat_map(|table| &table.files).map(|file| (&file.path, file));
+        let had: HashMap<&Path, &Arc<DataFile>> = had.collect();
+        let file = |view: LogicalFileView| {
+            let path = commit::from_root(name, &view.object_store_path());
+            if let Some(file) = had.get(&path) {
+                return Arc::clone(file);
+            }
             let values = view.partition_values_map();
-            let day = values.get(EVENT_DAY).and_then(|d| d.as_deref()).and_then(stats::parse_day);
-            let text = view.stats();
-            files.push(DataFile {
-                path: commit::from_root(name, &view.object_store_path()),
+            Arc::new(DataFile {
+                path,
                 size: u64::try_from(view.size()).unwrap_or(0),
                 modified_ms: view.modification_time(),
-                event_day: day,
-                stats: FileStats::parse(text.as_deref(), &file_schema),
-            });
-        }
-        files.sort_by(|a, b| {
-            let key = |f: &DataFile| (f.event_day, f.stats.earliest(&file_schema), f.path.clone());
-            key(a).cmp(&key(b))
-        });
+                event_day: values.get(EVENT_DAY).and_then(|d| d.as_deref()).and_then(stats::parse_day),
+                stats: FileStats::parse(view.stats().as_deref(), &file_schema),
+            })
+        };
+        let mut files: Vec<_> = snapshot.log_data().iter().map(file).collect();
+        let key = |f: &DataFile| (f.event_day, f.stats.earliest());
+        files.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path)));
         Ok(Self { name: name.to_owned(), version: snapshot.version(), schema, file_schema, files, fresh: Vec::new() })
     }
 
@@ -140,7 +130,7 @@ impl TableSnapshot {
 }
 
 /// **Errors**: [`LakeError::Feature`] when reading the table takes any.
-fn known_features(table: &str, protocol: &Protocol, metadata: &Metadata) -> Result<(), LakeError> {
+pub(crate) fn known_features(table: &str, protocol: &Protocol, metadata: &Metadata) -> Result<(), LakeError> {
     let unread = |feature: String| Err(LakeError::Feature { table: table.to_owned(), feature });
     if let Some(feature) = protocol.reader_features().and_then(|features| features.first()) {
         return unread(feature.to_string());

@@ -6,10 +6,13 @@
 use crate::table::schema::has_statistics;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute;
-use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, FieldRef, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType,
+};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use datafusion::common::ScalarValue;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 const TEXT_CHARS: usize = 32;
 
@@ -145,13 +148,13 @@ pub(crate) fn parse_day(text: &str) -> Option<i32> {
     Some(Date32Type::from_naive_date(day))
 }
 
-/// A file's statistics as the log tells them, in the order of a schema's columns.
+/// A file's statistics as the log tells them.
 #[derive(Clone, Debug, Default)]
 pub struct FileStats {
     /// Rows in the file.
     pub rows: Option<u64>,
-    /// Per column.
-    pub columns: Vec<ColumnStats>,
+    /// Columns of which the log says anything: most have nothing, and tables have many files.
+    columns: Vec<(FieldRef, ColumnStats)>,
 }
 
 /// What the log says of one column of one file.
@@ -185,27 +188,31 @@ fn scalar(value: &Value, data_type: &DataType, greatest: bool) -> Option<ScalarV
 impl FileStats {
     pub(crate) fn parse(text: Option<&str>, schema: &Schema) -> Self {
         let parsed: Option<Value> = text.and_then(|t| serde_json::from_str(t).ok());
-        let Some(parsed) = parsed else {
-            return Self { rows: None, columns: vec![ColumnStats::default(); schema.fields().len()] };
-        };
-        let column = |field: &arrow::datatypes::FieldRef| {
+        let Some(parsed) = parsed else { return Self::default() };
+        let column = |field: &FieldRef| {
             let value = |kind: &str| parsed.get(kind).and_then(|values| values.get(field.name()));
-            ColumnStats {
+            let stats = ColumnStats {
                 min: value("minValues").and_then(|v| scalar(v, field.data_type(), false)),
                 max: value("maxValues").and_then(|v| scalar(v, field.data_type(), true)),
                 nulls: value("nullCount").and_then(Value::as_u64),
-            }
+            };
+            let known = stats.min.is_some() || stats.max.is_some() || stats.nulls.is_some();
+            known.then(|| (Arc::clone(field), stats))
         };
         Self {
             rows: parsed.get("numRecords").and_then(Value::as_u64),
-            columns: schema.fields().iter().map(column).collect(),
+            columns: schema.fields().iter().filter_map(column).collect(),
         }
     }
 
+    /// What the log says of a column; none where that is nothing.
+    pub fn column(&self, name: &str) -> Option<&ColumnStats> {
+        self.columns.iter().find(|(field, _)| field.name() == name).map(|(_, stats)| stats)
+    }
+
     /// The least `time`, in µs.
-    pub(crate) fn earliest(&self, schema: &Schema) -> Option<i64> {
-        let index = schema.index_of("time").ok()?;
-        match self.columns.get(index)?.min {
+    pub(crate) fn earliest(&self) -> Option<i64> {
+        match self.column("time")?.min {
             Some(ScalarValue::TimestampMicrosecond(micros, _)) => micros,
             _ => None,
         }
@@ -218,7 +225,6 @@ mod tests {
     use super::*;
     use arrow::array::{StringArray, TimestampMicrosecondArray};
     use arrow::datatypes::Field;
-    use std::sync::Arc;
 
     #[test]
     fn long_texts_stay_bounds_and_absurd_times_are_left_out() {
@@ -235,10 +241,12 @@ mod tests {
         gathered.add(&columns, 3);
         let stats = FileStats::parse(Some(&gathered.to_json()), &schema);
         assert_eq!(stats.rows, Some(3));
-        assert_eq!(stats.columns[0].nulls, Some(1));
-        assert_eq!(stats.columns[0].min, Some(ScalarValue::from("a")));
-        let Some(ScalarValue::Utf8(Some(max))) = &stats.columns[0].max else { unreachable!() };
+        let name = stats.column("user.name").unwrap();
+        assert_eq!(name.nulls, Some(1));
+        assert_eq!(name.min, Some(ScalarValue::from("a")));
+        let Some(ScalarValue::Utf8(Some(max))) = &name.max else { unreachable!() };
         assert!(max.as_str() > long.as_str() && max.chars().count() == TEXT_CHARS + 1);
-        assert!(stats.columns[1].min.is_none() && stats.columns[1].max.is_none());
+        let time = stats.column("time").unwrap();
+        assert!(time.min.is_none() && time.max.is_none());
     }
 }

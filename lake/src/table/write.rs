@@ -44,10 +44,21 @@ impl Layout {
         Self { time_column, last_day: last, days_max: DAYS_MAX }
     }
 
-    fn day(&self, micros: i64) -> i32 {
+    /// The day of a time, days since 1970; 0 where that cannot be true.
+    pub(crate) fn day(&self, micros: i64) -> i32 {
+        let is_true = !self.is_before(micros) && !self.is_after(micros);
+        if is_true { i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(0) } else { 0 }
+    }
+
+    /// Whether a time lies before all true days.
+    pub(crate) fn is_before(&self, micros: i64) -> bool {
         let first = NaiveDate::from_ymd_opt(1990, 1, 1).map_or(0, Date32Type::from_naive_date);
-        let day = micros.div_euclid(MICROS_PER_DAY);
-        if (i64::from(first)..=self.last_day).contains(&day) { i32::try_from(day).unwrap_or(0) } else { 0 }
+        micros.div_euclid(MICROS_PER_DAY) < i64::from(first)
+    }
+
+    /// Whether a time lies after all true days.
+    pub(crate) fn is_after(&self, micros: i64) -> bool {
+        micros.div_euclid(MICROS_PER_DAY) > self.last_day
     }
 }
 
@@ -238,7 +249,7 @@ impl FileEncoder {
 }
 
 /// The columns with a value, and the time.
-fn held(batch: &RecordBatch, time_column: &str) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn held(batch: &RecordBatch, time_column: &str) -> Result<RecordBatch, ArrowError> {
     let schema = batch.schema();
     let fields = schema.fields().iter().enumerate();
     let held = fields.filter(|(i, f)| batch.column(*i).null_count() < batch.num_rows() || f.name() == time_column);

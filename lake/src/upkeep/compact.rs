@@ -2,25 +2,34 @@
 //!
 //! **Which**: from the smallest on, as long as a file is at most twice as large as those before it together, so that a row
 //! is rewritten a few times in its life and not at every turn. **Order**: as the writer's, by time, so that statistics go on
-//! pruning. **Outliers**: a stream's commit puts the rows of rare days into the outlier partition; here they come to their
-//! days.
+//! pruning. **Outliers**: a stream's commit puts the rows of rare days into the outlier partition. There files are merged as
+//! those of a day are; rows come home to their days once their file has become large, or when all of them are to.
 
-use super::merge;
+use super::merge::merge;
+use super::outliers::Times;
 use crate::error::LakeError;
-use crate::ingest::put;
+use crate::ingest::{PUTS_AT_ONCE, put};
 use crate::lake::Lake;
-use crate::table::commit::{Change, change};
+use crate::table::commit::{Change, NewFile, change};
+use crate::table::write::Layout;
 use crate::table::{DataFile, TableSnapshot};
+use chrono::Utc;
+use futures::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Files that are merged at once, as each is open.
 const FAN_IN: usize = 64;
 
-/// Bytes of files of the outlier partition that are sorted to their days at once; in memory they are some twenty times that.
-const OUTLIER_BYTES: u64 = 8 << 20;
-
 /// How much larger than all before it together a file may be.
 const GROWTH: u64 = 2;
+
+/// A table with more files than this is merged by [`FEW`]: every commit and query looks at each.
+const MANY: usize = 1024;
+
+/// Files of a day that are worth a merge where a table has [`MANY`].
+const FEW: usize = 3;
 
 /// When files are worth merging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,25 +38,27 @@ pub struct CompactOptions {
     pub target_bytes: u64,
     /// Files of a day that are worth a merge.
     pub files_min: usize,
+    /// Whether all rows of the outlier partition are brought to their days, also those of small files.
+    pub outliers: bool,
 }
 
 impl Default for CompactOptions {
-    /// 128 MiB, 8 files.
+    /// 128 MiB, 8 files, all outliers.
     fn default() -> Self {
-        Self { target_bytes: 128 << 20, files_min: 8 }
+        Self { target_bytes: 128 << 20, files_min: 8, outliers: true }
     }
 }
 
 /// A merge that was done, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compacted {
-    /// The day, days since 1970.
+    /// The partition of what was merged, days since 1970.
     pub day: i32,
     /// Files that went.
     pub files: usize,
     /// Their bytes.
     pub bytes_before: u64,
-    /// Bytes of the file that has their rows; 0 in a dry run.
+    /// Bytes of the files that have their rows; 0 in a dry run.
     pub bytes_after: u64,
     /// Rows.
     pub rows: u64,
@@ -55,8 +66,8 @@ pub struct Compacted {
 
 /// Merges small files of a table, day by day, until nothing is worth it. With `dry_run`, says what the first turn would do.
 ///
-/// **Errors**: the store's; what is done by then stays done. **Bounds**: a merge has [`CompactOptions::target_bytes`] of the new
-/// file in memory, and a piece of each of up to 64 old ones.
+/// **Errors**: the store's; what is done by then stays done. **Bounds**: a merge has [`CompactOptions::target_bytes`] of old
+/// files in memory, as many of new ones, and a decoded piece of each of up to 64 old ones.
 pub async fn compact(
     lake: &Lake,
     table: &str,
@@ -64,49 +75,116 @@ pub async fn compact(
     dry_run: bool,
 ) -> Result<Vec<Compacted>, LakeError> {
     let mut done = Vec::new();
+    let mut first = true;
     loop {
         let Some(snapshot) = lake.table(table).await? else { return Ok(done) };
-        let groups = groups(&snapshot, options);
+        // Rows go home in the first turn: what is left then has no day to go to, whatever its statistics say.
+        let groups = groups(&snapshot, options, first);
         if dry_run {
-            return Ok(groups.iter().map(|group| described(group, 0)).collect());
+            return Ok(groups.iter().map(Group::described).collect());
         }
         let before = done.len();
-        for group in groups {
+        for groups in commits(groups, options) {
             // None where another writer was first, or the files are not ours to sort.
-            done.extend(rewrite(lake, &snapshot, &group).await?);
+            done.extend(rewrite(lake, &snapshot, &groups).await?);
         }
         if done.len() == before {
             return Ok(done);
         }
+        first = false;
     }
 }
 
-fn described(group: &[&DataFile], bytes_after: u64) -> Compacted {
-    Compacted {
-        day: group.first().and_then(|file| file.event_day).unwrap_or(0),
-        files: group.len(),
-        bytes_before: group.iter().map(|file| file.size).sum(),
-        bytes_after,
-        rows: group.iter().filter_map(|file| file.stats.rows).sum(),
+/// Files that are rewritten together.
+struct Group {
+    files: Vec<Arc<DataFile>>,
+    /// Whether each row goes to its day.
+    home: bool,
+}
+
+impl Group {
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    fn described(&self) -> Compacted {
+        Compacted {
+            day: self.files.first().and_then(|file| file.event_day).unwrap_or(0),
+            files: self.files.len(),
+            bytes_before: self.bytes(),
+            bytes_after: 0,
+            rows: self.files.iter().filter_map(|file| file.stats.rows).sum(),
+        }
     }
 }
 
-/// Files that are worth merging with each other.
-fn groups<'a>(table: &'a TableSnapshot, options: &CompactOptions) -> Vec<Vec<&'a DataFile>> {
+/// Files that are worth rewriting with each other.
+fn groups(table: &TableSnapshot, options: &CompactOptions, home: bool) -> Vec<Group> {
+    let files_min = if table.files.len() > MANY { options.files_min.min(FEW) } else { options.files_min };
+    let options = &CompactOptions { files_min, ..*options };
+    let layout = &Layout::of(&table.name, Utc::now());
     let mut groups = Vec::new();
     for day in table.files.chunk_by(|a, b| a.event_day == b.event_day) {
-        if day.first().is_none_or(|file| file.event_day.is_none()) {
-            continue;
+        match day.first().and_then(|file| file.event_day) {
+            None => {}
+            Some(0) => {
+                let of = |times| day.iter().filter(move |file| Times::of(file, layout) == times).cloned();
+                // Apart from those that may go home, so that these are not asked again and again.
+                groups.extend(merges(of(Times::Before).collect(), options));
+                groups.extend(merges(of(Times::After).collect(), options));
+                let goes = |file: &Arc<DataFile>| home && (options.outliers || is_large(file, options));
+                let (go, stay) = of(Times::Within).partition(goes);
+                groups.extend(homeward(go, options));
+                groups.extend(merges(stay, options));
+            }
+            Some(_) => groups.extend(merges(day.to_vec(), options)),
         }
-        let mut small: Vec<&DataFile> = day.iter().filter(|file| file.size < options.target_bytes / 2).collect();
-        small.sort_by_key(|file| file.size);
-        let sizes: Vec<u64> = small.iter().map(|file| file.size).collect();
-        // What goes to its days is sorted in memory.
-        let target_bytes = if day[0].event_day == Some(0) { OUTLIER_BYTES } else { options.target_bytes };
-        let options = &CompactOptions { target_bytes: target_bytes.min(options.target_bytes), ..*options };
-        groups.extend(worth(&sizes, options).into_iter().map(|range| small[range].to_vec()));
     }
     groups
+}
+
+fn is_large(file: &DataFile, options: &CompactOptions) -> bool {
+    file.size >= options.target_bytes / 2
+}
+
+/// Small files of one partition.
+fn merges(files: Vec<Arc<DataFile>>, options: &CompactOptions) -> Vec<Group> {
+    let mut small: Vec<_> = files.into_iter().filter(|file| !is_large(file, options)).collect();
+    small.sort_by_key(|file| file.size);
+    let sizes: Vec<u64> = small.iter().map(|file| file.size).collect();
+    let group = |range: Range<usize>| Group { files: small[range].to_vec(), home: false };
+    worth(&sizes, options).into_iter().map(group).collect()
+}
+
+/// All of these, as many at once as may be.
+fn homeward(files: Vec<Arc<DataFile>>, options: &CompactOptions) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for file in files {
+        let room = |group: &&mut Group| group.files.len() < FAN_IN && group.bytes() + file.size <= options.target_bytes;
+        match groups.last_mut().filter(room) {
+            Some(group) => group.files.push(file),
+            None => groups.push(Group { files: vec![file], home: true }),
+        }
+    }
+    groups
+}
+
+/// What one commit each rewrites: many small merges together, as a commit costs more than they do.
+fn commits(groups: Vec<Group>, options: &CompactOptions) -> Vec<Vec<Group>> {
+    let mut commits: Vec<Vec<Group>> = Vec::new();
+    let mut bytes = 0;
+    for group in groups {
+        let of_group = group.bytes();
+        match commits.last_mut().filter(|_| bytes + of_group <= options.target_bytes) {
+            Some(commit) => commit.push(group),
+            None => {
+                bytes = 0;
+                commits.push(vec![group]);
+            }
+        }
+        bytes += of_group;
+    }
+    commits
 }
 
 /// Which of these sizes, the smallest first, make groups.
@@ -130,23 +208,21 @@ fn worth(sizes: &[u64], options: &CompactOptions) -> Vec<Range<usize>> {
     groups
 }
 
-async fn rewrite(lake: &Lake, table: &TableSnapshot, group: &[&DataFile]) -> Result<Option<Compacted>, LakeError> {
-    let encoded = match group.first().and_then(|file| file.event_day) {
-        Some(0) => merge::to_their_days(lake, &table.name, group).await?,
-        _ => merge::merge(lake, &table.name, group).await?.into_iter().collect(),
-    };
-    let rows = encoded.iter().map(|file| file.rows).sum();
-    let mut instead = Vec::with_capacity(encoded.len());
-    for file in encoded {
-        instead.push(put(lake.clone(), table.name.clone(), file).await?);
+async fn rewrite(lake: &Lake, table: &TableSnapshot, groups: &[Group]) -> Result<Vec<Compacted>, LakeError> {
+    let mut done = Vec::with_capacity(groups.len());
+    let mut change_of = Change { table: table.name.clone(), gone: BTreeSet::new(), instead: Vec::new() };
+    for group in groups {
+        let Some(encoded) = merge(lake, &table.name, &group.files, group.home).await? else { continue };
+        let rows = encoded.iter().map(|file| file.rows).sum();
+        let puts = encoded.into_iter().map(|file| put(lake.clone(), table.name.clone(), file));
+        let written: Vec<NewFile> = stream::iter(puts).buffered(PUTS_AT_ONCE).try_collect().await?;
+        let bytes_after = written.iter().map(|file| file.size).sum();
+        done.push(Compacted { rows, bytes_after, ..group.described() });
+        change_of.gone.extend(group.files.iter().map(|file| file.path.clone()));
+        change_of.instead.extend(written);
     }
-    if instead.is_empty() {
-        return Ok(None);
-    }
-    let size = instead.iter().map(|file| file.size).sum();
-    let gone = group.iter().map(|file| file.path.clone()).collect();
-    let committed = change(lake, &Change { table: table.name.clone(), gone, instead }).await?;
-    Ok(committed.then(|| Compacted { rows, ..described(group, size) }))
+    let committed = !done.is_empty() && change(lake, &change_of).await?;
+    Ok(if committed { done } else { Vec::new() })
 }
 
 #[cfg(test)]
@@ -155,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_large_file_waits_for_others_of_its_size() {
-        let options = CompactOptions { target_bytes: 100, files_min: 3 };
+        let options = CompactOptions { target_bytes: 100, files_min: 3, outliers: true };
         let worth = |sizes: &[u64]| worth(sizes, &options).into_iter().map(|of| (of.start, of.end)).collect::<Vec<_>>();
         assert_eq!(worth(&[1, 1, 1, 1]), [(0, 4)]);
         assert!(worth(&[1, 1]).is_empty(), "too few");

@@ -4,7 +4,7 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::DataFile;
 use crate::table::schema;
-use crate::table::write::{CHUNK_ROWS, Encoded, FileEncoder, Layout, conform_batch, encode, times};
+use crate::table::write::{CHUNK_ROWS, Encoded, FileEncoder, Layout, conform_batch, held, times};
 use arrow::array::{Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -33,38 +33,24 @@ struct Cursor {
     times: TimestampMicrosecondArray,
 }
 
-/// The rows of all files of one day, by time, in one file. None where a file is not one of ours.
+/// The rows of all files, by time: in one file of their day or, with `by_day`, in a file for each day that they have. None where a
+/// file is not one of ours.
 ///
-/// **Errors**: a file that cannot be read, or is not in order. **Bounds**: the files as they are stored, and a piece of
-/// each decoded.
-pub(super) async fn merge(lake: &Lake, table: &str, files: &[&DataFile]) -> Result<Option<Encoded>, LakeError> {
+/// **Errors**: a file that cannot be read, or is not in order. **Bounds**: the files as they are stored, old and new, and a piece of
+/// each old one decoded.
+pub(super) async fn merge(
+    lake: &Lake,
+    table: &str,
+    files: &[Arc<DataFile>],
+    by_day: bool,
+) -> Result<Option<Vec<Encoded>>, LakeError> {
     let stored = stored(lake, files).await?;
     let (table, day) = (table.to_owned(), files.first().and_then(|file| file.event_day).unwrap_or(0));
-    let merging = move || merge_stored(&table, stored, day);
+    let merging = move || merge_stored(&table, stored, (!by_day).then_some(day));
     tokio::task::spawn_blocking(merging).await.map_err(|_| LakeError::Stopped)?
 }
 
-/// The rows of all files, each in a file of its day. None where a file is not one of ours.
-///
-/// **Errors**: a file that cannot be read. **Bounds**: all of it is in memory.
-pub(super) async fn to_their_days(lake: &Lake, table: &str, files: &[&DataFile]) -> Result<Vec<Encoded>, LakeError> {
-    let (table, stored) = (table.to_owned(), stored(lake, files).await?);
-    let sorting = move || {
-        let parquet = LakeError::parquet(&table);
-        let mut rows = Vec::new();
-        for file in open(stored, &table)?.unwrap_or_default() {
-            let pieces = file.build().map_err(&parquet)?;
-            rows.extend(pieces.collect::<Result<Vec<_>, _>>().map_err(LakeError::arrow(&table))?);
-        }
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        encode(&table, &rows, &Layout::of(&table, Utc::now())).map(|(_, files)| files)
-    };
-    tokio::task::spawn_blocking(sorting).await.map_err(|_| LakeError::Stopped)?
-}
-
-async fn stored(lake: &Lake, files: &[&DataFile]) -> Result<Vec<Bytes>, LakeError> {
+async fn stored(lake: &Lake, files: &[Arc<DataFile>]) -> Result<Vec<Bytes>, LakeError> {
     let paths = files.iter().map(|file| file.path.clone());
     let reads = paths.map(|path| read(Arc::clone(lake.store()), path)).collect::<Vec<_>>();
     stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
@@ -86,7 +72,7 @@ fn open(stored: Vec<Bytes>, table: &str) -> Result<Option<Vec<Opened>>, LakeErro
     Ok(ours.then_some(opened))
 }
 
-fn merge_stored(table: &str, stored: Vec<Bytes>, day: i32) -> Result<Option<Encoded>, LakeError> {
+fn merge_stored(table: &str, stored: Vec<Bytes>, day: Option<i32>) -> Result<Option<Vec<Encoded>>, LakeError> {
     let parquet = LakeError::parquet(table);
     let Some(opened) = open(stored, table)? else { return Ok(None) };
     let mut union = Schema::empty();
@@ -94,12 +80,13 @@ fn merge_stored(table: &str, stored: Vec<Bytes>, day: i32) -> Result<Option<Enco
         union = schema::merge(&union, file.schema())?;
     }
     let schema = Arc::new(union);
-    let layout = Layout::of(table, Utc::now());
     let mut merging = Merging {
         table,
-        file: FileEncoder::new(table, &schema, &layout, None)?,
         schema,
-        layout,
+        layout: Layout::of(table, Utc::now()),
+        day,
+        file: None,
+        done: Vec::new(),
         pieces: Vec::new(),
         picks: Vec::with_capacity(CHUNK_ROWS),
         cursors: Vec::with_capacity(opened.len()),
@@ -112,14 +99,18 @@ fn merge_stored(table: &str, stored: Vec<Bytes>, day: i32) -> Result<Option<Enco
         merging.read_on(merging.cursors.len() - 1, None)?;
     }
     merging.run()?;
-    merging.file.finish(day).map(Some)
+    Ok(Some(merging.done))
 }
 
 struct Merging<'a> {
     table: &'a str,
     schema: SchemaRef,
     layout: Layout,
-    file: FileEncoder,
+    /// The day of all rows; without it, each is of its own.
+    day: Option<i32>,
+    /// What is being written.
+    file: Option<FileEncoder>,
+    done: Vec<Encoded>,
     /// Pieces that rows are picked from.
     pieces: Vec<RecordBatch>,
     /// Pieces and rows, in their order.
@@ -131,7 +122,12 @@ struct Merging<'a> {
 
 impl Merging<'_> {
     fn run(&mut self) -> Result<(), LakeError> {
+        let mut day = None;
         while let Some(Reverse((time, at))) = self.heads.pop() {
+            let next = self.day.unwrap_or_else(|| time.map_or(0, |micros| self.layout.day(micros)));
+            if let Some(before) = day.replace(next).filter(|before| *before != next) {
+                self.end(before)?;
+            }
             let cursor = &mut self.cursors[at];
             self.picks.push((cursor.slot, cursor.row));
             cursor.row += 1;
@@ -142,10 +138,11 @@ impl Merging<'_> {
                 self.read_on(at, Some(time))?;
             }
             if self.picks.len() >= CHUNK_ROWS {
-                self.write()?;
+                let sorted = self.picked()?;
+                self.write(&sorted)?;
             }
         }
-        self.write()
+        day.map_or(Ok(()), |day| self.end(day))
     }
 
     /// Puts a file's next row among the others. **Errors**: it comes before the one before it.
@@ -176,14 +173,10 @@ impl Merging<'_> {
         }
     }
 
-    /// Writes what was picked, and lets go of pieces that are through.
-    fn write(&mut self) -> Result<(), LakeError> {
-        if self.picks.is_empty() {
-            return Ok(());
-        }
+    /// The rows that were picked; lets go of pieces that are through.
+    fn picked(&mut self) -> Result<RecordBatch, LakeError> {
         let pieces: Vec<&RecordBatch> = self.pieces.iter().collect();
         let sorted = interleave_record_batch(&pieces, &self.picks).map_err(LakeError::arrow(self.table))?;
-        self.file.write(&sorted)?;
         self.picks.clear();
         let mut kept = Vec::with_capacity(self.cursors.len());
         for cursor in self.cursors.iter_mut().filter(|cursor| cursor.row < cursor.times.len()) {
@@ -191,6 +184,37 @@ impl Merging<'_> {
             cursor.slot = kept.len() - 1;
         }
         self.pieces = kept;
+        Ok(sorted)
+    }
+
+    fn write(&mut self, sorted: &RecordBatch) -> Result<(), LakeError> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(FileEncoder::new(self.table, &self.schema, &self.layout, None)?),
+        };
+        file.write(sorted)
+    }
+
+    /// Ends the file of `day`.
+    fn end(&mut self, day: i32) -> Result<(), LakeError> {
+        let file = match (self.picks.is_empty(), self.file.is_some()) {
+            (true, false) => return Ok(()),
+            // All of a short file is here.
+            (false, false) => {
+                let rows = held(&self.picked()?, self.layout.time_column).map_err(LakeError::arrow(self.table))?;
+                let mut file = FileEncoder::new(self.table, &rows.schema(), &self.layout, Some(&rows))?;
+                file.write(&rows)?;
+                Some(file)
+            }
+            (picked, true) => {
+                if !picked {
+                    let sorted = self.picked()?;
+                    self.write(&sorted)?;
+                }
+                self.file.take()
+            }
+        };
+        self.done.extend(file.map(|file| file.finish(day)).transpose()?);
         Ok(())
     }
 }

@@ -12,6 +12,7 @@
 
 mod compact;
 mod merge;
+mod outliers;
 mod retain;
 mod vacuum;
 

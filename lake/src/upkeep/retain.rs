@@ -5,6 +5,7 @@ use crate::lake::Lake;
 use crate::table::commit::{Change, change};
 use crate::table::{DataFile, TableSnapshot};
 use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
 
 /// What went, or would.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,9 +48,9 @@ pub async fn retain(
     }
 }
 
-fn old(table: &TableSnapshot, since: DateTime<Utc>) -> Vec<&DataFile> {
+fn old(table: &TableSnapshot, since: DateTime<Utc>) -> Vec<&Arc<DataFile>> {
     let first = since.timestamp().div_euclid(86_400);
-    let is_old = |file: &&DataFile| match file.event_day {
+    let is_old = |file: &&Arc<DataFile>| match file.event_day {
         // The partition of times that cannot be true.
         Some(0) => file.modified_ms < since.timestamp_millis(),
         Some(day) => i64::from(day) < first,

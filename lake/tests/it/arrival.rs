@@ -52,8 +52,7 @@ async fn arrival_is_last_of_the_file_and_small() {
     let table = lake.table("base_event").await.unwrap().unwrap();
     let names: Vec<_> = table.schema.fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(names[names.len() - 3..], ["raw_data", ARRIVAL, "event_day"]);
-    let at = table.file_schema.index_of(ARRIVAL).unwrap();
-    let mut nulls: Vec<_> = table.files.iter().map(|f| f.stats.columns[at].nulls).collect();
+    let mut nulls: Vec<_> = table.files.iter().map(|f| f.stats.column(ARRIVAL).unwrap().nulls).collect();
     nulls.sort();
     assert_eq!(nulls, [Some(0), Some(1)]);
 

@@ -156,7 +156,7 @@ async fn rows_without_a_time_come_first_as_their_file_declares() {
     let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
     ingest.append("base_event", batch.unwrap()).await.unwrap();
     ingest.commit().await.unwrap();
-    let files = lake.table("base_event").await.unwrap().unwrap().files;
+    let files = lake.table("base_event").await.unwrap().unwrap().files.clone();
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let bytes = std::fs::read(folder.path().join(file.path.as_ref())).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
@@ -183,7 +183,7 @@ async fn rows_are_sorted_and_buffers_bounded() {
     assert!(summary.files > 3, "{summary:?}");
     assert_eq!(summary.rows["base_event"], 2000);
     assert_eq!(number(&lake, "SELECT count(*) FROM base_event").await, 2000);
-    for file in lake.table("base_event").await.unwrap().unwrap().files {
+    for file in &lake.table("base_event").await.unwrap().unwrap().files {
         let bytes = std::fs::read(folder.path().join(file.path.as_ref())).unwrap();
         let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(bytes), 9999);
         for batch in reader.unwrap() {
