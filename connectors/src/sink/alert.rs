@@ -184,28 +184,29 @@ struct Observable {
     value: Option<String>,
 }
 
-impl Alert {
+/// An alert whose evidence was not looked into yet: it has no entities, and no queries.
+pub struct Draft<'a> {
+    alert: Alert,
+    data: Option<&'a RawValue>,
+    observables: Vec<Observable>,
+    /// From when to when.
+    seen_ms: (i64, i64),
+}
+
+impl<'a> Draft<'a> {
     /// Of a finding's JSON text.
     ///
     /// **Errors**: [`FindingError`]; a finding that lacks anything but its uid becomes an alert that lacks it too.
-    pub fn of(finding: &str, events: &EvidenceReader) -> Result<Self, FindingError> {
-        let finding: Finding<'_> = serde_json::from_str(finding)?;
+    pub fn of(finding: &'a str) -> Result<Self, FindingError> {
+        let finding: Finding<'a> = serde_json::from_str(finding)?;
         let info = finding.finding_info;
         let uid = info.uid.or(finding.metadata.uid).filter(|uid| !uid.is_empty()).ok_or(FindingError::NoUid)?;
-        let uid = bounded(&uid, NAME_MAX);
-        let data = finding.evidences.first().and_then(|e| e.data).map(RawValue::get);
-        let mapped = data.map(|data| events.read(data)).unwrap_or_default();
-        let entities = entity::all(&finding.observables, &mapped);
+        let data = finding.evidences.first().and_then(|e| e.data);
         let title = info.analytic.name.or(info.title).or(finding.message).unwrap_or_else(|| "Finding".into());
         let seen_ms = (info.first_seen_time.unwrap_or(finding.time), info.last_seen_time.unwrap_or(finding.time));
-        let table = match &mapped {
-            Mapped::Record { table, .. } => Some(table.clone()),
-            Mapped::Group(_) | Mapped::Nothing => None,
-        };
         let event_uid = info.related_events.into_iter().find_map(|e| e.uid);
-        let event = event_uid.map(|uid| Event { uid: bounded(&uid, NAME_MAX), table: table.clone() });
         let attack: Vec<Attack> = info.attacks.into_iter().take(LIST_MAX).map(Attack::of).collect();
-        Ok(Self {
+        let alert = Alert {
             time_ms: finding.time,
             time: rfc3339(finding.time),
             severity: Severity::of_ocsf(finding.severity_id),
@@ -218,16 +219,46 @@ impl Alert {
             },
             tags: tags(&attack),
             attack,
-            query: query::of_event(&uid, event.as_ref()),
-            entity_query: table.and_then(|table| query::of_entity(&table, entities.first()?, seen_ms)),
-            entities,
-            event,
+            query: String::new(),
+            entity_query: None,
+            entities: Vec::new(),
+            event: event_uid.map(|uid| Event { uid: bounded(&uid, NAME_MAX), table: None }),
             count: finding.count.unwrap_or(1),
-            evidence: data.map(|data| bounded(data, TEXT_MAX)).unwrap_or_default(),
-            uid,
-        })
+            evidence: data.map(|data| bounded(data.get(), TEXT_MAX)).unwrap_or_default(),
+            uid: bounded(&uid, NAME_MAX),
+        };
+        Ok(Self { alert, data, observables: finding.observables, seen_ms })
     }
 
+    /// The alert as far as it is known.
+    pub fn alert(&self) -> &Alert {
+        &self.alert
+    }
+
+    /// The alert as it is, for where nobody is told of it.
+    pub fn without_entities(self) -> Alert {
+        self.alert
+    }
+
+    /// The alert with what its evidence says.
+    pub fn with_entities(self, events: &EvidenceReader) -> Alert {
+        let Self { mut alert, data, observables, seen_ms } = self;
+        let mapped = data.map(|data| events.read(data.get())).unwrap_or_default();
+        let table = match &mapped {
+            Mapped::Record { table, .. } => Some(table.clone()),
+            Mapped::Group(_) | Mapped::Nothing => None,
+        };
+        alert.entities = entity::all(&observables, &mapped);
+        if let Some(event) = &mut alert.event {
+            event.table = table.clone();
+        }
+        alert.query = query::of_event(&alert.uid, alert.event.as_ref());
+        alert.entity_query = table.and_then(|table| query::of_entity(&table, alert.entities.first()?, seen_ms));
+        alert
+    }
+}
+
+impl Alert {
     /// Its first entity of a kind.
     pub fn entity(&self, kind: Kind) -> Option<&Entity> {
         self.entities.iter().find(|entity| entity.kind == kind)

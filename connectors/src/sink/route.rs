@@ -94,6 +94,19 @@ impl Routes {
         matched.then_some(paths)
     }
 
+    /// Whether the routes need to know an alert's entities: not where it goes nowhere, whatever they are.
+    pub fn ask_for_entities(&self, alert: &Alert) -> bool {
+        for route in self.0.iter().filter(|route| route.matches_but_for_entities(alert)) {
+            if !route.sinks.is_empty() || !route.entities.is_empty() {
+                return true;
+            }
+            if !route.goes_on {
+                return false;
+            }
+        }
+        false
+    }
+
     /// The route of a name.
     pub fn named(&self, name: &str) -> Option<&Route> {
         self.0.iter().find(|route| route.name == name)
@@ -122,13 +135,16 @@ impl Route {
     }
 
     fn matches(&self, alert: &Alert) -> bool {
-        let one = |globs: &[Glob], holds: &dyn Fn(&Glob) -> bool| globs.is_empty() || globs.iter().any(holds);
         let of_entity =
             |glob: &Glob, e: &Entity| glob.matches(&e.value) || glob.matches(&format!("{}:{}", e.kind, e.value));
+        self.matches_but_for_entities(alert)
+            && one(&self.entities, |glob| alert.entities.iter().any(|entity| of_entity(glob, entity)))
+    }
+
+    fn matches_but_for_entities(&self, alert: &Alert) -> bool {
         self.severity_min.is_none_or(|min| alert.severity >= min)
-            && one(&self.rules, &|glob| glob.matches(&alert.rule.id) || glob.matches(&alert.rule.title))
-            && one(&self.tags, &|glob| alert.tags.iter().any(|tag| glob.matches(tag)))
-            && one(&self.entities, &|glob| alert.entities.iter().any(|entity| of_entity(glob, entity)))
+            && one(&self.rules, |glob| glob.matches(&alert.rule.id) || glob.matches(&alert.rule.title))
+            && one(&self.tags, |glob| alert.tags.iter().any(|tag| glob.matches(tag)))
     }
 
     /// What an alert has in common with those of its group: empty without grouping, and where all are one group.
@@ -151,6 +167,11 @@ impl Route {
         };
         keys.map(value).collect()
     }
+}
+
+/// Whether any holds, where there are any.
+fn one(globs: &[Glob], holds: impl Fn(&Glob) -> bool) -> bool {
+    globs.is_empty() || globs.iter().any(holds)
 }
 
 /// What a rule is counted by: its id, or its title where it has none.

@@ -23,7 +23,7 @@ pub enum Value<'a> {
 }
 
 pub(super) enum Values {
-    Text(StringBuilder),
+    Text(Texts),
     Int32(Int32Builder),
     Int64(Int64Builder),
     Float64(Float64Builder),
@@ -31,10 +31,39 @@ pub(super) enum Values {
     Timestamp(TimestampMicrosecondBuilder),
 }
 
+/// Texts. One batch has about as many as the one before it, so their place is taken at once: growing copies it.
+#[derive(Default)]
+pub(super) struct Texts {
+    builder: StringBuilder,
+    /// Whether a value of this batch was written.
+    begun: bool,
+    /// Rows and bytes of the last batch with a value.
+    last: (usize, usize),
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) {
+        if !self.begun {
+            let ((rows, bytes), nulls) = (self.last, self.builder.len());
+            self.builder = StringBuilder::with_capacity(rows, bytes);
+            self.builder.append_nulls(nulls);
+            self.begun = true;
+        }
+        self.builder.append_value(text);
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        if std::mem::take(&mut self.begun) {
+            self.last = (self.builder.len(), self.builder.values_slice().len());
+        }
+        Arc::new(self.builder.finish())
+    }
+}
+
 impl Values {
     pub(super) fn new(leaf: LeafType) -> Self {
         match leaf {
-            LeafType::Text | LeafType::Json => Self::Text(StringBuilder::new()),
+            LeafType::Text | LeafType::Json => Self::Text(Texts::default()),
             LeafType::Int32 => Self::Int32(Int32Builder::new()),
             LeafType::Int64 => Self::Int64(Int64Builder::new()),
             LeafType::Float64 => Self::Float64(Float64Builder::new()),
@@ -45,7 +74,7 @@ impl Values {
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Text(b) => b.len(),
+            Self::Text(b) => b.builder.len(),
             Self::Int32(b) => b.len(),
             Self::Int64(b) => b.len(),
             Self::Float64(b) => b.len(),
@@ -61,7 +90,7 @@ impl Values {
             return;
         }
         match self {
-            Self::Text(b) => b.append_nulls(n),
+            Self::Text(b) => b.builder.append_nulls(n),
             Self::Int32(b) => b.append_nulls(n),
             Self::Int64(b) => b.append_nulls(n),
             Self::Float64(b) => b.append_nulls(n),
@@ -72,7 +101,7 @@ impl Values {
 
     pub(super) fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::Text(b) => Arc::new(b.finish()),
+            Self::Text(texts) => texts.finish(),
             Self::Int32(b) => Arc::new(b.finish()),
             Self::Int64(b) => Arc::new(b.finish()),
             Self::Float64(b) => Arc::new(b.finish()),
@@ -84,7 +113,7 @@ impl Values {
     /// Whether the value is of the type; else nothing changes.
     pub(super) fn push(&mut self, value: Value<'_>) -> bool {
         match (self, value) {
-            (Self::Text(b), Value::Text(v)) => b.append_value(v),
+            (Self::Text(texts), Value::Text(v)) => texts.push(v),
             (Self::Int32(b), Value::Int(v)) => match i32::try_from(v) {
                 Ok(v) => b.append_value(v),
                 Err(_) => return false,

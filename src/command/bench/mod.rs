@@ -4,6 +4,7 @@ mod detect;
 mod hints;
 mod lane;
 mod program;
+mod query;
 mod serve;
 mod table;
 mod variations;
@@ -22,6 +23,7 @@ pub struct Args {
 enum Command {
     Detect(detect::Args),
     Lane(lane::Args),
+    Query(query::Args),
     Serve(serve::Args),
 }
 
@@ -31,6 +33,7 @@ impl Args {
         match self.command {
             Command::Detect(args) => args.run(),
             Command::Lane(args) => args.run(),
+            Command::Query(args) => args.run(),
             Command::Serve(args) => args.run(),
         }
     }

@@ -4,8 +4,8 @@ use super::*;
 use std::sync::Arc;
 use tarn_ingest::source::Sources;
 
-fn reader() -> EvidenceReader {
-    EvidenceReader::new(Arc::new(Sources::builtin().unwrap()))
+fn of(finding: &str) -> Result<Alert, FindingError> {
+    Ok(Draft::of(finding)?.with_entities(&EvidenceReader::new(Arc::new(Sources::builtin().unwrap()))))
 }
 
 fn finding(data: &str) -> String {
@@ -22,7 +22,7 @@ const CLOUDTRAIL: &str = r#"{"eventVersion":"1.08","userIdentity":{"type":"IAMUs
 
 #[test]
 fn an_event_gives_entities_and_queries() {
-    let alert = Alert::of(&finding(CLOUDTRAIL), &reader()).unwrap();
+    let alert = of(&finding(CLOUDTRAIL)).unwrap();
     assert_eq!(alert.severity, Severity::High);
     assert_eq!(alert.tags, ["attack.t1059.001", "attack.execution"]);
     assert_eq!(alert.attack[0].label(), "T1059.001 (Execution)");
@@ -42,7 +42,7 @@ fn an_event_gives_entities_and_queries() {
 #[test]
 fn a_correlation_gives_its_group() {
     let data = r#"{"group":{"SourceIp":"10.0.0.7","TargetUserName":"bob","x":null},"measure":12,"count":12}"#;
-    let alert = Alert::of(&finding(data), &reader()).unwrap();
+    let alert = of(&finding(data)).unwrap();
     let entities: Vec<_> = alert.entities.iter().map(|e| (e.kind, e.value.as_str())).collect();
     assert_eq!(entities, [(Kind::Address, "10.0.0.7"), (Kind::User, "bob")]);
     assert_eq!(alert.query, "SELECT * FROM detection_finding WHERE metadata.uid = 'f1'");
@@ -50,21 +50,20 @@ fn a_correlation_gives_its_group() {
 
 #[test]
 fn what_is_no_finding_is_an_error_and_what_lacks_parts_is_not() {
-    let reader = reader();
     for wrong in ["", "7", "{", "{\"finding_info\":{\"uid\":7}}"] {
-        assert!(matches!(Alert::of(wrong, &reader), Err(FindingError::Json(_))), "{wrong}");
+        assert!(matches!(of(wrong), Err(FindingError::Json(_))), "{wrong}");
     }
-    assert!(matches!(Alert::of("{}", &reader), Err(FindingError::NoUid)));
-    let bare = Alert::of(r#"{"metadata":{"uid":"u"}}"#, &reader).unwrap();
+    assert!(matches!(of("{}"), Err(FindingError::NoUid)));
+    let bare = of(r#"{"metadata":{"uid":"u"}}"#).unwrap();
     assert_eq!((bare.severity, bare.rule.title.as_str(), bare.count), (Severity::Medium, "Finding", 1));
-    let odd = Alert::of(&finding(r#""text""#), &reader).unwrap();
+    let odd = of(&finding(r#""text""#)).unwrap();
     assert_eq!(odd.evidence, r#""text""#);
 }
 
 #[test]
 fn texts_are_bounded() {
     let long = format!(r#"{{"metadata":{{"uid":"u"}},"evidences":[{{"data":"{}"}}]}}"#, "é".repeat(5_000));
-    let alert = Alert::of(&long, &reader()).unwrap();
+    let alert = of(&long).unwrap();
     assert_eq!(alert.evidence.chars().count(), TEXT_MAX);
     assert!(alert.evidence.ends_with('…'));
 }

@@ -2,7 +2,7 @@
 
 use super::store::Tables;
 use super::{Outbox, OutboxError, Plan};
-use crate::sink::alert::{Alert, FindingError};
+use crate::sink::alert::{Alert, Draft, FindingError};
 
 impl Outbox {
     /// Keeps what the routes say of these findings, one OCSF JSON text each, before it returns. Blocks for a disk sync.
@@ -17,7 +17,7 @@ impl Outbox {
         }
         let (plan, now) = (self.plan(), self.now());
         let alerts: Vec<(Result<Alert, FindingError>, &str)> =
-            findings.iter().map(|text| (Alert::of(text.as_ref(), &self.events), text.as_ref())).collect();
+            findings.iter().map(|text| (self.read(&plan, text.as_ref()), text.as_ref())).collect();
         self.store.write(|tables| {
             if sequence <= tables.meta("taken")? {
                 return Ok(());
@@ -36,6 +36,15 @@ impl Outbox {
         })?;
         self.woken.send_replace(());
         Ok(())
+    }
+
+    /// The alert of a finding. Its evidence is mapped only where somebody may be told: that takes longer than all else.
+    fn read(&self, plan: &Plan, finding: &str) -> Result<Alert, FindingError> {
+        let draft = Draft::of(finding)?;
+        Ok(match plan.routes.ask_for_entities(draft.alert()) {
+            true => draft.with_entities(&self.events),
+            false => draft.without_entities(),
+        })
     }
 
     /// The last sequence whose findings were kept; 0 before the first.

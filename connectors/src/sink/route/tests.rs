@@ -40,6 +40,17 @@ fn routes_are_tried_in_order() {
 }
 
 #[test]
+fn entities_are_asked_for_where_they_or_a_sink_may_need_them() {
+    let alert = sample_alert();
+    let asks = |text: &str| routes(text).unwrap().ask_for_entities(&alert);
+    assert!(!asks("routes = []"));
+    assert!(!asks(r#"routes = [{ name = "none", sinks = [] }, { name = "all", sinks = ["a"] }]"#));
+    assert!(!asks(r#"routes = [{ name = "other", rules = ["x"], sinks = ["a"] }]"#));
+    assert!(asks(r#"routes = [{ name = "none", sinks = [], continue = true }, { name = "all", sinks = ["a"] }]"#));
+    assert!(asks(r#"routes = [{ name = "known", entities = ["user:x"], sinks = [] }, { name = "none" }]"#));
+}
+
+#[test]
 fn groups_have_values_in_common() {
     let routes = routes(r#"routes = [{ name = "r", group_by = ["rule", "user", "entity", "severity"] }]"#).unwrap();
     let values = routes.0[0].group_of(&sample_alert());

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_connectors::sink::AlertsConfig;
-use tarn_connectors::sink::alert::{Alert, EvidenceReader};
+use tarn_connectors::sink::alert::{Draft, EvidenceReader};
 use tarn_connectors::sink::message::{Message, Told};
 use tarn_connectors::sink::registry::{kinds, open};
 use tarn_connectors::sink::severity::Severity;
@@ -43,7 +43,7 @@ fn message(case: &Case, reader: &EvidenceReader) -> Message {
     for time in 0..case.times {
         for name in &case.findings {
             let text = std::fs::read_to_string(folder().join("findings").join(format!("{name}.json"))).unwrap();
-            let mut alert = Alert::of(&text, reader).unwrap();
+            let mut alert = Draft::of(&text).unwrap().with_entities(reader);
             if time > 0 {
                 alert.uid = format!("{}-{time}", alert.uid);
             }
