@@ -9,12 +9,24 @@ use thiserror::Error;
 /// Records that came in together, in one request or one read of a socket: kept as one, or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
+    /// What the records are.
+    pub content: Content,
     /// The log source of all records, where the sender named one; else each record's is recognised.
     pub source: Option<String>,
     /// The records, and what was no record: dead letters are kept as well. Numbers count from 1 in this delivery.
     pub block: Block,
     /// Who sent it, as [`crate::access::Identity::name`] says.
     pub sender: Option<Arc<str>>,
+}
+
+/// What the records of a delivery are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Events, for mapping and rules.
+    #[default]
+    Events,
+    /// Data points of metrics ([`tarn_ingest::otlp::metric`]), which have a table of their own and meet no rule.
+    Metrics,
 }
 
 /// Why a delivery was not taken. Nothing of it was kept.

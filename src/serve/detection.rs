@@ -149,7 +149,7 @@ impl Detector {
                 }
             }
             Kind::Idle { elapsed } => self.correlator.idle(*elapsed, &mut work.correlated),
-            Kind::Findings { .. } | Kind::Updates { .. } => {}
+            Kind::Findings { .. } | Kind::Updates { .. } | Kind::Metrics { .. } => {}
         }
         if silent {
             work.correlated.clear();

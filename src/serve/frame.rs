@@ -1,21 +1,21 @@
 //! What the durable log holds: frames, each a delivery of events, or what detection made of those before it.
 //!
-//! **Format**, versions 1 and 2: four bytes of the head's length, least significant first; the head ([`Head`], postcard); the
+//! **Format**, versions 1 to 3: four bytes of the head's length, least significant first; the head ([`Head`], postcard); the
 //! records' JSON; the originals of records that were no JSON. A frame's sequence is the log's. Frames of a newer version
-//! are an error: an older release must not guess. Version 2 is that of [`Kind::Updates`] alone.
+//! are an error: an older release must not guess. Version 2 is that of [`Kind::Updates`] alone, 3 of [`Kind::Metrics`].
 
 use anyhow::Context;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use tarn_connectors::intake::Delivery;
+use tarn_connectors::intake::{Content, Delivery};
 use tarn_ingest::DeadLetter;
 use tarn_ingest::Reason;
 use tarn_ingest::container::Block;
 use tokio::sync::OwnedSemaphorePermit;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What a frame is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,11 @@ pub enum Kind {
         /// Who.
         by: String,
     },
+    /// Data points of metrics, for their table; no rule and no sink sees them.
+    Metrics {
+        /// Who sent them.
+        sender: Option<String>,
+    },
 }
 
 impl Kind {
@@ -50,6 +55,7 @@ impl Kind {
         match self {
             Self::Events { .. } | Self::Findings { .. } | Self::Idle { .. } => 1,
             Self::Updates { .. } => 2,
+            Self::Metrics { .. } => 3,
         }
     }
 }
@@ -110,9 +116,13 @@ impl Frame {
     }
 
     /// A frame of a delivery.
-    pub fn events(delivery: Delivery, time: i64) -> Self {
+    pub fn of(delivery: Delivery, time: i64) -> Self {
         let sender = delivery.sender.map(|name| name.to_string());
-        Self::new(Kind::Events { source: delivery.source, sender }, time, delivery.block)
+        let kind = match delivery.content {
+            Content::Events => Kind::Events { source: delivery.source, sender },
+            Content::Metrics => Kind::Metrics { sender },
+        };
+        Self::new(kind, time, delivery.block)
     }
 
     /// Keeps `room` taken for as long as the frame is in memory.
@@ -224,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_older_releases_cannot_read_is_of_version_2() {
+    fn only_what_older_releases_cannot_read_is_of_a_newer_version() {
         let version = |kind: Kind| {
             let bytes = Frame::new(kind.clone(), 7, Block::default()).encode().unwrap().concat();
             assert_eq!(Frame::decode(&bytes).unwrap().kind, kind);
@@ -232,6 +242,7 @@ mod tests {
         };
         assert_eq!(version(Kind::Findings { through: 3 }), 1);
         assert_eq!(version(Kind::Updates { by: "kim".into() }), 2);
+        assert_eq!(version(Kind::Metrics { sender: None }), 3);
     }
 
     #[test]
@@ -242,8 +253,8 @@ mod tests {
             let _ = Frame::decode(&bytes[..length]);
         }
         let mut newer = bytes;
-        newer[4] = 3;
-        assert!(Frame::decode(&newer).unwrap_err().to_string().contains("version 3"));
+        newer[4] = VERSION + 1;
+        assert!(Frame::decode(&newer).unwrap_err().to_string().contains("version 4"));
         assert!(Frame::decode(&[0xff; 64]).is_err());
     }
 }

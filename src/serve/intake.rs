@@ -80,7 +80,7 @@ async fn take(log: &Log<Frame>, sources: &Sources, bounds: &Bounds, delivery: De
     if delivery.block.records.is_empty() && delivery.block.dead.is_empty() {
         return Ok(());
     }
-    let frame = Frame::events(delivery, Utc::now().timestamp_micros());
+    let frame = Frame::of(delivery, Utc::now().timestamp_micros());
     let size = frame.size();
     if size > bounds.delivery_bytes_max {
         return Err(Refused::TooLarge { bytes: size, limit: bounds.delivery_bytes_max });

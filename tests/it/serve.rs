@@ -5,6 +5,7 @@ mod crash;
 mod daemon;
 mod findings;
 mod flight_sql;
+mod metrics;
 mod postgres;
 mod sql;
 mod streams;

@@ -154,13 +154,20 @@ async fn http_takes_both_encodings_compressed_or_not() {
     assert_eq!(response.text().await.unwrap(), "{}");
     let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET","kind":2}]}]}]}"#;
     assert_eq!(server.post("/v1/traces", &[JSON], span).await.status(), StatusCode::OK);
+    let point =
+        r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asInt":7}]}}]}]}]}"#;
+    assert_eq!(server.post("/v1/metrics", &[JSON], point).await.status(), StatusCode::OK);
+    let mut metrics = MetricsServiceClient::connect(format!("http://{}", server.grpc)).await.unwrap();
+    let empty = metrics.export(ExportMetricsServiceRequest::default()).await.unwrap();
+    assert_eq!(empty.into_inner().partial_success, None);
     // A request without records succeeds, and nothing is delivered.
     for (header, body) in [(PROTOBUF, ""), (JSON, "{}")] {
         assert_eq!(server.post("/v1/logs", &[header], body).await.status(), StatusCode::OK);
     }
     let record = |body: &str| format!(r#"{{"otlpSignal":"log","resource":{{}},"scope":{{}},"body":"{body}"}}"#);
     let span = r#"{"otlpSignal":"span","resource":{},"scope":{},"name":"GET","kind":2}"#.to_owned();
-    assert_eq!(server.records(), [record("plain"), record("plain"), record("plain"), record("json"), span]);
+    let point = r#"{"otlpSignal":"metric","resource":{},"scope":{},"name":"m","type":"gauge","asInt":7}"#.to_owned();
+    assert_eq!(server.records(), [record("plain"), record("plain"), record("plain"), record("json"), span, point]);
 }
 
 #[tokio::test]
@@ -177,7 +184,7 @@ async fn http_refuses_for_good_what_can_never_be_taken() {
     assert_eq!(status("/v1/logs", &bomb, gzip(&[0; 512 << 10])).await, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(status("/v1/logs", &bomb, b"no gzip".to_vec()).await, StatusCode::BAD_REQUEST);
     // Metrics are not taken yet, and say so.
-    assert_eq!(status("/v1/metrics", &[PROTOBUF], vec![]).await, StatusCode::NOT_FOUND);
+    assert_eq!(status("/v1/profiles", &[PROTOBUF], vec![]).await, StatusCode::NOT_FOUND);
     let get = reqwest::get(format!("http://{}/v1/logs", server.http)).await.unwrap();
     assert_eq!(get.status(), StatusCode::METHOD_NOT_ALLOWED);
 
@@ -298,9 +305,6 @@ async fn grpc_refuses_as_http_does() {
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains(limit) && status.details().is_empty(), "{status}");
     }
-    let mut metrics = MetricsServiceClient::connect(format!("http://{}", server.grpc)).await.unwrap();
-    let status = metrics.export(ExportMetricsServiceRequest::default()).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
 
     let overloaded = Refused::Overloaded { retry_after: Duration::from_millis(2_500) };
     for (refused, seconds, nanos) in [(overloaded, 2, 500_000_000), (Refused::Stopping, 5, 0), (Refused::Broken, 5, 0)]
@@ -366,4 +370,5 @@ async fn the_python_sdk_exports() {
     // Each of the three ways: plain over gRPC, gzip over gRPC, HTTP.
     assert_eq!((of("hello from the SDK"), of("\"name\":\"GET /cart\"")), (3, 3), "{records:#?}");
     assert_eq!(records.iter().filter(|r| r.starts_with("{\"eventSource\"")).count(), 3, "{records:#?}");
+    assert_eq!((of("\"name\":\"orders\""), of("\"name\":\"wait\"")), (3, 3), "{records:#?}");
 }

@@ -103,9 +103,14 @@ fn value(out: &mut Vec<u8>, raw: &str, field: &Field, message: &Message, depth: 
                 *byte = (length >> (7 * i) & 0x7f) as u8 | more;
             }
         }
-        Kind::Int32 | Kind::Uint32 | Kind::Int64 | Kind::Fixed32 | Kind::Fixed64 => {
-            integer_field(out, raw, field).ok_or_else(|| wrong("an integer in its range"))?
-        }
+        Kind::Int32
+        | Kind::Uint32
+        | Kind::Sint32
+        | Kind::Int64
+        | Kind::Uint64
+        | Kind::Fixed32
+        | Kind::Fixed64
+        | Kind::Sfixed64 => integer_field(out, raw, field).ok_or_else(|| wrong("an integer in its range"))?,
     }
     Ok(())
 }
@@ -122,6 +127,13 @@ fn integer_field(out: &mut Vec<u8>, raw: &str, field: &Field) -> Option<()> {
             out.extend(u32::try_from(number).ok()?.to_le_bytes());
         }
         Kind::Fixed64 => fixed64(out, field, u64::try_from(number).ok()?),
+        Kind::Sfixed64 => fixed64(out, field, i64::try_from(number).ok()?.cast_unsigned()),
+        Kind::Uint64 => varint_field(out, field, u64::try_from(number).ok()?),
+        // Zigzag: 0, -1, 1, -2, …
+        Kind::Sint32 => {
+            let number = i32::try_from(number).ok()?;
+            varint_field(out, field, u64::from((number << 1 ^ number >> 31).cast_unsigned()));
+        }
         _ => return None,
     }
     Some(())

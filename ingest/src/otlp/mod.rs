@@ -1,4 +1,5 @@
-//! OTLP messages become records: logs and spans as JSON texts for the mapping `sources/otlp`.
+//! OTLP messages become records: logs and spans as JSON texts for the mapping `sources/otlp`, data points of metrics as JSON
+//! texts for [`metric::table`].
 //!
 //! **In**: the bytes of one `Export…ServiceRequest`, protobuf or JSON, decompressed. **Out**: a [`Block`]. A log record
 //! whose body or attributes are an event of a known source is that event, with the whole log record as its original; any
@@ -9,6 +10,7 @@
 mod event;
 mod json;
 mod log;
+pub mod metric;
 mod object;
 mod records;
 mod schema;
@@ -23,6 +25,7 @@ mod tests;
 use crate::container::Block;
 use crate::source::Sources;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use std::borrow::Cow;
@@ -144,6 +147,14 @@ pub fn logs(bytes: &[u8], encoding: Encoding, sources: Option<&Sources>, limits:
 pub fn spans(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<Block, OtlpError> {
     let request: ExportTraceServiceRequest = message(bytes, encoding, &schema::TRACES, limits)?;
     span::block(request, limits)
+}
+
+/// Records of an `ExportMetricsServiceRequest`, one a data point, numbered from 1.
+///
+/// **Errors**: [`OtlpError`].
+pub fn metrics(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<Block, OtlpError> {
+    let request: ExportMetricsServiceRequest = message(bytes, encoding, &schema::METRICS, limits)?;
+    metric::block(request, limits)
 }
 
 fn message<M: Message + Default>(

@@ -42,12 +42,18 @@ pub enum Kind {
     Int32,
     /// `uint32`.
     Uint32,
+    /// `sint32`.
+    Sint32,
     /// `int64`.
     Int64,
+    /// `uint64`.
+    Uint64,
     /// `fixed32`.
     Fixed32,
     /// `fixed64`.
     Fixed64,
+    /// `sfixed64`.
+    Sfixed64,
     /// `double`.
     Double,
     /// Another message.
@@ -82,7 +88,7 @@ const fn record(name: &'static str, fields: &'static [Field]) -> Message {
     Message { name, fields, record: true }
 }
 
-use Kind::{Base64, Bool, Double, Fixed32, Fixed64, Id, Int32, Int64, Text, Uint32};
+use Kind::{Base64, Bool, Double, Fixed32, Fixed64, Id, Int32, Int64, Sfixed64, Sint32, Text, Uint32, Uint64};
 
 static ANY_VALUE: Message = message(
     "AnyValue",
@@ -215,3 +221,123 @@ static SPAN_LINK: Message = message(
     ],
 );
 static STATUS: Message = message("Status", &[one(2, "message", Text), one(3, "code", Int32)]);
+
+/// `ExportMetricsServiceRequest`.
+pub static METRICS: Message =
+    message("ExportMetricsServiceRequest", &[many(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS))]);
+static RESOURCE_METRICS: Message = message(
+    "ResourceMetrics",
+    &[
+        one(1, "resource", Kind::Message(&RESOURCE)),
+        many(2, "scopeMetrics", Kind::Message(&SCOPE_METRICS)),
+        one(3, "schemaUrl", Text),
+    ],
+);
+static SCOPE_METRICS: Message = message(
+    "ScopeMetrics",
+    &[one(1, "scope", Kind::Message(&SCOPE)), many(2, "metrics", Kind::Message(&METRIC)), one(3, "schemaUrl", Text)],
+);
+static METRIC: Message = message(
+    "Metric",
+    &[
+        one(1, "name", Text),
+        one(2, "description", Text),
+        one(3, "unit", Text),
+        one(5, "gauge", Kind::Message(&GAUGE)),
+        one(7, "sum", Kind::Message(&SUM)),
+        one(9, "histogram", Kind::Message(&HISTOGRAM)),
+        one(10, "exponentialHistogram", Kind::Message(&EXPONENTIAL_HISTOGRAM)),
+        one(11, "summary", Kind::Message(&SUMMARY)),
+        many(12, "metadata", Kind::Message(&KEY_VALUE)),
+    ],
+);
+static GAUGE: Message = message("Gauge", &[many(1, "dataPoints", Kind::Message(&NUMBER_POINT))]);
+static SUM: Message = message(
+    "Sum",
+    &[
+        many(1, "dataPoints", Kind::Message(&NUMBER_POINT)),
+        one(2, "aggregationTemporality", Int32),
+        one(3, "isMonotonic", Bool),
+    ],
+);
+static HISTOGRAM: Message = message(
+    "Histogram",
+    &[many(1, "dataPoints", Kind::Message(&HISTOGRAM_POINT)), one(2, "aggregationTemporality", Int32)],
+);
+static EXPONENTIAL_HISTOGRAM: Message = message(
+    "ExponentialHistogram",
+    &[many(1, "dataPoints", Kind::Message(&EXPONENTIAL_POINT)), one(2, "aggregationTemporality", Int32)],
+);
+static SUMMARY: Message = message("Summary", &[many(1, "dataPoints", Kind::Message(&SUMMARY_POINT))]);
+static NUMBER_POINT: Message = record(
+    "NumberDataPoint",
+    &[
+        many(7, "attributes", Kind::Message(&KEY_VALUE)),
+        one(2, "startTimeUnixNano", Fixed64),
+        one(3, "timeUnixNano", Fixed64),
+        one(4, "asDouble", Double),
+        one(6, "asInt", Sfixed64),
+        many(5, "exemplars", Kind::Message(&EXEMPLAR)),
+        one(8, "flags", Uint32),
+    ],
+);
+static HISTOGRAM_POINT: Message = record(
+    "HistogramDataPoint",
+    &[
+        many(9, "attributes", Kind::Message(&KEY_VALUE)),
+        one(2, "startTimeUnixNano", Fixed64),
+        one(3, "timeUnixNano", Fixed64),
+        one(4, "count", Fixed64),
+        one(5, "sum", Double),
+        many(6, "bucketCounts", Fixed64),
+        many(7, "explicitBounds", Double),
+        many(8, "exemplars", Kind::Message(&EXEMPLAR)),
+        one(10, "flags", Uint32),
+        one(11, "min", Double),
+        one(12, "max", Double),
+    ],
+);
+static EXPONENTIAL_POINT: Message = record(
+    "ExponentialHistogramDataPoint",
+    &[
+        many(1, "attributes", Kind::Message(&KEY_VALUE)),
+        one(2, "startTimeUnixNano", Fixed64),
+        one(3, "timeUnixNano", Fixed64),
+        one(4, "count", Fixed64),
+        one(5, "sum", Double),
+        one(6, "scale", Sint32),
+        one(7, "zeroCount", Fixed64),
+        one(8, "positive", Kind::Message(&BUCKETS)),
+        one(9, "negative", Kind::Message(&BUCKETS)),
+        one(10, "flags", Uint32),
+        many(11, "exemplars", Kind::Message(&EXEMPLAR)),
+        one(12, "min", Double),
+        one(13, "max", Double),
+        one(14, "zeroThreshold", Double),
+    ],
+);
+static BUCKETS: Message = message("Buckets", &[one(1, "offset", Sint32), many(2, "bucketCounts", Uint64)]);
+static SUMMARY_POINT: Message = record(
+    "SummaryDataPoint",
+    &[
+        many(7, "attributes", Kind::Message(&KEY_VALUE)),
+        one(2, "startTimeUnixNano", Fixed64),
+        one(3, "timeUnixNano", Fixed64),
+        one(4, "count", Fixed64),
+        one(5, "sum", Double),
+        many(6, "quantileValues", Kind::Message(&QUANTILE)),
+        one(8, "flags", Uint32),
+    ],
+);
+static QUANTILE: Message = message("ValueAtQuantile", &[one(1, "quantile", Double), one(2, "value", Double)]);
+static EXEMPLAR: Message = message(
+    "Exemplar",
+    &[
+        many(7, "filteredAttributes", Kind::Message(&KEY_VALUE)),
+        one(2, "timeUnixNano", Fixed64),
+        one(3, "asDouble", Double),
+        one(6, "asInt", Sfixed64),
+        one(4, "spanId", Id),
+        one(5, "traceId", Id),
+    ],
+);

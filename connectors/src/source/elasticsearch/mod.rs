@@ -112,7 +112,10 @@ async fn take(
     let sources = Arc::clone(&push.sources);
     let read = push.read(&parts, body, move |body, _| Ok(read(&body, index.as_deref(), &sources)));
     let (items, block) = read.await??;
-    push.intake.deliver(Delivery { source, block, sender: Some(sender) }).await.map_err(Failure::from)?;
+    push.intake
+        .deliver(Delivery { source, block, sender: Some(sender), ..Delivery::default() })
+        .await
+        .map_err(Failure::from)?;
     let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let filter = Filter::parse(address.filter_path.as_deref());
     Ok(Json(answer::answer(&items, took_ms, &filter)).into_response())

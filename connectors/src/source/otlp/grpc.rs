@@ -1,4 +1,4 @@
-//! OTLP/gRPC: the unary calls `LogsService/Export` and `TraceService/Export`.
+//! OTLP/gRPC: the unary calls `Export` of `LogsService`, `TraceService` and `MetricsService`.
 //!
 //! The framing is done here and not by tonic's server, which has one limit for a message before and after decompression,
 //! no time limit on it, decodes it before anything is counted, and answers too long ones with `OUT_OF_RANGE`, which makes
@@ -23,6 +23,7 @@ use tarn_ingest::otlp::Encoding;
 
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_ENCODING: &str = "grpc-encoding";
@@ -33,10 +34,14 @@ const PREFIX_BYTES: usize = 5;
 
 /// The services; any other call is `UNIMPLEMENTED`.
 pub fn grpc(state: OtlpState) -> Router {
-    let logs = |State(state): State<OtlpState>, request: Request| export(state, Signal::Logs, request);
-    let traces = |State(state): State<OtlpState>, request: Request| export(state, Signal::Traces, request);
+    let take = |signal| post(move |State(state): State<OtlpState>, request: Request| export(state, signal, request));
     let unknown = || async { tonic::Status::unimplemented("no such service").into_http::<Body>() };
-    Router::new().route(LOGS, post(logs)).route(TRACES, post(traces)).fallback(unknown).with_state(state)
+    Router::new()
+        .route(LOGS, take(Signal::Logs))
+        .route(TRACES, take(Signal::Traces))
+        .route(METRICS, take(Signal::Metrics))
+        .fallback(unknown)
+        .with_state(state)
 }
 
 async fn export(state: OtlpState, signal: Signal, request: Request) -> Response {

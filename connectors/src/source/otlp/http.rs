@@ -1,4 +1,4 @@
-//! OTLP/HTTP: `POST /v1/logs` and `/v1/traces`, in protobuf or JSON; answers are in the request's encoding.
+//! OTLP/HTTP: `POST /v1/logs`, `/v1/traces` and `/v1/metrics`, in protobuf or JSON; answers are in the request's encoding.
 
 use super::failure::Failure;
 use super::status::Status;
@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
 use serde_json::json;
@@ -18,9 +19,12 @@ use tarn_ingest::otlp::Encoding;
 
 /// The routes.
 pub fn router(state: OtlpState) -> Router {
-    let logs = |State(state): State<OtlpState>, request: Request| export(state, Signal::Logs, request);
-    let traces = |State(state): State<OtlpState>, request: Request| export(state, Signal::Traces, request);
-    Router::new().route("/v1/logs", post(logs)).route("/v1/traces", post(traces)).with_state(state)
+    let take = |signal| post(move |State(state): State<OtlpState>, request: Request| export(state, signal, request));
+    Router::new()
+        .route("/v1/logs", take(Signal::Logs))
+        .route("/v1/traces", take(Signal::Traces))
+        .route("/v1/metrics", take(Signal::Metrics))
+        .with_state(state)
 }
 
 async fn export(state: OtlpState, signal: Signal, request: Request) -> Response {
@@ -61,7 +65,11 @@ pub(super) fn success(signal: Signal, encoding: Encoding, partial: &Partial) -> 
     match (encoding, signal) {
         (Encoding::Json, _) if !some => b"{}".to_vec(),
         (Encoding::Json, _) => {
-            let field = if signal == Signal::Logs { "rejectedLogRecords" } else { "rejectedSpans" };
+            let field = match signal {
+                Signal::Logs => "rejectedLogRecords",
+                Signal::Traces => "rejectedSpans",
+                Signal::Metrics => "rejectedDataPoints",
+            };
             // 64-bit integers are strings in protobuf's JSON.
             json!({ "partialSuccess": { field: rejected.to_string(), "errorMessage": error_message } })
                 .to_string()
@@ -74,6 +82,10 @@ pub(super) fn success(signal: Signal, encoding: Encoding, partial: &Partial) -> 
         (Encoding::Protobuf, Signal::Traces) => {
             let partial_success = ExportTracePartialSuccess { rejected_spans: rejected, error_message };
             ExportTraceServiceResponse { partial_success: some.then_some(partial_success) }.encode_to_vec()
+        }
+        (Encoding::Protobuf, Signal::Metrics) => {
+            let partial_success = ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message };
+            ExportMetricsServiceResponse { partial_success: some.then_some(partial_success) }.encode_to_vec()
         }
     }
 }

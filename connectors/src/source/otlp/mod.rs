@@ -1,9 +1,8 @@
-//! The OTLP receiver: logs and traces over HTTP ([`router`], port 4318 by convention) and gRPC ([`grpc`], port 4317).
+//! The OTLP receiver: logs, traces and metrics over HTTP ([`router`], port 4318 by convention) and gRPC ([`grpc`], port 4317).
 //!
 //! An answer of success means that the records are durable. What can never be taken is refused so that clients drop it,
 //! what can be taken later so that they come again, and never the one for the other; `partial_success` tells of records
-//! that were kept as dead letters only. Metrics are not taken yet: 404 and `UNIMPLEMENTED`. **Source**: OTLP 1.7,
-//! opentelemetry.io/docs/specs/otlp.
+//! that were kept as dead letters only. **Source**: OTLP 1.7, opentelemetry.io/docs/specs/otlp.
 
 mod failure;
 mod grpc;
@@ -12,7 +11,7 @@ mod status;
 
 use crate::access::{Access, Denied, Scope};
 use crate::body::{self, BodyLimits};
-use crate::intake::{Delivery, Intake};
+use crate::intake::{Content, Delivery, Intake};
 use axum::http::request::Parts;
 use bytes::Bytes;
 use failure::Failure;
@@ -44,6 +43,7 @@ pub struct OtlpState {
 enum Signal {
     Logs,
     Traces,
+    Metrics,
 }
 
 /// Who sends, and whether it may send events of any source.
@@ -88,6 +88,7 @@ impl OtlpState {
         let decode = move || match signal {
             Signal::Logs => otlp::logs(&bytes, encoding, sources.as_deref(), &limits),
             Signal::Traces => otlp::spans(&bytes, encoding, &limits),
+            Signal::Metrics => otlp::metrics(&bytes, encoding, &limits),
         };
         let block =
             if long { tokio::task::spawn_blocking(decode).await.map_err(|_| Failure::Decoder)? } else { decode() }?;
@@ -101,8 +102,11 @@ impl OtlpState {
         if block.records.is_empty() && block.dead.is_empty() {
             return Ok(partial);
         }
-        let source = (!sender.any_source).then(|| "otlp".to_owned());
-        self.intake.deliver(Delivery { source, block, sender: Some(sender.name) }).await?;
+        let (content, source) = match signal {
+            Signal::Metrics => (Content::Metrics, None),
+            Signal::Logs | Signal::Traces => (Content::Events, (!sender.any_source).then(|| "otlp".to_owned())),
+        };
+        self.intake.deliver(Delivery { content, source, block, sender: Some(sender.name) }).await?;
         Ok(partial)
     }
 }

@@ -97,7 +97,7 @@ impl Push {
         if !defects.is_empty() {
             told["defects"] = Value::Array(defects);
         }
-        self.intake.deliver(Delivery { source, block, sender: Some(sender.name) }).await?;
+        self.intake.deliver(Delivery { source, block, sender: Some(sender.name), ..Delivery::default() }).await?;
         Ok(told)
     }
 

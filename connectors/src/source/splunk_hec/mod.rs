@@ -82,7 +82,10 @@ async fn take(
     let sender = admit(push, &address, &parts)?;
     let block = push.read(&parts, body, |body, _| Ok(read(body))).await??;
     let source = address.sourcetype.filter(|name| push.sources.named(name).is_some());
-    push.intake.deliver(Delivery { source, block, sender: Some(sender) }).await.map_err(Failure::from)?;
+    push.intake
+        .deliver(Delivery { source, block, sender: Some(sender), ..Delivery::default() })
+        .await
+        .map_err(Failure::from)?;
     Ok(Reply::Success)
 }
 

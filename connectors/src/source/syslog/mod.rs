@@ -92,7 +92,7 @@ impl Syslog {
 
     async fn deliver(&self, block: Block, sender: &Arc<str>) -> Result<(), Refused> {
         let count = (block.records.len() + block.dead.len()) as u64;
-        self.intake.deliver(Delivery { source: None, block, sender: Some(sender.clone()) }).await?;
+        self.intake.deliver(Delivery { block, sender: Some(sender.clone()), ..Delivery::default() }).await?;
         self.counts.taken.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }

@@ -182,8 +182,12 @@ impl Tail {
     async fn deliver(&self, block: Block, stop: &CancellationToken) -> Result<bool, Refused> {
         let mut pause = Duration::from_millis(100);
         while !block.records.is_empty() || !block.dead.is_empty() {
-            let delivery =
-                Delivery { source: self.options.source.clone(), block: block.clone(), sender: Some("tail".into()) };
+            let delivery = Delivery {
+                source: self.options.source.clone(),
+                block: block.clone(),
+                sender: Some("tail".into()),
+                ..Delivery::default()
+            };
             let wait = match self.intake.deliver(delivery).await {
                 Ok(()) => break,
                 Err(Refused::Overloaded { retry_after }) => retry_after.min(PAUSE_MAX),
