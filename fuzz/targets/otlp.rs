@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use tarn_ingest::json;
-use tarn_ingest::otlp::{Encoding, Limits, logs, spans};
+use tarn_ingest::otlp::metric::table::Rows;
+use tarn_ingest::otlp::{Encoding, Limits, logs, metrics, spans};
 use tarn_ingest::source::Sources;
 
 thread_local! {
@@ -26,10 +27,11 @@ const LIMITS: Limits = Limits {
 fuzz_target!(|data: &[u8]| {
     let Some((kind, bytes)) = data.split_first() else { return };
     let encoding = if kind & 1 == 0 { Encoding::Protobuf } else { Encoding::Json };
-    let read = if kind & 2 == 0 {
-        SOURCES.with(|sources| logs(bytes, encoding, (kind & 4 == 0).then_some(sources), &LIMITS))
-    } else {
-        spans(bytes, encoding, &LIMITS)
+    let of_metrics = kind & 10 == 10;
+    let read = match kind & 10 {
+        10 => metrics(bytes, encoding, &LIMITS),
+        2 => spans(bytes, encoding, &LIMITS),
+        _ => SOURCES.with(|sources| logs(bytes, encoding, (kind & 4 == 0).then_some(sources), &LIMITS)),
     };
     let Ok(block) = read else { return };
     assert!(block.json.len() + block.text.len() <= LIMITS.bytes_max);
@@ -40,6 +42,13 @@ fuzz_target!(|data: &[u8]| {
             assert!(serde_json::from_str::<&RawValue>(text).is_ok(), "{text}");
         }
         assert!(block.original(record).len() <= LIMITS.record_bytes_max);
+    }
+    if of_metrics {
+        let mut rows = Rows::default();
+        for record in &block.records {
+            rows.push(&block, record, 7).unwrap();
+        }
+        assert_eq!(rows.finish().unwrap().num_rows(), block.records.len());
     }
     assert!(block.dead.iter().all(|d| d.bytes.len() <= LIMITS.dead_letter_bytes_max));
     let numbers = block.records.iter().map(|r| r.number).chain(block.dead.iter().map(|d| d.number));

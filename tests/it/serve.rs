@@ -3,6 +3,7 @@
 mod alerts;
 mod crash;
 mod daemon;
+mod disk;
 mod findings;
 mod flight_sql;
 mod metrics;

@@ -1,8 +1,10 @@
-//! Killed at any moment, and at each named place: what was acknowledged is in the lake once, with its finding, once.
+//! Killed at any moment and at each named place, its plug pulled, on a disk that fails to sync or is full, while rules change:
+//! what was acknowledged is in the lake once, with its finding, once.
 //!
-//! `TARN_CRASHES=50 cargo test --test it serve::crash` kills more often than the short form of CI.
+//! `TARN_CRASHES=50 cargo test --test it serve::crash` kills, and pulls the plug, more often than the short form of CI.
 
-use super::daemon::{Daemon, event, request};
+use super::daemon::{Daemon, RULE, event, request};
+use super::disk::Disk;
 use crate::command::{tarn, text};
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,61 @@ const CLIENTS: usize = 3;
 struct Sent {
     acknowledged: BTreeMap<String, bool>,
     all: BTreeSet<String>,
+    refused: usize,
+}
+
+/// A rule beside [`RULE`] that finds nothing, and comes and goes.
+const OTHER: &str = "title: Never
+id: 3d5f0a41-6a0e-4d7c-8f1c-1d2b7e9a6c55
+status: test
+description: No event has this.
+logsource:
+  product: aws
+  service: cloudtrail
+detection:
+  selection:
+    eventName: Never
+  condition: selection
+level: low
+";
+
+/// Changes the rules of a daemon until it is killed.
+fn change_rules(daemon: &Daemon, folder: &Path, stop: &AtomicBool) {
+    for turn in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        // A file that is half written would be refused, and the rules stay; that is no change.
+        let rules = if turn % 2 == 0 { format!("{RULE}---\n{OTHER}") } else { RULE.to_owned() };
+        std::fs::write(folder.join("rule.yml"), rules).unwrap();
+        daemon.signal("HUP");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Load on a daemon, whose rules change, until it is killed after `alive`.
+fn killed(folder: &Path, over: &[(&str, &str)], round: usize, sent: &Arc<Mutex<Sent>>, alive: Duration) {
+    let daemon = Daemon::start(folder, over).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load(&daemon, round, sent, Duration::from_secs(20)));
+        let changing = scope.spawn(|| change_rules(&daemon, folder, &stop));
+        std::thread::sleep(alive);
+        stop.store(true, Ordering::Relaxed);
+        changing.join().unwrap();
+        daemon.signal("KILL");
+        loading.join().unwrap();
+    });
+    assert!(daemon.died());
+}
+
+fn crashes() -> usize {
+    std::env::var("TARN_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
+}
+
+fn random() -> rand_chacha::ChaCha8Rng {
+    let seed: u64 = std::env::var("TARN_CRASH_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    rand_chacha::ChaCha8Rng::seed_from_u64(seed)
 }
 
 /// Pushes until the daemon is gone. An event is to be found when its number is a multiple of three.
@@ -41,6 +98,11 @@ fn load(daemon: &Daemon, round: usize, sent: &Arc<Mutex<Sent>>, until: Duration)
                         Some(answer) if answer.status == 200 => {
                             let found = numbers.iter().map(|n| (id(n), n.is_multiple_of(3)));
                             sent.lock().unwrap().acknowledged.extend(found);
+                        }
+                        // No room, or a disk that failed: it says so, and takes nothing.
+                        Some(answer) if matches!(answer.status, 429 | 503) => {
+                            sent.lock().unwrap().refused += 1;
+                            std::thread::sleep(Duration::from_millis(20));
                         }
                         Some(answer) => panic!("{answer:?}"),
                         None => stop.store(true, Ordering::Relaxed),
@@ -78,21 +140,11 @@ fn judge(folder: &Path, sent: &Sent, crashes: usize) {
 
 #[test]
 fn killed_at_random_moments() {
-    let crashes: usize = std::env::var("TARN_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
-    let seed: u64 = std::env::var("TARN_CRASH_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let (crashes, mut random) = (crashes(), random());
     let folder = tempfile::tempdir().unwrap();
     let sent = Arc::new(Mutex::new(Sent::default()));
     for round in 0..crashes {
-        let daemon = Daemon::start(folder.path(), &[]).unwrap();
-        let until = Duration::from_millis(random.random_range(100..2500));
-        std::thread::scope(|scope| {
-            let loading = scope.spawn(|| load(&daemon, round, &sent, Duration::from_secs(10)));
-            std::thread::sleep(until);
-            daemon.signal("KILL");
-            loading.join().unwrap();
-        });
-        assert!(daemon.died());
+        killed(folder.path(), &[], round, &sent, Duration::from_millis(random.random_range(100..2500)));
     }
     judge(folder.path(), &sent.lock().unwrap(), crashes);
 }
@@ -108,4 +160,39 @@ fn killed_at_each_place() {
         assert!(daemon.died(), "it did not die at {place}");
     }
     judge(folder.path(), &sent.lock().unwrap(), places.len());
+}
+
+/// What was not synced is gone, at any moment.
+#[test]
+fn the_plug_is_pulled() {
+    let Some(mut disk) = Disk::new() else { return };
+    let (crashes, mut random) = (crashes(), random());
+    let sent = Arc::new(Mutex::new(Sent::default()));
+    for round in 0..crashes {
+        let variables = disk.variables();
+        let over: Vec<(&str, &str)> = variables.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        killed(&disk.root(), &over, round, &sent, Duration::from_millis(random.random_range(100..2500)));
+        // Sometimes only the process dies, and the next one has what was never synced.
+        if round + 1 == crashes || random.random_range(0..4) > 0 {
+            disk.cut();
+        }
+    }
+    judge(&disk.root(), &sent.lock().unwrap(), crashes);
+}
+
+/// A disk on which nothing can be promised any more: what was promised before is kept.
+#[test]
+fn the_disk_fails() {
+    let Some(mut disk) = Disk::new() else { return };
+    let sent = Arc::new(Mutex::new(Sent::default()));
+    let faults = [("DISK_SYNC_FAILS", "400"), ("DISK_FULL", "500:700"), ("DISK_FULL", "300:1000000000")];
+    for (round, fault) in faults.iter().enumerate() {
+        let variables = disk.variables();
+        let mut over: Vec<(&str, &str)> = variables.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        over.push(*fault);
+        killed(&disk.root(), &over, round, &sent, Duration::from_secs(4));
+        assert!(std::mem::take(&mut sent.lock().unwrap().refused) > 0, "{fault:?} was not seen");
+        disk.cut();
+    }
+    judge(&disk.root(), &sent.lock().unwrap(), faults.len());
 }

@@ -80,7 +80,10 @@ fn each_data_point_is_a_row_of_the_metrics_table() {
          FROM metrics",
     );
     assert_eq!(about.len(), 1, "{about:?}");
-    assert_eq!((&about[0]["service"], &about[0]["scope"], &about[0]["version"]), (&json!("cart"), &json!("meter"), &json!("2")));
+    assert_eq!(
+        (&about[0]["service"], &about[0]["scope"], &about[0]["version"]),
+        (&json!("cart"), &json!("meter"), &json!("2"))
+    );
     assert_eq!(about[0]["time"], json!("2026-03-17T10:30:00.000007Z"));
     let uids = rows("SELECT count(DISTINCT metadata.uid) AS n, count(exemplars) AS exemplars FROM metrics");
     assert_eq!((&uids[0]["n"], &uids[0]["exemplars"]), (&json!(6), &json!(1)));
