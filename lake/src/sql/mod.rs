@@ -7,6 +7,8 @@
 //! **Bounds**: [`SqlOptions::memory_bytes`] for sorts, joins and aggregates, which spill to temporary files where they
 //! can; a query that cannot goes no further than that, with an error.
 
+mod count_distinct;
+mod date_trunc;
 mod error;
 mod findings;
 mod json_get;
@@ -19,15 +21,19 @@ pub use error::SqlError;
 pub use json_get::json_get;
 pub use provider::LakeTable;
 
+use count_distinct::DistinctTexts;
+use date_trunc::DateTrunc;
+
 use crate::lake::Lake;
 use crate::table::TableSnapshot;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::Optimizer;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as PlannerStatement;
@@ -87,12 +93,17 @@ impl SqlSession {
         parquet.enable_page_index = true;
         parquet.schema_force_view_types = false;
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)));
-        let context = match runtime.build_arc() {
-            Ok(runtime) => SessionContext::new_with_config_rt(config, runtime),
-            Err(_) => SessionContext::new_with_config(config),
+        let mut rules = Optimizer::new().rules;
+        rules.insert(0, Arc::new(DistinctTexts::new()));
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().with_optimizer_rules(rules);
+        let state = match runtime.build_arc() {
+            Ok(runtime) => state.with_runtime_env(runtime),
+            Err(_) => state,
         };
+        let context = SessionContext::new_with_state(state.build());
         context.runtime_env().register_object_store(&provider::store_url(), Arc::clone(lake.store()));
         context.register_udf(ScalarUDF::from(json_get()));
+        context.register_udf(ScalarUDF::from(DateTrunc::new()));
         let tables: BTreeMap<_, _> = tables.into_iter().map(|t| (t.name.clone(), t)).collect();
         for (name, table) in &tables {
             let provider = Arc::new(LakeTable::new(Arc::clone(table)));
