@@ -198,3 +198,29 @@ fn what_cannot_be_measured_is_wrong_usage() {
         assert!(run.stderr.contains(named), "{}", run.stderr);
     }
 }
+
+#[test]
+fn questions_are_asked_of_a_lake_that_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("estate");
+    let ask = |more: &[&str]| {
+        tarn(&[&["bench", "query", "--lake", text(&lake), "--events", "20000"], more].concat()).ok().rows()
+    };
+    let listed = ask(&["--list"]);
+    assert_eq!(listed.len(), 10);
+    assert!(!lake.exists(), "listing makes nothing");
+    let rows = ask(&["--runs", "1"]);
+    let names = |rows: &[serde_json::Value]| rows.iter().map(|row| row["question"].to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&rows), names(&listed));
+    assert!(rows.iter().all(|row| row["median_ms"].as_f64().unwrap() > 0.0));
+    // Each hour of the month has logons that went well, some have others.
+    let hours = rows.iter().find(|row| row["question"] == "histogram").unwrap()["answers"].as_u64().unwrap();
+    assert!((721..1440).contains(&hours), "{hours}");
+    // The lake is there: another seed changes nothing.
+    assert_eq!(ask(&["--runs", "2", "--only", "histogram", "--seed", "8"]).len(), 1);
+    let events = "SELECT (SELECT count(*) FROM process_activity) + (SELECT count(*) FROM api_activity) AS n";
+    assert_eq!(tarn(&["sql", "--lake", text(&lake), events]).ok().rows()[0]["n"], 10_000);
+    let none = tarn(&["bench", "query", "--lake", text(&lake), "--only", "nothing"]);
+    assert_eq!(none.code, 2);
+    assert!(none.stderr.contains("--list"), "{}", none.stderr);
+}
