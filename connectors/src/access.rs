@@ -44,6 +44,10 @@ pub struct Grant {
     /// Whether it may administer.
     #[serde(default)]
     pub admin: bool,
+    /// MiB of events that it may send a second, on the average of a few; more is refused until then.
+    pub ingest_mib_per_second: Option<u32>,
+    /// Queries that it may have running at once, where that is less than all.
+    pub queries_max: Option<usize>,
 }
 
 /// A grant that cannot be.
@@ -129,6 +133,16 @@ impl Access {
             Ok(Known { name: grant.name.as_str().into(), grant, token })
         });
         Ok(Self { grants: Arc::new(parsed.collect::<Result<_, _>>()?) })
+    }
+
+    /// The grant of a name.
+    pub fn grant(&self, name: &str) -> Option<&Grant> {
+        self.grants.iter().map(|known| &known.grant).find(|grant| grant.name == name)
+    }
+
+    /// All grants.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.iter().map(|known| &known.grant)
     }
 
     /// Whether anybody is asked who they are.

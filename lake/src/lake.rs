@@ -6,6 +6,8 @@ use crate::ingest::{Ingest, IngestOptions};
 use crate::location::{Location, StoreOptions};
 use crate::sql::{SqlOptions, SqlSession};
 use crate::table::{TableSnapshot, known_features};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::cache::default_cache::DefaultCache;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::{EagerSnapshot, Snapshot};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
@@ -21,6 +23,9 @@ use url::Url;
 /// How many table logs are read at once when all are.
 const TABLES_AT_ONCE: usize = 8;
 
+/// Memory for footers of data files that queries have read.
+pub(crate) const FOOTERS_BYTES: usize = 64 << 20;
+
 /// A lake. Cheap to clone; clones share its committers.
 #[derive(Clone, Debug)]
 pub struct Lake {
@@ -34,6 +39,8 @@ struct Inner {
     committers: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// What is known of the tables.
     known: Mutex<HashMap<String, Known>>,
+    /// Footers of data files, which never change.
+    footers: Arc<FileMetadataCache>,
     /// Whether this process has seen to it that the lake is of the newest format.
     newest: AtomicBool,
 }
@@ -105,6 +112,7 @@ impl Lake {
                 store,
                 committers: Mutex::default(),
                 known: Mutex::default(),
+                footers: Arc::new(DefaultCache::new(FOOTERS_BYTES)),
                 newest: AtomicBool::new(false),
             }),
         }
@@ -176,6 +184,11 @@ impl Lake {
     /// A read-only SQL session over the tables as they are now.
     pub async fn sql(&self, options: &SqlOptions) -> Result<SqlSession, LakeError> {
         SqlSession::open(self, options).await
+    }
+
+    /// What is remembered of data files.
+    pub(crate) fn footers(&self) -> Arc<FileMetadataCache> {
+        Arc::clone(&self.inner.footers)
     }
 
     pub(crate) fn is_newest(&self) -> &AtomicBool {

@@ -93,6 +93,6 @@ async fn register_sigma(session: &SqlSession, sources: Arc<Sources>, rules: Rule
             tables.push((class.uid, session.context().table_provider(table.name.as_str()).await?));
         }
     }
-    session.context().register_udtf("sigma", Arc::new(Sigma::new(sources, rules, tables)));
+    session.register_udtf("sigma", Arc::new(Sigma::new(sources, rules, tables)));
     Ok(())
 }

@@ -266,6 +266,15 @@ impl Config {
         self.query.check().map_err(|error| error.to_string())?;
         let mut names: Vec<&str> = self.access.iter().map(|grant| grant.name.as_str()).collect();
         names.sort_unstable();
+        for grant in &self.access {
+            let zero = [
+                ("ingest_mib_per_second", grant.ingest_mib_per_second == Some(0)),
+                ("queries_max", grant.queries_max == Some(0)),
+            ];
+            if let Some((key, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
+                return Err(format!("access.{}.{key}: expected at least 1", grant.name));
+            }
+        }
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(format!("access: the name {:?} is given twice", pair[0])),
             None => Ok(()),
@@ -322,6 +331,7 @@ mod tests {
             ("[commit]\nseconds = 'x'", "seconds"),
             ("[log]\ndisk_mib = 1", "log.disk_mib"),
             ("[[access]]\nname = 'a'\n[[access]]\nname = 'a'", "access"),
+            ("[[access]]\nname = 'a'\ningest_mib_per_second = 0", "access.a.ingest_mib_per_second"),
         ] {
             let error = error(text);
             assert!(error.contains(key) && error.starts_with("tarn.toml"), "{text}: {error}");

@@ -6,9 +6,10 @@
 use super::crash;
 use super::frame::Frame;
 use super::metrics::Metrics;
+use super::rates::Rates;
 use chrono::Utc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tarn_connectors::intake::{Delivery, Intake, Refused};
 use tarn_ingest::source::Sources;
 use tarn_lake::log::{Log, LogError};
@@ -48,6 +49,8 @@ impl Room {
 pub struct Bounds {
     /// For frames in memory.
     pub room: Room,
+    /// For each sender.
+    pub rates: Rates,
     /// How long a delivery waits for room.
     pub wait: Duration,
     /// Largest delivery.
@@ -80,11 +83,14 @@ async fn take(log: &Log<Frame>, sources: &Sources, bounds: &Bounds, delivery: De
     if delivery.block.records.is_empty() && delivery.block.dead.is_empty() {
         return Ok(());
     }
+    let sender = delivery.sender.clone();
     let frame = Frame::of(delivery, Utc::now().timestamp_micros());
     let size = frame.size();
     if size > bounds.delivery_bytes_max {
         return Err(Refused::TooLarge { bytes: size, limit: bounds.delivery_bytes_max });
     }
+    let rate = bounds.rates.take(sender.as_deref(), size, Instant::now());
+    rate.map_err(|retry_after| Refused::Overloaded { retry_after })?;
     let overloaded = Refused::Overloaded { retry_after: Duration::from_secs(1) };
     if log.bytes() + size as u64 > bounds.log_bytes_max {
         return Err(overloaded);

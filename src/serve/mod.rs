@@ -25,6 +25,7 @@ mod listening;
 mod mapping;
 mod metrics;
 mod outbox;
+mod rates;
 mod recovery;
 mod rules;
 mod updates;
@@ -41,10 +42,11 @@ use frame::Frame;
 use intake::{Bounds, Room};
 use listening::{Bound, Protocol, Receivers};
 use metrics::Metrics;
+use rates::Rates;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tarn_connectors::access::Access;
 use tarn_connectors::findings::Findings;
 use tarn_connectors::listen::Tls;
@@ -244,6 +246,7 @@ impl Server {
         let limits = &self.config.limits;
         let bounds = Bounds {
             room: self.room.clone(),
+            rates: Rates::new(access, Instant::now()),
             wait: Duration::from_millis(limits.wait_ms),
             delivery_bytes_max: self.config.delivery_bytes_max(),
             log_bytes_max: self.config.log.disk_mib << 20,

@@ -125,7 +125,7 @@ impl Queries {
         let time_max = ask.time_max.unwrap_or(Duration::MAX).min(limits.timeout());
         let permit = self.permit(time_max).await?;
         let cancel = CancellationToken::new();
-        let entry = self.enter(ask.id.unwrap_or_else(QueryId::random), asker, &cancel);
+        let entry = self.enter(ask.id.unwrap_or_else(QueryId::random), asker, &cancel)?;
         let id = entry.id;
         let stop = Stop { cancel: cancel.clone(), at: begun + time_max, limit: time_max };
         let plan = async {
@@ -174,10 +174,17 @@ impl Queries {
         }
     }
 
-    fn enter(&self, id: QueryId, asker: &Identity, cancel: &CancellationToken) -> Entered {
+    /// **Errors**: [`QueryError::Busy`] where the asker has as many as it may.
+    fn enter(&self, id: QueryId, asker: &Identity, cancel: &CancellationToken) -> Result<Entered, QueryError> {
         let entry = Entry { owner: Arc::clone(&asker.name), cancel: cancel.clone() };
-        self.entries().insert(id, entry);
-        Entered { id, queries: self.clone() }
+        let mut entries = self.entries();
+        if let Some(limit) = self.0.access.grant(&asker.name).and_then(|grant| grant.queries_max)
+            && entries.values().filter(|entry| entry.owner == asker.name).count() >= limit
+        {
+            return Err(QueryError::Busy { limit });
+        }
+        entries.insert(id, entry);
+        Ok(Entered { id, queries: self.clone() })
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<QueryId, Entry>> {

@@ -9,7 +9,7 @@ use arrow::array::{
     UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::take;
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, exec_err};
@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::physical_expr_common::binary_map::{ArrowBytesMap, OutputType};
+use datafusion::physical_expr_common::binary_view_map::ArrowBytesViewMap;
 use datafusion::scalar::ScalarValue;
 use std::collections::HashSet;
 use std::fmt;
@@ -34,7 +35,9 @@ pub(super) struct DistinctTexts {
 
 impl DistinctTexts {
     pub(super) fn new() -> Self {
-        let function = CountDistinct { signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable) };
+        let function = CountDistinct {
+            signature: Signature::uniform(1, vec![DataType::Utf8, DataType::Utf8View], Volatility::Immutable),
+        };
         Self { function: Arc::new(AggregateUDF::from(function)) }
     }
 
@@ -45,8 +48,7 @@ impl DistinctTexts {
             return None;
         };
         let [text] = args.as_slice() else { return None };
-        let fits =
-            func.name() == "count" && order_by.is_empty() && text.get_type(input.schema()).ok()? == DataType::Utf8;
+        let fits = func.name() == "count" && order_by.is_empty() && is_text(&text.get_type(input.schema()).ok()?);
         let function = self.function.clone();
         fits.then(|| {
             Expr::AggregateFunction(AggregateFunction::new_udf(
@@ -98,6 +100,10 @@ impl OptimizerRule for DistinctTexts {
         let projected = Projection::try_new(expressions, Arc::new(LogicalPlan::Aggregate(counted)))?;
         Ok(Transformed::yes(LogicalPlan::Projection(projected)))
     }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Utf8View)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -155,10 +161,16 @@ const BYTES_MAX: usize = 1 << 30;
 /// No text has this number.
 const NONE: u32 = u32::MAX;
 
+/// Numbers by text, of the one type of array that an accumulator is given.
+enum Known {
+    Nothing,
+    Texts(ArrowBytesMap<i32, u32>),
+    Views(ArrowBytesViewMap<u32>),
+}
+
 /// The texts of all groups.
 struct Groups {
-    /// Numbers by text.
-    known: ArrowBytesMap<i32, u32>,
+    known: Known,
     /// Texts by number.
     texts: StringBuilder,
     /// Group and number, in a half each.
@@ -172,7 +184,7 @@ struct Groups {
 impl Default for Groups {
     fn default() -> Self {
         Self {
-            known: ArrowBytesMap::new(OutputType::Utf8),
+            known: Known::Nothing,
             texts: StringBuilder::new(),
             pairs: HashSet::default(),
             counts: Vec::new(),
@@ -206,7 +218,21 @@ impl Groups {
                 number
             }
         };
-        known.insert_if_new(texts, new, |number| numbers.push(number));
+        if let Known::Nothing = known {
+            *known = match texts.data_type() {
+                DataType::Utf8View => Known::Views(ArrowBytesViewMap::new(OutputType::Utf8View)),
+                _ => Known::Texts(ArrowBytesMap::new(OutputType::Utf8)),
+            };
+        }
+        match known {
+            Known::Texts(known) if *texts.data_type() == DataType::Utf8 => {
+                known.insert_if_new(texts, new, |number| numbers.push(number));
+            }
+            Known::Views(known) if *texts.data_type() == DataType::Utf8View => {
+                known.insert_if_new(texts, new, |number| numbers.push(number));
+            }
+            _ => return exec_err!("count_distinct was given {} among others", texts.data_type()),
+        }
         if is_full { exec_err!("count(DISTINCT …) over more than 1 GiB of different texts") } else { Ok(()) }
     }
 
@@ -301,6 +327,7 @@ impl GroupsAccumulator for Groups {
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let [texts] = values else { return exec_err!("count_distinct takes one argument") };
+        let texts = cast(texts, &DataType::Utf8)?;
         let texts = texts.as_string::<i32>();
         let counted = |row: usize| {
             texts.is_valid(row) && opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
@@ -314,8 +341,13 @@ impl GroupsAccumulator for Groups {
 
     fn size(&self) -> usize {
         let texts = self.texts.values_slice().len() + 4 * self.texts.len();
+        let known = match &self.known {
+            Known::Nothing => 0,
+            Known::Texts(known) => known.size(),
+            Known::Views(known) => known.size(),
+        };
         // A pair, and the byte that the table has for it.
-        self.known.size() + texts + 9 * self.pairs.capacity() + 8 * self.counts.capacity() + 4 * self.numbers.capacity()
+        known + texts + 9 * self.pairs.capacity() + 8 * self.counts.capacity() + 4 * self.numbers.capacity()
     }
 }
 
@@ -374,10 +406,10 @@ mod tests {
     ];
 
     /// Batches in partitions, with nulls, repeats, and texts that are long.
-    fn table(seed: usize) -> MemTable {
+    fn table(seed: usize, text: &DataType) -> MemTable {
         let schema = Arc::new(Schema::new(vec![
             Field::new("k", DataType::Int64, true),
-            Field::new("t", DataType::Utf8, true),
+            Field::new("t", text.clone(), true),
             Field::new("v", DataType::Int64, true),
         ]));
         let mut n = seed;
@@ -392,13 +424,14 @@ mod tests {
                 .map(|_| Some(next(30)).filter(|t| *t > 1).map(|t| "long ".repeat(t % 4) + &t.to_string()))
                 .collect();
             let values: Int64Array = (0..rows).map(|_| Some(next(100) as i64)).collect();
-            RecordBatch::try_new(schema.clone(), vec![Arc::new(keys), Arc::new(texts), Arc::new(values)]).unwrap()
+            RecordBatch::try_new(schema.clone(), vec![Arc::new(keys), cast(&texts, text).unwrap(), Arc::new(values)])
+                .unwrap()
         };
         let partitions = (0..3).map(|_| (0..7).map(|_| batch()).collect()).collect();
         MemTable::try_new(schema.clone(), partitions).unwrap()
     }
 
-    fn context(seed: usize, with_rule: bool, skips: bool) -> SessionContext {
+    fn context(seed: usize, text: &DataType, with_rule: bool, skips: bool) -> SessionContext {
         let mut config = SessionConfig::new().with_target_partitions(3).with_batch_size(32);
         if skips {
             let execution = &mut config.options_mut().execution;
@@ -411,7 +444,7 @@ mod tests {
         }
         let state = SessionStateBuilder::new().with_config(config).with_default_features().with_optimizer_rules(rules);
         let context = SessionContext::new_with_state(state.build());
-        context.register_table("x", Arc::new(table(seed))).unwrap();
+        context.register_table("x", Arc::new(table(seed, text))).unwrap();
         context
     }
 
@@ -422,14 +455,15 @@ mod tests {
     #[tokio::test]
     async fn answers_are_those_of_datafusion() {
         for seed in 0..20 {
-            for skips in [false, true] {
-                let (ours, theirs) = (context(seed, true, skips), context(seed, false, skips));
+            for (skips, text) in [(false, DataType::Utf8), (true, DataType::Utf8), (seed % 2 == 0, DataType::Utf8View)]
+            {
+                let (ours, theirs) = (context(seed, &text, true, skips), context(seed, &text, false, skips));
                 for sql in QUESTIONS {
                     assert_eq!(answer(&ours, sql).await, answer(&theirs, sql).await, "{sql}, seed {seed}, {skips}");
                 }
             }
         }
-        let plan = answer(&context(0, true, false), &format!("EXPLAIN {}", QUESTIONS[1])).await;
+        let plan = answer(&context(0, &DataType::Utf8View, true, false), &format!("EXPLAIN {}", QUESTIONS[1])).await;
         assert!(plan.contains("count_distinct(x.t)"), "{plan}");
     }
 

@@ -3,7 +3,6 @@
 //! An update is a record of its own (`activity_id` 2 or 3) with the finding's uid; it has all that the finding had.
 //! Updates come before creations, whatever their arrival: a hunt that finds the same again does not reopen a finding.
 
-use crate::sql::provider::LakeTable;
 use crate::table::{ARRIVAL, TableSnapshot};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, Result, TableReference};
@@ -20,10 +19,10 @@ pub(crate) const TABLE: &str = "detection_finding";
 const UID: &str = "finding_info.uid";
 const RANK: &str = "__rank";
 
-/// The view over a lake's table of findings; none where the table lacks what the view is made by.
+/// The view over a lake's table of findings, which `provider` reads; none where the table lacks what the view is made by.
 ///
 /// **Shape**: the table's columns; a row per `finding_info.uid`. **Errors**: a plan that cannot be made.
-pub(crate) fn view(table: &Arc<TableSnapshot>) -> Result<Option<Arc<dyn TableProvider>>> {
+pub(crate) fn view(table: &TableSnapshot, provider: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
     let has = |name: &str| table.schema.field_with_name(name).is_ok();
     if ![UID, "activity_id", "metadata.uid", ARRIVAL].into_iter().all(has) {
         return Ok(None);
@@ -33,7 +32,6 @@ pub(crate) fn view(table: &Arc<TableSnapshot>) -> Result<Option<Arc<dyn TablePro
     let latest = [updated, column(ARRIVAL), column("metadata.uid")].map(|key| key.sort(false, false));
     let rank = row_number().partition_by(vec![column(UID)]).order_by(latest.to_vec()).build()?.alias(RANK);
     let all = table.schema.fields().iter().map(|field| column(field.name()));
-    let provider: Arc<dyn TableProvider> = Arc::new(LakeTable::new(Arc::clone(table)));
     let plan = LogicalPlanBuilder::scan(TABLE, provider_as_source(provider), None)?
         .filter(column(UID).is_not_null())?
         .window(vec![rank])?

@@ -16,6 +16,7 @@ mod listing;
 mod provider;
 pub mod rewrite;
 mod scope;
+mod text;
 
 pub use error::SqlError;
 pub use json_get::json_get;
@@ -24,11 +25,15 @@ pub use provider::LakeTable;
 use count_distinct::DistinctTexts;
 use date_trunc::DateTrunc;
 
-use crate::lake::Lake;
+use crate::lake::{FOOTERS_BYTES, Lake};
 use crate::table::TableSnapshot;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::{TableFunctionImpl, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
@@ -71,6 +76,8 @@ impl Default for SqlOptions {
 /// SQL over the tables as they were when the session was opened.
 pub struct SqlSession {
     context: SessionContext,
+    /// For queries: the same tables with texts as views. What leaves the session has texts again.
+    asked: SessionContext,
     tables: BTreeMap<String, Arc<TableSnapshot>>,
     views: BTreeMap<&'static str, SchemaRef>,
 }
@@ -92,31 +99,48 @@ impl SqlSession {
         parquet.reorder_filters = true;
         parquet.enable_page_index = true;
         parquet.schema_force_view_types = false;
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)));
-        let mut rules = Optimizer::new().rules;
-        rules.insert(0, Arc::new(DistinctTexts::new()));
-        let state = SessionStateBuilder::new().with_config(config).with_default_features().with_optimizer_rules(rules);
-        let state = match runtime.build_arc() {
-            Ok(runtime) => state.with_runtime_env(runtime),
-            Err(_) => state,
-        };
-        let context = SessionContext::new_with_state(state.build());
-        context.runtime_env().register_object_store(&provider::store_url(), Arc::clone(lake.store()));
-        context.register_udf(ScalarUDF::from(json_get()));
-        context.register_udf(ScalarUDF::from(DateTrunc::new()));
+        let footers = CacheManagerConfig::default()
+            .with_file_metadata_cache(Some(lake.footers()))
+            .with_metadata_cache_limit(FOOTERS_BYTES);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
+            .with_cache_manager(footers);
+        let runtime = runtime.build_arc().unwrap_or_default();
+        runtime.register_object_store(&provider::store_url(), Arc::clone(lake.store()));
         let tables: BTreeMap<_, _> = tables.into_iter().map(|t| (t.name.clone(), t)).collect();
-        for (name, table) in &tables {
-            let provider = Arc::new(LakeTable::new(Arc::clone(table)));
-            // A name of a table has no dots, and the catalog is this session's own.
-            let _ = context.register_table(datafusion::common::TableReference::bare(name.as_str()), provider);
+        let open = |of: fn(Arc<TableSnapshot>) -> LakeTable| {
+            let mut rules = Optimizer::new().rules;
+            rules.insert(0, Arc::new(DistinctTexts::new()));
+            let state = SessionStateBuilder::new().with_config(config.clone()).with_runtime_env(Arc::clone(&runtime));
+            let context =
+                SessionContext::new_with_state(state.with_default_features().with_optimizer_rules(rules).build());
+            context.register_udf(ScalarUDF::from(json_get()));
+            context.register_udf(ScalarUDF::from(DateTrunc::new()));
+            let mut view = None;
+            for (name, table) in &tables {
+                let provider: Arc<dyn TableProvider> = Arc::new(of(Arc::clone(table)));
+                if name == findings::TABLE {
+                    // A view that cannot be planned is as one that is not there: its table can be asked all the same.
+                    view = findings::view(table, Arc::clone(&provider)).ok().flatten();
+                }
+                // A name of a table has no dots, and the catalog is this session's own.
+                let _ = context.register_table(TableReference::bare(name.as_str()), provider);
+            }
+            let views = view.iter().map(|view| (findings::VIEW, view.schema())).collect();
+            if let Some(view) = view {
+                let _ = context.register_table(findings::VIEW, view);
+            }
+            (context, views)
+        };
+        let ((context, views), (asked, _)) = (open(LakeTable::new), open(LakeTable::with_views));
+        Self { context, asked, tables, views }
+    }
+
+    /// Makes a table function known to queries.
+    pub fn register_udtf(&self, name: &str, function: Arc<dyn TableFunctionImpl>) {
+        for context in [&self.context, &self.asked] {
+            context.register_udtf(name, Arc::clone(&function));
         }
-        let mut views = BTreeMap::new();
-        // A view that cannot be planned is as one that is not there: its tables can be asked all the same.
-        if let Some(Ok(Some(view))) = tables.get(findings::TABLE).map(findings::view) {
-            views.insert(findings::VIEW, view.schema());
-            let _ = context.register_table(findings::VIEW, view);
-        }
-        Self { context, tables, views }
     }
 
     /// The views over tables, with their columns: `findings`, once there is a finding.
@@ -147,7 +171,7 @@ impl SqlSession {
     ///
     /// **Errors**: as [`Self::query`]; `SHOW` and `DESCRIBE` have no plan.
     pub async fn plan(&self, sql: &str) -> Result<LogicalPlan, SqlError> {
-        let plan = self.logical(parse(sql)?).await?;
+        let plan = self.logical(&self.context, parse(sql)?).await?;
         self.context.state().optimize(&plan).map_err(|e| self.explain_error(e))
     }
 
@@ -160,9 +184,8 @@ impl SqlSession {
             show @ Statement::ShowTables { .. } => listing::show_tables(self, &show),
             Statement::ExplainTable { table_name, .. } => listing::describe(self.described(&table_name)?),
             statement => {
-                let plan = self.logical(statement).await?;
-                let frame = self.context.execute_logical_plan(plan).await.map_err(|e| self.explain_error(e))?;
-                frame.execute_stream().await.map_err(|e| self.explain_error(e))
+                let plan = self.logical(&self.asked, statement).await?;
+                self.run(plan).await.map_err(|e| self.explain_error(e))
             }
         }
     }
@@ -177,9 +200,12 @@ impl SqlSession {
         let failed = |e| self.explain_error(e);
         let values: Vec<ScalarValue> =
             values.iter().map(|v| ScalarValue::try_from_array(v, 0)).collect::<Result<_, _>>().map_err(failed)?;
-        let plan = self.logical(parse(sql)?).await?.with_param_values(values).map_err(failed)?;
-        let frame = self.context.execute_logical_plan(plan).await.map_err(failed)?;
-        frame.execute_stream().await.map_err(failed)
+        let plan = self.logical(&self.asked, parse(sql)?).await?.with_param_values(values).map_err(failed)?;
+        self.run(plan).await.map_err(failed)
+    }
+
+    async fn run(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream, DataFusionError> {
+        Ok(text::without_views(self.asked.execute_logical_plan(plan).await?.execute_stream().await?))
     }
 
     /// What a statement would give: its columns, and the types of `$1`, `$2`, …, none where nothing says it.
@@ -190,7 +216,7 @@ impl SqlSession {
         if matches!(statement, Statement::ShowTables { .. } | Statement::ExplainTable { .. }) {
             return Ok((self.query(sql).await?.schema(), Vec::new()));
         }
-        let plan = self.logical(statement).await?;
+        let plan = self.logical(&self.context, statement).await?;
         let mut types = plan.get_parameter_types().map_err(|e| self.explain_error(e))?;
         infer(&plan, &mut types).map_err(|e| self.explain_error(e))?;
         let number = |name: &String| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
@@ -199,7 +225,7 @@ impl SqlSession {
         Ok((Arc::clone(plan.schema().inner()), parameters))
     }
 
-    async fn logical(&self, mut statement: Statement) -> Result<LogicalPlan, SqlError> {
+    async fn logical(&self, context: &SessionContext, mut statement: Statement) -> Result<LogicalPlan, SqlError> {
         let query = match &mut statement {
             Statement::Query(query) => query,
             Statement::Explain { statement: inner, .. } => match inner.as_mut() {
@@ -210,7 +236,7 @@ impl SqlSession {
         };
         rewrite::rewrite(query, &|table: &str| self.schema(table).map(Arc::clone))?;
         let statement = PlannerStatement::Statement(Box::new(statement));
-        let plan = self.context.state().statement_to_plan(statement).await.map_err(|e| self.explain_error(e))?;
+        let plan = context.state().statement_to_plan(statement).await.map_err(|e| self.explain_error(e))?;
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         read_only.verify_plan(&plan).map_err(|e| self.explain_error(e))?;
         Ok(plan)
@@ -221,17 +247,14 @@ impl SqlSession {
         self.schema(&wanted).ok_or_else(|| SqlError::unknown_table(&wanted, self.names()))
     }
 
-    fn explain_error(&self, error: datafusion::error::DataFusionError) -> SqlError {
+    fn explain_error(&self, error: DataFusionError) -> SqlError {
         SqlError::from_datafusion(error, self.names())
     }
 }
 
 /// What the planner does not say: parameters of `LIMIT` and `OFFSET` are integers, and those of a cast are what they are
 /// cast to.
-fn infer(
-    plan: &LogicalPlan,
-    types: &mut HashMap<String, Option<DataType>>,
-) -> Result<(), datafusion::error::DataFusionError> {
+fn infer(plan: &LogicalPlan, types: &mut HashMap<String, Option<DataType>>) -> Result<(), DataFusionError> {
     let mut is = |expression: &Expr, of: &DataType| {
         if let Expr::Placeholder(placeholder) = expression {
             types.entry(placeholder.id.clone()).or_default().get_or_insert_with(|| of.clone());

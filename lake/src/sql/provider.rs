@@ -7,7 +7,8 @@ use crate::table::schema::conform;
 use crate::table::stats::ColumnStats;
 use crate::table::{DataFile, EVENT_DAY, TableSnapshot};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::catalog::{Session, TableProvider};
@@ -18,6 +19,7 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -45,19 +47,28 @@ pub(crate) fn store_url() -> Url {
 #[derive(Debug)]
 pub struct LakeTable {
     table: Arc<TableSnapshot>,
+    /// The table's, or with views for texts.
+    schema: SchemaRef,
+    /// Without what is in no file.
+    file_schema: SchemaRef,
 }
 
 impl LakeTable {
     pub(crate) fn new(table: Arc<TableSnapshot>) -> Self {
-        Self { table }
+        Self { schema: Arc::clone(&table.schema), file_schema: Arc::clone(&table.file_schema), table }
+    }
+
+    /// The same with texts as views, which are neither copied nor read to their ends where short ones are compared.
+    pub(crate) fn with_views(table: Arc<TableSnapshot>) -> Self {
+        Self { schema: with_views(&table.schema), file_schema: with_views(&table.file_schema), table }
     }
 
     /// The files that may hold rows for all of `filters`, by the log's statistics.
     pub fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Vec<&DataFile> {
         let all = || self.table.files.iter().map(AsRef::as_ref).collect();
         let Some(filter) = conjunction(filters.iter().cloned()) else { return all() };
-        let schema_of = || Arc::clone(&self.table.schema);
-        let keep = DFSchema::try_from(Arc::clone(&self.table.schema))
+        let schema_of = || Arc::clone(&self.schema);
+        let keep = DFSchema::try_from(Arc::clone(&self.schema))
             .and_then(|schema| state.create_physical_expr(filter, &schema))
             .and_then(|filter| PruningPredicateBuilder::new().with_file_schema(schema_of()).try_build(filter))
             .and_then(|predicate| predicate.prune(&LogStatistics(&self.table)));
@@ -77,9 +88,11 @@ impl LakeTable {
             version: None,
         };
         let values = if partitioned { vec![ScalarValue::Date32(file.event_day)] } else { Vec::new() };
-        let known = |field: &Arc<Field>| file.stats.column(field.name()).map(column_statistics);
+        let known = |field: &Arc<Field>| {
+            file.stats.column(field.name()).map(|stats| column_statistics(stats, field.data_type()))
+        };
         let column = |field| known(field).unwrap_or_else(ColumnStatistics::new_unknown);
-        let file_columns = self.table.file_schema.fields().iter().map(column).collect();
+        let file_columns = self.file_schema.fields().iter().map(column).collect();
         let statistics = Statistics {
             num_rows: precision(file.stats.rows),
             total_byte_size: Precision::Absent,
@@ -97,8 +110,11 @@ fn precision(value: Option<u64>) -> Precision<usize> {
 }
 
 /// Bounds of the log are no values of the table: texts are cut.
-fn column_statistics(column: &ColumnStats) -> ColumnStatistics {
-    let bound = |value: &Option<ScalarValue>| value.clone().map_or(Precision::Absent, Precision::Inexact);
+fn column_statistics(column: &ColumnStats, data_type: &DataType) -> ColumnStatistics {
+    let bound = |value: &Option<ScalarValue>| {
+        let value = value.as_ref().and_then(|value| value.cast_to(data_type).ok());
+        value.map_or(Precision::Absent, Precision::Inexact)
+    };
     ColumnStatistics {
         null_count: precision(column.nulls),
         min_value: bound(&column.min),
@@ -110,7 +126,7 @@ fn column_statistics(column: &ColumnStats) -> ColumnStatistics {
 #[async_trait]
 impl TableProvider for LakeTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.table.schema)
+        Arc::clone(&self.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -122,7 +138,7 @@ impl TableProvider for LakeTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        let mut statistics = Statistics::new_unknown(&self.table.schema);
+        let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = precision(self.table.rows());
         Some(statistics)
     }
@@ -136,8 +152,8 @@ impl TableProvider for LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files: Vec<PartitionedFile> = self.prune(state, filters).into_iter().map(|f| self.partitioned(f)).collect();
         let schema = match projection {
-            Some(columns) => Arc::new(self.table.schema.project(columns)?),
-            None => Arc::clone(&self.table.schema),
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
         };
         let fresh = (!self.table.fresh.is_empty()).then(|| self.fresh(&schema)).transpose()?;
         match (files.is_empty(), fresh) {
@@ -154,11 +170,12 @@ impl LakeTable {
     fn fresh(&self, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
         let conformed = |batch: &RecordBatch| {
             let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
-                Some(column) => conform(column, field.data_type()),
-                None => new_null_array(field.data_type(), batch.num_rows()),
+                Some(column) if *field.data_type() == DataType::Utf8View => cast(column, &DataType::Utf8View),
+                Some(column) => Ok(conform(column, field.data_type())),
+                None => Ok(new_null_array(field.data_type(), batch.num_rows())),
             };
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let columns = schema.fields().iter().map(column).collect();
+            let columns = schema.fields().iter().map(column).collect::<std::result::Result<_, _>>()?;
             RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
         };
         let batches: Vec<RecordBatch> =
@@ -176,22 +193,27 @@ impl LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let known: Option<Vec<usize>> =
             files.iter().map(|f| f.statistics.as_ref().and_then(|s| s.num_rows.get_value().copied())).collect();
-        let mut total = Statistics::new_unknown(&self.table.schema);
+        let mut total = Statistics::new_unknown(&self.schema);
         total.num_rows = known.map_or(Precision::Absent, |rows| Precision::Exact(rows.iter().sum()));
-        let file_columns = self.table.file_schema.fields().len();
-        let partition_columns: Vec<_> = self.table.schema.fields().iter().skip(file_columns).cloned().collect();
-        let schema = TableSchema::builder(Arc::clone(&self.table.file_schema))
-            .with_table_partition_cols(partition_columns)
-            .build();
+        let file_columns = self.file_schema.fields().len();
+        let partition_columns: Vec<_> = self.schema.fields().iter().skip(file_columns).cloned().collect();
+        let schema =
+            TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(partition_columns).build();
         let options = state.table_options().parquet.clone();
-        let mut source = ParquetSource::new(schema).with_table_parquet_options(options);
+        let runtime = state.runtime_env();
+        let url = ObjectStoreUrl::parse(STORE)?;
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let reader = CachedParquetFileReaderFactory::new(runtime.object_store(&url)?, footers);
+        let mut source = ParquetSource::new(schema)
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(reader));
         let parquet = &state.config_options().execution.parquet;
         source = source
             .with_pushdown_filters(parquet.pushdown_filters)
             .with_reorder_filters(parquet.reorder_filters)
             .with_enable_page_index(parquet.enable_page_index);
         let groups = FileGroup::new(files).split_files(state.config_options().execution.target_partitions.max(1));
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE)?, Arc::new(source))
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(total)
             .with_projection_indices(projection.cloned())?
@@ -199,6 +221,18 @@ impl LakeTable {
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
+}
+
+/// Columns of texts as views of texts; texts in lists stay as they are.
+fn with_views(schema: &SchemaRef) -> SchemaRef {
+    let field = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => Arc::clone(field),
+    };
+    Arc::new(Schema::new_with_metadata(
+        schema.fields().iter().map(field).collect::<Vec<_>>(),
+        schema.metadata().clone(),
+    ))
 }
 
 /// One container per file.

@@ -86,6 +86,48 @@ fn tokens_open_what_they_are_for() {
     assert!(daemon.stop());
 }
 
+/// Who sends more than it may is asked to come again, and then taken; others are not held up by it.
+#[test]
+fn an_identity_has_its_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = tarn_connectors::access::token_digest;
+    let access = format!(
+        "[{{ name = 'x', token_sha256 = '{}', ingest = ['*'], ingest_mib_per_second = 1, query = true, queries_max = 1 }}, \
+          {{ name = 'y', token_sha256 = '{}', ingest = ['*'] }}]",
+        digest("x"),
+        digest("y")
+    );
+    let daemon = Daemon::start(folder.path(), &[("TARN_SERVE__ACCESS", &access)]).unwrap();
+    let six_mib = event("e", 1).replace("eu-north-1", &"x".repeat(6 << 20));
+    let push = |token: &str, body: &str| {
+        request(daemon.address, "POST", "/v1/ingest", &format!("Authorization: Bearer {token}\r\n"), body)
+            .unwrap()
+            .status
+    };
+    assert_eq!(push("x", &six_mib), 200);
+    assert_eq!(push("x", &event("more", 1)), 429);
+    assert_eq!(push("y", &six_mib), 200);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while push("x", &event("more", 1)) == 429 {
+        assert!(std::time::Instant::now() < deadline, "it is never taken");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    // Of two queries at once, the one that comes second is refused, while the other runs.
+    let (told, answers) = std::sync::mpsc::channel();
+    let sql = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    for _ in 0..2 {
+        let (address, told) = (daemon.address, told.clone());
+        std::thread::spawn(move || {
+            let headers = "Authorization: Bearer x\r\nContent-Type: text/plain\r\n";
+            let _ = told.send(request(address, "POST", "/v1/sql", headers, sql));
+        });
+    }
+    let refused = answers.recv().unwrap().unwrap();
+    assert_eq!(refused.status, 429, "{refused:?}");
+    daemon.signal("KILL");
+    assert!(daemon.died());
+}
+
 /// Beyond loopback without TLS and credentials it does not start, and says what is missing.
 #[test]
 fn an_open_door_is_refused() {

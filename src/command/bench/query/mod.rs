@@ -135,9 +135,9 @@ async fn ask(
 ) -> anyhow::Result<Map<String, Value>> {
     let mut millis = Vec::new();
     let mut answers = 0;
+    let session = lake.sql(options).await?;
     for _ in 0..runs {
         let begun = Instant::now();
-        let session = lake.sql(options).await?;
         let mut batches = session.query(question.sql).await.with_context(|| question.name)?;
         answers = 0;
         while let Some(batch) = batches.next().await {
