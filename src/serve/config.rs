@@ -3,6 +3,7 @@
 //! A variable `TARN_SERVE__LISTEN__HTTP` stands for the key `listen.http`; its value is TOML where that parses, else a
 //! text. Unknown keys are errors, and every error names its key.
 
+use super::repeats::RepeatsConfig;
 use crate::command::Usage;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub struct Config {
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether records that came in before are dropped.
+    #[serde(default)]
+    pub repeats: RepeatsConfig,
     /// Files that grow, by a name under which positions in them are remembered.
     #[serde(default)]
     pub tail: BTreeMap<String, tail::Options>,

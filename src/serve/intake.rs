@@ -7,10 +7,11 @@ use super::crash;
 use super::frame::Frame;
 use super::metrics::Metrics;
 use super::rates::Rates;
+use super::repeats::Repeats;
 use chrono::Utc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tarn_connectors::intake::{Delivery, Intake, Refused};
+use tarn_connectors::intake::{Content, Delivery, Intake, Refused};
 use tarn_ingest::source::Sources;
 use tarn_lake::log::{Log, LogError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -51,6 +52,8 @@ pub struct Bounds {
     pub room: Room,
     /// For each sender.
     pub rates: Rates,
+    /// What came in before, where that is dropped.
+    pub repeats: Option<Repeats>,
     /// How long a delivery waits for room.
     pub wait: Duration,
     /// Largest delivery.
@@ -66,7 +69,7 @@ pub fn intake(log: Log<Frame>, sources: Arc<Sources>, bounds: Bounds, metrics: A
         Box::pin(async move {
             let (records, dead) = (delivery.block.records.len() as u64, delivery.block.dead.len() as u64);
             let bytes = delivery.block.json.len() as u64;
-            let result = take(&log, &sources, &bounds, delivery).await;
+            let result = take(&log, &sources, &bounds, &metrics, delivery).await;
             match &result {
                 Ok(()) => metrics.accepted(records, dead, bytes),
                 Err(refused) => metrics.refused(refused),
@@ -76,14 +79,27 @@ pub fn intake(log: Log<Frame>, sources: Arc<Sources>, bounds: Bounds, metrics: A
     })
 }
 
-async fn take(log: &Log<Frame>, sources: &Sources, bounds: &Bounds, delivery: Delivery) -> Result<(), Refused> {
+async fn take(
+    log: &Log<Frame>,
+    sources: &Sources,
+    bounds: &Bounds,
+    metrics: &Metrics,
+    mut delivery: Delivery,
+) -> Result<(), Refused> {
     if let Some(name) = delivery.source.as_ref().filter(|name| sources.named(name).is_none()) {
         return Err(Refused::UnknownSource { name: name.clone() });
     }
+    let (source, sender) = (delivery.source.clone(), delivery.sender.clone());
+    let repeats = bounds.repeats.as_ref().filter(|_| delivery.content == Content::Events);
+    let fresh = repeats.map(|repeats| {
+        let records = delivery.block.records.len();
+        let fresh = repeats.drop_known(&mut delivery.block, source.as_deref(), sender.as_deref());
+        metrics.repeated(records - delivery.block.records.len());
+        (repeats, fresh)
+    });
     if delivery.block.records.is_empty() && delivery.block.dead.is_empty() {
         return Ok(());
     }
-    let sender = delivery.sender.clone();
     let frame = Frame::of(delivery, Utc::now().timestamp_micros());
     let size = frame.size();
     if size > bounds.delivery_bytes_max {
@@ -100,6 +116,9 @@ async fn take(log: &Log<Frame>, sources: &Sources, bounds: &Bounds, delivery: De
     let bytes = frame.encode().map_err(|_| Refused::TooLarge { bytes: size, limit: bounds.delivery_bytes_max })?;
     match log.append(bytes, frame).await {
         Ok(_) => {
+            if let Some((repeats, fresh)) = fresh {
+                repeats.remember(fresh, Instant::now());
+            }
             crash::point("before-answer");
             Ok(())
         }

@@ -13,6 +13,7 @@ pub struct Metrics {
     dead_letters: AtomicU64,
     bytes: AtomicU64,
     refused: AtomicU64,
+    repeats: AtomicU64,
     broken: AtomicBool,
     findings: AtomicU64,
     store_failures: AtomicU64,
@@ -38,6 +39,11 @@ impl Metrics {
         if *refused == Refused::Broken {
             self.broken.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Records that are on disk from before.
+    pub fn repeated(&self, records: usize) {
+        self.repeats.fetch_add(records as u64, Ordering::Relaxed);
     }
 
     /// Whether the log failed for good.
@@ -136,6 +142,7 @@ pub fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     text.add("tarn_dead_letters_total", "counter", "What was no record, kept as such", count(&metrics.dead_letters));
     text.add("tarn_record_bytes_total", "counter", "Bytes of their JSON", count(&metrics.bytes));
     text.add("tarn_deliveries_refused_total", "counter", "Deliveries that were not taken", count(&metrics.refused));
+    text.add("tarn_repeats_total", "counter", "Records among them that were on disk before", count(&metrics.repeats));
     text.add("tarn_findings_total", "counter", "Findings that are on disk", count(&metrics.findings));
     let failures = count(&metrics.store_failures);
     text.add("tarn_store_failures_total", "counter", "Failures of the lake's store", failures);

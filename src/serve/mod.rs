@@ -27,6 +27,7 @@ mod metrics;
 mod outbox;
 mod rates;
 mod recovery;
+mod repeats;
 mod rules;
 mod updates;
 mod upkeep;
@@ -43,6 +44,7 @@ use intake::{Bounds, Room};
 use listening::{Bound, Protocol, Receivers};
 use metrics::Metrics;
 use rates::Rates;
+use repeats::Repeats;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -207,8 +209,9 @@ impl Server {
         }
 
         let room = Room::new(config.limits.frames_mib << 20);
+        let repeats = Repeats::new(config.repeats, Instant::now());
         if let Some(consumers) = consumers.get() {
-            let frames = recovery::replay(&log, consumers, &room, had).await?;
+            let frames = recovery::replay(&log, consumers, &room, repeats.as_ref(), had).await?;
             if frames > 0 {
                 tracing::info!(frames, "frames of the log were read again");
             }
@@ -235,18 +238,25 @@ impl Server {
             threads,
             addresses: Vec::new(),
         };
-        server.listen(bound, &access, sources)?;
+        server.listen(bound, &access, sources, repeats)?;
         let upkeep = server.config.upkeep.clone();
         server.upkeep = upkeep.enabled.then(|| tokio::spawn(upkeep::run(lake, upkeep)));
         server.cutting = Some(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
         Ok(server)
     }
 
-    fn listen(&mut self, bound: Bound, access: &Access, sources: Arc<Sources>) -> anyhow::Result<()> {
+    fn listen(
+        &mut self,
+        bound: Bound,
+        access: &Access,
+        sources: Arc<Sources>,
+        repeats: Option<Repeats>,
+    ) -> anyhow::Result<()> {
         let limits = &self.config.limits;
         let bounds = Bounds {
             room: self.room.clone(),
             rates: Rates::new(access, Instant::now()),
+            repeats,
             wait: Duration::from_millis(limits.wait_ms),
             delivery_bytes_max: self.config.delivery_bytes_max(),
             log_bytes_max: self.config.log.disk_mib << 20,

@@ -4,7 +4,9 @@ use super::consumers::{Consumers, Positions};
 use super::detection::{Spoken, finding_uid};
 use super::frame::{Frame, Kind};
 use super::intake::Room;
+use super::repeats::Repeats;
 use anyhow::Context;
+use std::time::Instant;
 use tarn_lake::log::Log;
 
 /// What findings the log has beyond frame `detected`.
@@ -27,13 +29,22 @@ pub fn spoken(log: &Log<Frame>, detected: u64) -> anyhow::Result<Spoken> {
 /// frames that were.
 ///
 /// **Errors**: a log that cannot be read.
-pub async fn replay(log: &Log<Frame>, consumers: &Consumers, room: &Room, had: Positions) -> anyhow::Result<u64> {
+pub async fn replay(
+    log: &Log<Frame>,
+    consumers: &Consumers,
+    room: &Room,
+    repeats: Option<&Repeats>,
+    had: Positions,
+) -> anyhow::Result<u64> {
     let mut given = had.mapped.min(had.detected).min(had.taken.unwrap_or(u64::MAX));
     let mut frames = 0;
     loop {
         for read in log.read_after(given)? {
             let (sequence, bytes) = read?;
             let frame = decode(sequence, &bytes)?;
+            if let Some(repeats) = repeats {
+                repeats.remember_frame(&frame, Instant::now());
+            }
             let permit = room.take(frame.size()).await.context("no room")?;
             consumers.give(sequence, frame.with_room(permit), had);
             given = sequence;

@@ -86,9 +86,13 @@ impl Committer {
 
     async fn take(&mut self, pushed: Arc<Pushed>, report: &impl Fn(&LakeError)) {
         self.bytes += pushed.bytes;
-        // A position alone can wait: the log is read again from there, and gives no rows.
+        // A position alone can wait: the log is read again from there, and gives no rows. There may be many, of which the
+        // last says all.
         if !pushed.chunk.rows.is_empty() {
             self.due.get_or_insert_with(|| Instant::now() + self.options.commit_every);
+        } else if let Some(last) = self.group.last_mut().filter(|last| last.chunk.rows.is_empty()) {
+            *last = pushed;
+            return;
         }
         self.group.push(pushed.clone());
         if let Err(error) = append(&mut self.ingest, &pushed.chunk).await {

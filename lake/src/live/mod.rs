@@ -62,8 +62,8 @@ struct Pushed {
     chunk: Chunk,
     /// Of Arrow memory.
     bytes: usize,
-    /// Given back when no more of it is in memory.
-    _room: OwnedSemaphorePermit,
+    /// Given back when no more of it is in memory; a position alone takes none.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What a reader may see: one moment of it.
@@ -126,9 +126,12 @@ impl Live {
         let through = chunk.through;
         let bytes: usize = chunk.rows.iter().map(|(_, batch)| batch.get_array_memory_size()).sum();
         let pieces = u32::try_from(bytes / PIECE).unwrap_or(u32::MAX).clamp(1, self.pieces);
-        let room = futures::executor::block_on(self.room.clone().acquire_many_owned(pieces));
-        let pushed = Arc::new(Pushed { chunk, bytes, _room: room.map_err(|_| LakeError::Stopped)? });
-        self.shared.state().fresh.push(pushed.clone());
+        let room = || futures::executor::block_on(self.room.clone().acquire_many_owned(pieces));
+        let room = (!chunk.rows.is_empty()).then(room).transpose().map_err(|_| LakeError::Stopped)?;
+        let pushed = Arc::new(Pushed { chunk, bytes, _room: room });
+        if !pushed.chunk.rows.is_empty() {
+            self.shared.state().fresh.push(pushed.clone());
+        }
         self.chunks.send(pushed).map_err(|_| LakeError::Stopped)?;
         self.shared.visible.send_replace(through);
         Ok(())

@@ -22,6 +22,10 @@ use std::sync::Arc;
 /// Files that are merged at once, as each is open.
 const FAN_IN: usize = 64;
 
+/// Bytes of files beyond which no more are merged at once than make a merge worth it: open, a file has a page of each of
+/// its columns decoded, which is some ten times as much as it has stored.
+const OPEN_BYTES: u64 = 16 << 20;
+
 /// How much larger than all before it together a file may be.
 const GROWTH: u64 = 2;
 
@@ -160,7 +164,10 @@ fn merges(files: Vec<Arc<DataFile>>, options: &CompactOptions) -> Vec<Group> {
 fn homeward(files: Vec<Arc<DataFile>>, options: &CompactOptions) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for file in files {
-        let room = |group: &&mut Group| group.files.len() < FAN_IN && group.bytes() + file.size <= options.target_bytes;
+        let room = |group: &&mut Group| {
+            let (files, bytes) = (group.files.len(), group.bytes() + file.size);
+            files < FAN_IN && bytes <= options.target_bytes && (files < options.files_min || bytes <= OPEN_BYTES)
+        };
         match groups.last_mut().filter(room) {
             Some(group) => group.files.push(file),
             None => groups.push(Group { files: vec![file], home: true }),
@@ -196,6 +203,7 @@ fn worth(sizes: &[u64], options: &CompactOptions) -> Vec<Range<usize>> {
         while let Some(size) = sizes.get(to)
             && to - from < FAN_IN
             && (to == from || *size <= bytes * GROWTH && bytes + size <= options.target_bytes)
+            && (to - from < options.files_min || bytes + size <= OPEN_BYTES)
         {
             bytes += size;
             to += 1;
@@ -240,5 +248,9 @@ mod tests {
         assert_eq!(worth(&[20, 20, 20, 30, 30, 40, 45]), [(0, 4)], "90 fit, and of the rest only two go together");
         assert_eq!(worth(&[1; FAN_IN + 5]), [(0, FAN_IN), (FAN_IN, FAN_IN + 5)]);
         assert!(worth(&[]).is_empty());
+        let large = CompactOptions { target_bytes: 1 << 30, ..options };
+        let mib = [8 << 20; 7];
+        let groups: Vec<_> = super::worth(&mib, &large).into_iter().map(|of| (of.start, of.end)).collect();
+        assert_eq!(groups, [(0, 3), (3, 6)], "no more than are worth it are open at once");
     }
 }

@@ -93,6 +93,48 @@ async fn other_writers_are_seen_in_time() {
     assert_eq!(rows, 4);
 }
 
+/// Positions without rows take no room and make no commit; the last of them is kept when all ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_alone_take_no_room() {
+    let lake = open(Arc::new(InMemory::new())).await.unwrap();
+    let little = LiveOptions { commit_bytes: 4096, ..options(Duration::from_secs(3600)) };
+    let (live, committing) = started(&lake, little).await;
+    let pushed = tokio::task::spawn_blocking({
+        let live = live.clone();
+        move || (1..=5000).try_for_each(|through| live.push_blocking(Chunk { through, rows: Vec::new() }))
+    });
+    tokio::time::timeout(Duration::from_secs(30), pushed).await.expect("they wait").unwrap().unwrap();
+    assert_eq!((live.fresh(), *live.visible().borrow(), *live.committed().borrow()), ((0, 0), 5000, 0));
+    push(&live, 5001..=5001).await;
+    drop(live);
+    committing.await.unwrap();
+    let (live, _) = Live::open(&lake, LOG, LiveOptions::default()).await.unwrap();
+    assert_eq!(*live.committed().borrow(), 5001);
+}
+
+/// While the store fails, so many rows are taken and no more; when the committer has gone, whoever waits is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_wait_for_a_store_that_fails() {
+    let inner = Arc::new(InMemory::new());
+    open(inner.clone()).await.unwrap();
+    let faulty = Faulty { inner, writes_left: AtomicI64::new(0), fate: Fate::Dies };
+    let lake = open(Arc::new(faulty)).await.unwrap();
+    let bytes = event(0).get_array_memory_size();
+    let little = LiveOptions { commit_bytes: 8 * bytes, ..options(Duration::from_millis(1)) };
+    let (live, committing) = started(&lake, little).await;
+    let pushing = tokio::task::spawn_blocking({
+        let live = live.clone();
+        move || (1..=1000).map(chunk).try_for_each(|c| live.push_blocking(c))
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (rows, held) = live.fresh();
+    assert!(rows >= 8 && held <= 17 * bytes, "{rows} rows, {held} bytes of {bytes} each");
+    assert!(!pushing.is_finished());
+    committing.abort();
+    let ended = tokio::time::timeout(Duration::from_secs(30), pushing).await.expect("it waits for nobody");
+    assert!(ended.unwrap().is_err());
+}
+
 /// The store dies at every write there is; another process goes on from the position that the lake knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_write_may_be_the_last_of_a_stream() {

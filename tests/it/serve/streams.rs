@@ -86,6 +86,29 @@ fn tokens_open_what_they_are_for() {
     assert!(daemon.stop());
 }
 
+/// What is sent again, as after an answer that was lost, is acknowledged and not kept again: also after a restart, of what
+/// the log still has.
+#[test]
+fn repeats_are_dropped_within_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let window = [("TARN_SERVE__REPEATS__WINDOW_SECONDS", "600"), ("TARN_SERVE__COMMIT__SECONDS", "3600")];
+    let daemon = Daemon::start(folder.path(), &window).unwrap();
+    let events: String = (0..6).map(|n| event(&format!("e{n}"), n)).collect();
+    assert_eq!(daemon.post("/v1/ingest", &events).status, 200);
+    let again = events.clone() + &event("e6", 6);
+    assert_eq!(daemon.post("/v1/ingest", &again).status, 200);
+    assert_eq!(daemon.post("/v1/ingest", &again).status, 200);
+    assert_eq!(daemon.metric("tarn_repeats_total"), 13.0);
+    daemon.signal("KILL");
+    assert!(daemon.died());
+    let daemon = Daemon::start(folder.path(), &window).unwrap();
+    assert_eq!(daemon.post("/v1/ingest", &again).status, 200);
+    assert_eq!(daemon.metric("tarn_repeats_total"), 7.0);
+    assert!(daemon.stop());
+    assert_eq!(count(folder.path(), "SELECT count(*) AS n FROM api_activity"), 7);
+    assert_eq!(count(folder.path(), "SELECT count(*) AS n FROM detection_finding"), 3);
+}
+
 /// Who sends more than it may is asked to come again, and then taken; others are not held up by it.
 #[test]
 fn an_identity_has_its_rate() {
