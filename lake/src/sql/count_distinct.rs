@@ -471,7 +471,7 @@ mod tests {
     fn groups_may_go_before_all_rows_came() {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("b"), None, Some("a"), Some("a")]));
         let mut groups = Groups::default();
-        groups.update_batch(&[texts.clone()], &[0, 0, 1, 2, 2], None, 3).unwrap();
+        groups.update_batch(std::slice::from_ref(&texts), &[0, 0, 1, 2, 2], None, 3).unwrap();
         let first = GroupsAccumulator::evaluate(&mut groups, EmitTo::First(2)).unwrap();
         assert_eq!(first.as_ref(), &Int64Array::from(vec![2, 0]));
         // What was group 2 is 0 now.
