@@ -315,7 +315,7 @@ impl Rows {
         self.int("logon_type_id", TYPES[kind % TYPES.len()])?;
         let old = self.one_in(5);
         self.name("auth_protocol", if old { "NTLM" } else { "Kerberos" })?;
-        self.set("is_remote", Value::Bool(kind % 2 == 0))
+        self.set("is_remote", Value::Bool(kind.is_multiple_of(2)))
     }
 
     fn dns(&mut self) -> anyhow::Result<()> {
