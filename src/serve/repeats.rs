@@ -152,7 +152,9 @@ mod tests {
         }
         assert!(left(&repeats, &["{\"n\":19}"], "x").0.is_empty());
         assert_eq!(left(&repeats, &["{\"n\":1}"], "x").0, [1]);
-        assert!(repeats.seen().newer.len() + repeats.seen().older.len() <= 8);
+        let seen = repeats.seen();
+        assert!(seen.newer.len() + seen.older.len() <= 8);
+        drop(seen);
         assert!(Repeats::new(RepeatsConfig::default(), begun).is_none());
     }
 }
