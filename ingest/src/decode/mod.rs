@@ -2,12 +2,15 @@
 //!
 //! A log may hold lines of several formats (the kernel's audit records among its other messages, audispd's in a syslog):
 //! each line goes to the decoder that knows it. **Fails**: a line that none knows is a dead letter; ausearch's separators
-//! are neither.
+//! and the headers of flow logs are neither.
 
 pub(crate) mod auditd;
 mod cri;
+pub(crate) mod object;
 pub(crate) mod parquet;
+mod s3_access;
 pub(crate) mod syslog;
+mod vpc_flow;
 
 use crate::container::Block;
 use crate::dead_letter::Reason;
@@ -17,6 +20,7 @@ use crate::dead_letter::Reason;
 pub struct LineDecoder {
     auditd: auditd::Decoder,
     cri: cri::Decoder,
+    vpc_flow: vpc_flow::Decoder,
 }
 
 impl LineDecoder {
@@ -41,7 +45,18 @@ impl LineDecoder {
             self.cri.line(line, &read, number, block);
             return Ok(());
         }
-        syslog::line(line, number, block)
+        if let Some(read) = s3_access::parse(line) {
+            return read.map(|json| block.push_with_original(number(), &json, line));
+        }
+        if self.vpc_flow.header(line) {
+            return Ok(());
+        }
+        match self.vpc_flow.line(line, number, block) {
+            // Below a header, what is no flow may still be a syslog's.
+            Some(Err(reason)) => syslog::line(line, number, block).map_err(|_| reason),
+            Some(Ok(())) => Ok(()),
+            None => syslog::line(line, number, block),
+        }
     }
 
     /// Numbers of records that wait for more lines.
@@ -54,6 +69,11 @@ impl LineDecoder {
         self.auditd.finish(block);
         self.cri.finish(block);
     }
+}
+
+/// The record of a line that a service of AWS delivers inside a message: a flow log's in the default format.
+pub(crate) fn aws_message(text: &str) -> Option<String> {
+    vpc_flow::default_format(text)
 }
 
 #[cfg(test)]

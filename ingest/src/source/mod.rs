@@ -43,6 +43,8 @@ const BUILTIN: &[(&str, &str)] = &[
     ("ocsf", include_str!("../../sources/ocsf/mapping.toml")),
     ("windows", include_str!("../../sources/windows/mapping.toml")),
     ("aws_cloudtrail", include_str!("../../sources/aws_cloudtrail/mapping.toml")),
+    ("aws_vpc_flow", include_str!("../../sources/aws_vpc_flow/mapping.toml")),
+    ("aws_s3_access", include_str!("../../sources/aws_s3_access/mapping.toml")),
     ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
     ("linux_auditd", include_str!("../../sources/linux_auditd/mapping.toml")),
     ("syslog", include_str!("../../sources/syslog/mapping.toml")),

@@ -19,6 +19,7 @@ mod path_name;
 mod paths;
 mod privileges;
 mod registry_data;
+mod request_line;
 mod signature;
 mod syslog_object;
 mod task_command;
@@ -72,6 +73,11 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("privileges", privileges::privileges),
     ("registry_integer", registry_data::registry_integer),
     ("registry_type", registry_data::registry_type),
+    ("request_method", request_line::method),
+    ("request_target", request_line::target),
+    ("request_version", request_line::version),
+    ("s3_resources", objects::s3_resources),
+    ("s3_tags", objects::s3_tags),
     ("status_of_code", words::status_of_code),
     ("status_of_error", words::status_of_error),
     ("sysmon_hashes", hashes::sysmon),
