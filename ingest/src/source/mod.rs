@@ -282,6 +282,13 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_three_columns_is_no_function() {
+        let text = "[source]\nname = \"mine\"\nversion = 1\nvendor_name = \"v\"\nproduct_name = \"p\"\n\
+                    [fields]\na = [\"message\", \"status_code\", \"status_detail\"]\n[default]\nclass = \"base_event\"\n";
+        assert!(Sources::compile(vec![("mine".to_owned(), text.to_owned())]).is_ok());
+    }
+
+    #[test]
     fn sources_of_a_folder_come_first_and_replace_by_name() {
         let folder = std::env::temp_dir().join(format!("tarn-sources-{}", std::process::id()));
         let source = |name: &str| {
