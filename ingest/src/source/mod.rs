@@ -48,6 +48,8 @@ const BUILTIN: &[(&str, &str)] = &[
     ("aws_waf", include_str!("../../sources/aws_waf/mapping.toml")),
     ("aws_guardduty", include_str!("../../sources/aws_guardduty/mapping.toml")),
     ("aws_route53_resolver", include_str!("../../sources/aws_route53_resolver/mapping.toml")),
+    ("tetragon", include_str!("../../sources/tetragon/mapping.toml")),
+    ("falco", include_str!("../../sources/falco/mapping.toml")),
     ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
     ("linux_auditd", include_str!("../../sources/linux_auditd/mapping.toml")),
     ("syslog", include_str!("../../sources/syslog/mapping.toml")),

@@ -25,6 +25,7 @@ mod resolver;
 mod signature;
 mod syslog_object;
 mod task_command;
+mod tetragon;
 mod unflatten;
 mod waf;
 mod winlogbeat;
@@ -103,6 +104,7 @@ const SHAPES: &[(&str, ShapeFunction)] = &[
     ("event_table", event_table::event_table),
     ("gke_audit", kubernetes::gke),
     ("resolver_query", resolver::resolver_query),
+    ("tetragon", tetragon::tetragon),
     ("waf", waf::waf),
     ("winlogbeat", winlogbeat::winlogbeat),
 ];
