@@ -29,6 +29,20 @@ impl LineDecoder {
         auditd::header(line).is_some() || syslog::looks_like(line)
     }
 
+    /// Whether a line is of a format for which no other log's line can be taken: a flow log's default format, or S3's
+    /// access log.
+    pub fn is_certain(line: &str) -> bool {
+        vpc_flow::default_format(line).is_some() || s3_access::parse(line).is_some_and(|read| read.is_ok())
+    }
+
+    /// The line at a log's start that names the fields of the lines below it, with its end; empty where none stands
+    /// there. It makes no record, so who reads a log piece by piece puts it before every piece but the first.
+    pub fn header(start: &[u8]) -> &[u8] {
+        let line = memchr::memchr(b'\n', start).map_or(&[][..], |end| &start[..=end]);
+        let names_fields = std::str::from_utf8(line).is_ok_and(|text| vpc_flow::Decoder::default().header(text));
+        if names_fields { line } else { &[] }
+    }
+
     /// Takes a line; records that are complete go to `block`, numbered by `number`.
     ///
     /// **Errors**: the reason why the line belongs to no record.

@@ -122,6 +122,19 @@ fn flows_below_a_header_stand_among_other_lines() {
     assert_eq!(read(&log), expected);
 }
 
+#[test]
+fn a_header_goes_before_later_pieces() {
+    assert_eq!(LineDecoder::header(b"srcaddr dstaddr action\r\n10.0.0.7 10.0.0.8 OK\n"), b"srcaddr dstaddr action\r\n");
+    for start in ["", "srcaddr dstaddr action", "10.0.0.7 10.0.0.8\nsrcaddr dstaddr action\n", "\n"] {
+        assert_eq!(LineDecoder::header(start.as_bytes()), b"", "{start}");
+    }
+    assert_eq!(LineDecoder::header(b"srcaddr dstaddr \xff\n"), b"");
+    let flow = "2 111122223333 eni-0a1b2c3d 10.0.0.7 10.0.0.8 1024 443 6 1 40 1773743400 1773743460 ACCEPT OK";
+    assert!(LineDecoder::is_certain(flow) && !LineDecoder::is_certain("2 eni-0a1b2c3d"));
+    let owner = "0123456789abcdef".repeat(4);
+    assert!(!LineDecoder::is_certain(&format!("{owner} b [17/Mar/2026:10:30:00 +0000] x")));
+}
+
 proptest! {
     #[test]
     fn every_line_of_aws_is_a_record_or_a_dead_letter(
