@@ -1,9 +1,9 @@
 //! AWS VPC and Transit Gateway flow logs: lines of values with a space between, in S3 below a line that names the fields.
 //!
-//! A record has `flow_log_format` and the fields by AWS's names, numbers as numbers; `-`, which stands for no value, is left out. A header
-//! holds until the next one. Without a header only the default format is known, as CloudWatch Logs and Firehose deliver
-//! it. **Fails**: a line whose values are not what the header's fields hold. Source: AWS, "Flow log records" of Amazon
-//! VPC and "Transit Gateway Flow Log records".
+//! A record has `flow_log_format` and the fields by AWS's names, numbers as numbers; `-`, which stands for no value, is
+//! left out. A header holds until the next one. Without a header only the default format is known, as CloudWatch Logs
+//! and Firehose deliver it. **Fails**: a line whose values are not what the header's fields hold. Source: AWS, "Flow log
+//! records" of Amazon VPC and "Transit Gateway Flow Log records".
 
 use super::object::Object;
 use crate::container::Block;
@@ -29,54 +29,15 @@ const DEFAULT: [&str; 14] = [
 ];
 
 /// Fields of later versions and of transit gateways.
-const OTHERS: [&str; 46] = [
-    "vpc-id",
-    "subnet-id",
-    "instance-id",
-    "tcp-flags",
-    "type",
-    "pkt-srcaddr",
-    "pkt-dstaddr",
-    "region",
-    "az-id",
-    "sublocation-type",
-    "sublocation-id",
-    "pkt-src-aws-service",
-    "pkt-dst-aws-service",
-    "flow-direction",
-    "traffic-path",
-    "ecs-cluster-arn",
-    "ecs-cluster-name",
-    "ecs-container-instance-arn",
-    "ecs-container-instance-id",
-    "ecs-container-id",
-    "ecs-second-container-id",
-    "ecs-service-name",
-    "ecs-task-definition-arn",
-    "ecs-task-arn",
-    "ecs-task-id",
-    "reject-reason",
-    "resource-id",
-    "encryption-status",
-    "resource-type",
-    "tgw-id",
-    "tgw-attachment-id",
-    "tgw-src-vpc-account-id",
-    "tgw-dst-vpc-account-id",
-    "tgw-src-vpc-id",
-    "tgw-dst-vpc-id",
-    "tgw-src-subnet-id",
-    "tgw-dst-subnet-id",
-    "tgw-src-eni",
-    "tgw-dst-eni",
-    "tgw-src-az-id",
-    "tgw-dst-az-id",
-    "tgw-pair-attachment-id",
-    "packets-lost-no-route",
-    "packets-lost-blackhole",
-    "packets-lost-mtu-exceeded",
-    "packets-lost-ttl-expired",
-];
+const OTHERS: &str = "\
+    vpc-id subnet-id instance-id tcp-flags type pkt-srcaddr pkt-dstaddr region az-id sublocation-type \
+    sublocation-id pkt-src-aws-service pkt-dst-aws-service flow-direction traffic-path ecs-cluster-arn \
+    ecs-cluster-name ecs-container-instance-arn ecs-container-instance-id ecs-container-id \
+    ecs-second-container-id ecs-service-name ecs-task-definition-arn ecs-task-arn ecs-task-id reject-reason \
+    resource-id encryption-status resource-type tgw-id tgw-attachment-id tgw-src-vpc-account-id \
+    tgw-dst-vpc-account-id tgw-src-vpc-id tgw-dst-vpc-id tgw-src-subnet-id tgw-dst-subnet-id tgw-src-eni \
+    tgw-dst-eni tgw-src-az-id tgw-dst-az-id tgw-pair-attachment-id packets-lost-no-route packets-lost-blackhole \
+    packets-lost-mtu-exceeded packets-lost-ttl-expired";
 
 /// Words that no other log has as a column's name.
 const TELLING: [&str; 9] = [
@@ -106,14 +67,15 @@ impl Decoder {
         found
     }
 
-    /// Takes a line that is a flow: none where it does not look like one.
+    /// Takes a line that is a flow: none where it does not look like one. What a header says counts more than that a line
+    /// looks like the default format, which the next log may have.
     pub fn line(&self, line: &str, number: &mut dyn FnMut() -> u64, block: &mut Block) -> Option<Result<(), Reason>> {
-        if let Some(json) = default_format(line) {
-            block.push_with_original(number(), &json, line);
-            return Some(Ok(()));
-        }
-        let header = self.header.as_ref()?;
-        Some(below(header, line).map(|json| block.push_with_original(number(), &json, line)))
+        let read = match self.header.as_ref().map(|header| below(header, line)) {
+            Some(Ok(json)) => Ok(json),
+            Some(Err(reason)) => default_format(line).ok_or(reason),
+            None => Ok(default_format(line)?),
+        };
+        Some(read.map(|json| block.push_with_original(number(), &json, line)))
     }
 }
 
@@ -130,7 +92,8 @@ fn header(line: &str) -> Option<Vec<String>> {
         return None;
     }
     let names: Vec<&str> = line.split_ascii_whitespace().collect();
-    let known = names.iter().filter(|name| DEFAULT.contains(name) || OTHERS.contains(name)).count();
+    let known =
+        names.iter().filter(|name| DEFAULT.contains(name) || OTHERS.split(' ').any(|own| own == **name)).count();
     let name = |n: &&str| n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     // AWS adds fields: a few may be unknown here.
     let is_header = known >= 2
@@ -245,6 +208,15 @@ version action vpc-id interface-id
                 r#"{"flow_log_format":"text","version":8,"action":"REJECT","vpc-id":"vpc-0aa","interface-id":"eni-0bb"}"#,
             ]
         );
+    }
+
+    #[test]
+    fn a_header_counts_more_than_a_likeness() {
+        let values = "2 111122223333 eni-0a1b 10.0.0.7 10.0.0.8 443 50000 6 1 40 1773743400 1773743460 ACCEPT OK";
+        let swapped = DEFAULT.join(" ").replace("srcport dstport", "dstport srcport");
+        let made = read(&format!("{values}\n{swapped}\n{values}\nsrcaddr dstaddr\n{values}"));
+        let port = |n: usize, name: &str| made[n].contains(&format!("\"{name}\":443,"));
+        assert!(port(0, "srcport") && port(1, "dstport") && port(2, "srcport"), "{made:?}");
     }
 
     #[test]
