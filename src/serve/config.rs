@@ -105,9 +105,12 @@ impl Default for Listen {
 }
 
 /// The durable log.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
+    /// A prefix of an object store (`s3://bucket/log`) that has the log instead of the state's folder, for machines
+    /// whose disks do not outlive them.
+    pub store: Option<String>,
     /// Size of a segment.
     pub segment_mib: u64,
     /// Events are refused, to be sent again, beyond this.
@@ -118,7 +121,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_mib: 64, disk_mib: 4096, group_ms: 2 }
+        Self { store: None, segment_mib: 64, disk_mib: 4096, group_ms: 2 }
     }
 }
 
