@@ -1,0 +1,28 @@
+//! `tarn simulate`: which attacks would be seen?
+
+mod list;
+mod score;
+
+use clap::{Args as ClapArgs, Subcommand};
+use std::process::ExitCode;
+
+/// Replay or run attacks, and score what is detected of them, by technique
+#[derive(ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    List(list::Args),
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::List(args) => args.run(),
+        }
+    }
+}
