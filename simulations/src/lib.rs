@@ -8,9 +8,11 @@
 
 mod background;
 mod company;
+pub mod daemon;
 mod day;
 mod intrusion;
 pub mod lane;
+pub mod replay;
 pub mod score;
 pub mod stratus;
 

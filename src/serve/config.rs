@@ -49,6 +49,9 @@ pub struct Config {
     /// Upkeep of the lake's tables.
     #[serde(default)]
     pub upkeep: Upkeep,
+    /// Matching of events.
+    #[serde(default)]
+    pub detection: Detection,
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
@@ -167,6 +170,20 @@ pub struct Commit {
 impl Default for Commit {
     fn default() -> Self {
         Self { seconds: 10, mib: 128 }
+    }
+}
+
+/// Matching of events.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detection {
+    /// How late an event may be for correlations, of event time; so long they wait.
+    pub late_seconds: u32,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self { late_seconds: crate::stream::LATENESS_S }
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod attack;
 mod card;
 mod outcome;
+pub mod record;
 pub mod render;
 pub mod wilson;
 

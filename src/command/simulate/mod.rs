@@ -1,7 +1,9 @@
 //! `tarn simulate`: which attacks would be seen?
 
 mod list;
+mod replay;
 mod score;
+mod target;
 
 use clap::{Args as ClapArgs, Subcommand};
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     List(list::Args),
+    Replay(replay::Args),
 }
 
 impl Args {
@@ -23,6 +26,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::List(args) => args.run(),
+            Command::Replay(args) => args.run(),
         }
     }
 }
