@@ -11,6 +11,7 @@ mod company;
 pub mod daemon;
 mod day;
 mod intrusion;
+pub mod labelled;
 pub mod lane;
 pub mod replay;
 pub mod score;

@@ -9,4 +9,4 @@ mod watch;
 
 pub use client::{Accepted, Client, ClientError};
 pub use embedded::{Embedded, EmbeddedError, EmbeddedOptions};
-pub use watch::{Watch, WatchOptions};
+pub use watch::{LOOK_EVERY, Watch, WatchOptions};

@@ -1,16 +1,13 @@
 //! Records to a daemon, each when it is due, and findings read meanwhile.
 
-use super::plan::Plan;
-use crate::daemon::{Client, ClientError, Watch};
+use super::plan::{Owner, Plan};
+use crate::daemon::{Client, ClientError, LOOK_EVERY, Watch};
 use chrono::{DateTime, Utc};
-use std::time::Duration;
 
 /// Records of one request.
 const RECORDS_MAX: usize = 100;
 /// Bytes of one request, unless one record alone has more.
 const BYTES_MAX: usize = 1 << 20;
-/// The longest between two looks for findings.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +32,16 @@ pub async fn send(
     while sent.times.len() < plan.items.len() {
         let (rest, now) = (&plan.items[sent.times.len()..], Utc::now());
         let mut lines = String::new();
-        let mut count = 0;
+        let (mut count, mut of) = (0, Owner::Background);
         for item in rest.iter().take(RECORDS_MAX) {
             let is_due = plan.due(item, begun).is_none_or(|due| due <= now);
-            if !is_due || (count > 0 && lines.len() + item.text.len() > BYTES_MAX) {
+            // Each attack is a delivery of its own, or its latency would be that of those after it.
+            let is_next = matches!((of, item.owner), (Owner::Recording(a), Owner::Recording(b)) if a != b);
+            if !is_due || is_next || (count > 0 && lines.len() + item.text.len() > BYTES_MAX) {
                 break;
+            }
+            if item.owner != Owner::Background {
+                of = item.owner;
             }
             lines.push_str(&item.text);
             lines.push('\n');

@@ -32,7 +32,11 @@ pub async fn trials(
         by_text.insert(digest(&item.text), number);
         match item.owner {
             Owner::Background => background.get_or_insert_default().records += 1,
-            Owner::Recording(n) => trials.get_mut(n).into_iter().for_each(|trial| trial.records += 1),
+            Owner::Recording(n) => {
+                if let Some(trial) = trials.get_mut(n) {
+                    (trial.ran, trial.records) = (true, trial.records + 1);
+                }
+            }
         }
     }
     let uids: HashSet<&String> = findings.iter().flat_map(|f| &f.events).collect();

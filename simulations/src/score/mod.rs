@@ -37,7 +37,9 @@ pub struct Trial {
     pub attack: Vec<String>,
     /// Ids of the rules that are there for it; empty where none is.
     pub expected: BTreeSet<String>,
-    /// How many records were sent for it. None: nothing ran, and nothing is said of it.
+    /// Whether it ran. Where it did not, nothing is said of it.
+    pub ran: bool,
+    /// How many records were sent for it, or came of it.
     pub records: usize,
     /// `metadata.uid` of these records → when each was sent; at least of those that some finding stands on.
     pub uids: BTreeMap<String, DateTime<Utc>>,
@@ -82,7 +84,7 @@ pub fn score(run: Run, trials: &[Trial], findings: &[Finding], background: Optio
             let of_trial = |f: &&Finding| f.events.iter().any(|uid| trial.uids.contains_key(uid));
             let own: Vec<&Finding> = findings.iter().filter(of_trial).collect();
             attributed.extend(own.iter().map(|f| f.uid.as_str()));
-            let outcome = (trial.records > 0).then(|| outcome::of(trial, &own));
+            let outcome = trial.ran.then(|| outcome::of(trial, &own));
             Technique::new(trial, outcome)
         })
         .collect();

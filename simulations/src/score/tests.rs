@@ -14,6 +14,7 @@ fn trial(id: &str, attack: &str, expected: &[&str], records: &[(&str, i64)]) -> 
         platform: "AWS".into(),
         attack: vec![attack.into()],
         expected: expected.iter().map(|s| (*s).to_owned()).collect(),
+        ran: !records.is_empty(),
         records: records.len(),
         uids: records.iter().map(|(uid, ms)| ((*uid).to_owned(), at(*ms))).collect(),
         skipped: None,

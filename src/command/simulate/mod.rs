@@ -1,8 +1,10 @@
 //! `tarn simulate`: which attacks would be seen?
 
+mod labelled;
 mod list;
 mod replay;
 mod score;
+mod stratus;
 mod target;
 
 use clap::{Args as ClapArgs, Subcommand};
@@ -19,6 +21,8 @@ pub struct Args {
 enum Command {
     List(list::Args),
     Replay(replay::Args),
+    Stratus(stratus::Args),
+    Labelled(labelled::Args),
 }
 
 impl Args {
@@ -27,6 +31,8 @@ impl Args {
         match self.command {
             Command::List(args) => args.run(),
             Command::Replay(args) => args.run(),
+            Command::Stratus(args) => args.run(),
+            Command::Labelled(args) => args.run(),
         }
     }
 }
