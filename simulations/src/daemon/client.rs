@@ -175,19 +175,33 @@ impl Client {
 
     /// Tables of records that came in from outside and have an original.
     pub async fn tables(&self) -> Result<Vec<String>, ClientError> {
+        let of_records = |(name, columns): &(String, Vec<String>)| {
+            let has = |column: &str| columns.iter().any(|c| c == column);
+            name != "detection_finding" && name != "findings" && has("metadata.uid") && has("raw_data")
+        };
+        Ok(self.schema().await?.into_iter().filter(of_records).map(|(name, _)| name).collect())
+    }
+
+    /// The columns that a table has now.
+    ///
+    /// **Errors**: the daemon's.
+    pub async fn columns(&self, table: &str) -> Result<Vec<String>, ClientError> {
+        let all = self.schema().await?.into_iter().find(|(name, _)| name == table);
+        Ok(all.map(|(_, columns)| columns).unwrap_or_default())
+    }
+
+    /// All tables, and their columns.
+    async fn schema(&self) -> Result<Vec<(String, Vec<String>)>, ClientError> {
         let path = "v1/tables";
         let text = self.text(path, self.ask(Method::GET, path, |r| r).await?).await?;
         let all: Value =
             serde_json::from_str(&text).map_err(|source| ClientError::Answer { path: path.into(), source })?;
-        let has = |table: &Value, column: &str| {
-            table["columns"].as_array().is_some_and(|columns| columns.iter().any(|c| c["name"] == column))
+        let name = |of: &Value| of["name"].as_str().map(str::to_owned);
+        let table = |table: &Value| {
+            let columns = table["columns"].as_array().into_iter().flatten().filter_map(name).collect();
+            Some((name(table)?, columns))
         };
-        let of_records = |table: &&Value| {
-            let ours = ["detection_finding", "findings"].iter().any(|name| table["name"] == *name);
-            !ours && has(table, "metadata.uid") && has(table, "raw_data")
-        };
-        let tables = all["tables"].as_array().into_iter().flatten().filter(of_records);
-        Ok(tables.filter_map(|table| table["name"].as_str().map(str::to_owned)).collect())
+        Ok(all["tables"].as_array().into_iter().flatten().filter_map(table).collect())
     }
 
     async fn ask(

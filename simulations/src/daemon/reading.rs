@@ -5,9 +5,16 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tarn_rules::Level;
 
-/// The columns that [`finding`] reads.
-pub const COLUMNS: &str = "finding_info.uid, finding_info.title, finding_info.analytic.uid, finding_info.attacks, \
-                           finding_info.related_events, severity_id, arrival";
+/// The columns that [`finding`] reads. A table has those that some finding had a value for.
+pub const COLUMNS: [&str; 7] = [
+    "arrival",
+    "severity_id",
+    "finding_info.uid",
+    "finding_info.title",
+    "finding_info.analytic.uid",
+    "finding_info.attacks",
+    "finding_info.related_events",
+];
 
 /// The finding; none where the row lacks what every finding has.
 pub fn finding(row: &Value, seen: DateTime<Utc>) -> Option<Finding> {

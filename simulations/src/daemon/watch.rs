@@ -7,6 +7,8 @@ use chrono::Utc;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+/// The table of findings.
+const TABLE: &str = "detection_finding";
 /// Findings that are read at once.
 const ROWS_MAX: usize = 5_000;
 /// How often is looked; no alert's latency is known better than this.
@@ -33,8 +35,7 @@ impl Watch {
     ///
     /// **Errors**: the daemon's.
     pub async fn begin(client: Client) -> Result<Self, ClientError> {
-        let rows = client.sql("SELECT max(arrival) AS last FROM detection_finding").await?;
-        let after = rows.first().and_then(|row| row["last"].as_i64()).unwrap_or(0);
+        let after = last(&client).await?;
         Ok(Self { client, after, known: HashSet::new(), findings: Vec::new() })
     }
 
@@ -42,11 +43,18 @@ impl Watch {
     ///
     /// **Errors**: the daemon's.
     pub async fn look(&mut self) -> Result<(), ClientError> {
+        if last(&self.client).await? <= self.after {
+            return Ok(());
+        }
+        // With the first finding that names a technique, the table has a column more.
+        let has = self.client.columns(TABLE).await?;
+        let columns: Vec<&str> = COLUMNS.into_iter().filter(|column| has.iter().any(|name| name == column)).collect();
+        let columns = columns.join(", ");
         loop {
             // What people did with findings are records of the same table, and no findings of their own.
+            let after = self.after;
             let sql = format!(
-                "SELECT {COLUMNS} FROM detection_finding WHERE arrival > {} AND activity_id = 1 ORDER BY arrival LIMIT {ROWS_MAX}",
-                self.after
+                "SELECT {columns} FROM {TABLE} WHERE arrival > {after} AND activity_id = 1 ORDER BY arrival LIMIT {ROWS_MAX}"
             );
             let rows = self.client.sql(&sql).await?;
             let seen = Utc::now();
@@ -87,4 +95,10 @@ impl Watch {
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
+}
+
+/// The arrival of the last finding, microseconds since 1970; 0 where there is none.
+async fn last(client: &Client) -> Result<i64, ClientError> {
+    let rows = client.sql(&format!("SELECT max(arrival) AS last FROM {TABLE} WHERE activity_id = 1")).await?;
+    Ok(rows.first().and_then(|row| row["last"].as_i64()).unwrap_or(0))
 }
