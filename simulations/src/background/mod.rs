@@ -3,6 +3,7 @@
 pub mod cloudtrail;
 pub mod kubernetes;
 pub mod windows;
+pub mod work;
 
 use crate::day::{Event, Source};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,14 +25,37 @@ pub fn event(time: DateTime<Utc>, rng: &mut ChaCha8Rng) -> Event {
     Event { source, time, json: value.to_string(), step: None }
 }
 
-/// Ordinary minutes from a time on, in order; the same seed gives the same events, but for their times.
-pub fn minutes(from: DateTime<Utc>, minutes: u32, per_minute: u32, seed: u64) -> impl Iterator<Item = Event> {
+/// Ordinary minutes from a time on, in order: what goes on all the time, so many events a minute, and what people do in
+/// one go ([`work`]). The same seed gives the same events, but for their times.
+pub fn minutes(from: DateTime<Utc>, minutes: u32, per_minute: u32, seed: u64) -> Vec<Event> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let count = u64::from(minutes) * u64::from(per_minute);
     let step_us = 60_000_000 / i64::from(per_minute.max(1));
-    (0..count).map(move |n| {
-        let within = rng.random_range(0..step_us.max(1));
-        let time = from + TimeDelta::microseconds(n as i64 * step_us + within);
-        event(time, &mut rng)
-    })
+    let mut events: Vec<Event> = (0..count)
+        .map(|n| {
+            let within = rng.random_range(0..step_us.max(1));
+            event(from + TimeDelta::microseconds(n as i64 * step_us + within), &mut rng)
+        })
+        .collect();
+    events.extend(work::sessions(from, minutes, &mut rng));
+    events.sort_by_key(|event| event.time);
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_is_the_same_hour_with_all_kinds_of_work_in_it() {
+        let hour = |seed| minutes(DateTime::UNIX_EPOCH, 60, 60, seed);
+        let (hour, again) = (hour(7), hour(7));
+        assert!(hour.iter().zip(&again).all(|(a, b)| a.json == b.json) && hour.len() == again.len());
+        assert!(hour.windows(2).all(|w| w[0].time <= w[1].time) && hour.len() > 3_800);
+        for name in
+            ["Terraform/", "AssumeRoleWithWebIdentity", "BackupJobCompleted", "portforward", "ConsoleLogin", "velero"]
+        {
+            assert!(hour.iter().any(|e| e.json.contains(name)), "no {name}");
+        }
+    }
 }

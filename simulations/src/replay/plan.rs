@@ -40,7 +40,7 @@ pub struct Item {
 pub struct Ordinary {
     /// How long.
     pub minutes: u32,
-    /// Events a minute.
+    /// Events a minute, without what people do in one go.
     pub per_minute: u32,
     /// Fixes its events.
     pub seed: u64,
@@ -104,7 +104,7 @@ impl Plan {
         if let Some(Ordinary { minutes, per_minute, seed }) = background {
             let from = start + (whole - ordinary);
             let events = background::minutes(from, minutes, per_minute, seed);
-            items.extend(events.map(|e| Item { at: e.time, text: e.json, owner: Owner::Background }));
+            items.extend(events.into_iter().map(|e| Item { at: e.time, text: e.json, owner: Owner::Background }));
         }
         items.sort_by_key(|item| item.at);
         Ok(Self { items, start, pace })
@@ -182,7 +182,7 @@ mod tests {
     fn a_longer_background_spreads_them() {
         let ordinary = Ordinary { minutes: 60, per_minute: 30, seed: 7 };
         let plan = plan(Some(ordinary), Pace::Fastest);
-        assert_eq!(plan.items.iter().filter(|i| i.owner == Owner::Background).count(), 1_800);
+        assert!(plan.items.iter().filter(|i| i.owner == Owner::Background).count() > 1_800);
         let of = |n: usize| plan.items.iter().find(|i| i.owner == Owner::Recording(n)).unwrap().at;
         assert!((of(1) - of(0)).num_minutes() >= 29, "{} {}", of(0), of(1));
         assert!(plan.items.windows(2).all(|w| w[0].at <= w[1].at));

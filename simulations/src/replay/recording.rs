@@ -65,7 +65,7 @@ pub struct Recording {
     pub records: Vec<Recorded>,
 }
 
-/// Reads recordings.
+/// Reads recordings. **Bounds**: none; all of them are in memory until they are sent.
 pub struct Recordings {
     reader: FieldReader,
     now: DateTime<Utc>,

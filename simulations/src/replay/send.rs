@@ -3,6 +3,7 @@
 use super::plan::{Owner, Plan};
 use crate::daemon::{Client, ClientError, LOOK_EVERY, Watch};
 use chrono::{DateTime, Utc};
+use std::time::Instant;
 
 /// Records of one request.
 const RECORDS_MAX: usize = 100;
@@ -28,6 +29,7 @@ pub async fn send(
     mut seen: impl FnMut(usize),
 ) -> Result<Sent, ClientError> {
     let begun = Utc::now();
+    let mut looked = Instant::now();
     let mut sent = Sent { times: Vec::with_capacity(plan.items.len()), dead_letters: 0 };
     while sent.times.len() < plan.items.len() {
         let (rest, now) = (&plan.items[sent.times.len()..], Utc::now());
@@ -57,7 +59,10 @@ pub async fn send(
             let wait = (due - now).to_std().unwrap_or_default().min(LOOK_EVERY);
             tokio::time::sleep(wait).await;
         }
-        watch.look().await?;
+        if looked.elapsed() >= LOOK_EVERY {
+            watch.look().await?;
+            looked = Instant::now();
+        }
     }
     Ok(sent)
 }

@@ -12,6 +12,12 @@ use std::process::ExitCode;
 
 /// Replay or run attacks, and score what is detected of them, by technique
 #[derive(ClapArgs)]
+#[command(after_help = "Examples:
+  tarn simulate list
+  tarn simulate replay recordings/ --background 60 --fail-under 80 --junit junit.xml
+  tarn simulate labelled --logs labelled-logs/ --all
+
+docs/simulate.md says how the score is computed.")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

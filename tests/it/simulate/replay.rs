@@ -85,10 +85,11 @@ fn a_replay_is_scored_and_its_results_are_in_the_lake() {
     assert_eq!((&burst["verdict"], &burst["rule"]), (&"detected".into(), &"Many Secrets".into()));
     assert_eq!((&rows["quiet"]["verdict"], &rows["quiet"]["latency_ms"]), (&"missed".into(), &Value::Null));
     assert!(run.stderr.contains("detected: 2 of 3, 66.7 % (20.8"), "{}", run.stderr);
-    assert!(run.stderr.contains("false alarms: 0 in 200 benign records"), "{}", run.stderr);
+    assert!(run.stderr.contains("false alarms: 0 in "), "{}", run.stderr);
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
     let score: Value = serde_json::from_str(&read(&json)).unwrap();
-    assert_eq!((&score["totals"]["detected"]["count"], &score["background_records"]), (&2.into(), &200.into()));
+    assert_eq!(score["totals"]["detected"]["count"], 2);
+    assert!(score["background_records"].as_u64().is_some_and(|n| n > 200), "{score}");
     assert!(read(&layer).contains("\"T1685.002\"") && read(&junit).contains("<testsuites"));
     assert!(read(&report).contains("| `T1555.006-burst`"), "{}", read(&report));
 
