@@ -78,4 +78,13 @@ mod tests {
             assert!(technique.attack.iter().all(|id| crate::score::attack::current(id) == id), "{}", technique.id);
         }
     }
+
+    #[test]
+    #[ignore = "the pack gets these rules one by one"]
+    fn the_rules_that_are_named_are_there() {
+        let pack = tarn_rules::pack();
+        let stems: BTreeSet<String> = table().unwrap().into_iter().flat_map(|t| t.rules).collect();
+        let missing: Vec<_> = stems.iter().filter(|stem| ids(&pack, std::slice::from_ref(stem)).is_empty()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }
