@@ -350,6 +350,7 @@ mod tests {
             ("[listen]\nhttp = ['nowhere']", "http"),
             ("[commit]\nseconds = 0", "commit.seconds"),
             ("[commit]\nseconds = 'x'", "seconds"),
+            ("[detection]\nlate_seconds = -1", "late_seconds"),
             ("[log]\ndisk_mib = 1", "log.disk_mib"),
             ("[[access]]\nname = 'a'\n[[access]]\nname = 'a'", "access"),
             ("[[access]]\nname = 'a'\ningest_mib_per_second = 0", "access.a.ingest_mib_per_second"),

@@ -16,20 +16,29 @@ pub(super) fn round(notes: &mut Notes<'_>) {
     );
     for _ in 0..3 {
         let (volume, snapshot) = (id(notes, "vol"), id(notes, "snap"));
-        notes.change(&by, &[
-            (
-                "ec2",
-                "CreateSnapshot",
-                json!({ "volumeId": volume, "description": "This snapshot is created by the AWS Backup service." }),
-                json!({ "snapshotId": snapshot, "volumeId": volume, "status": "pending", "ownerId": ACCOUNT, "encrypted": true }),
-            ),
-            (
-                "ec2",
-                "CreateTags",
-                json!({ "resourcesSet": { "items": [{ "resourceId": snapshot }] }, "tagSet": { "items": [{ "key": "aws:backup:source-resource", "value": volume }] } }),
-                json!({ "_return": true }),
-            ),
-        ]);
+        notes.change(
+            &by,
+            &[
+                (
+                    "ec2",
+                    "CreateSnapshot",
+                    json!({ "volumeId": volume, "description": "This snapshot is created by the AWS Backup service." }),
+                    json!({
+                        "snapshotId": snapshot, "volumeId": volume, "status": "pending", "ownerId": ACCOUNT,
+                        "encrypted": true
+                    }),
+                ),
+                (
+                    "ec2",
+                    "CreateTags",
+                    json!({
+                        "resourcesSet": { "items": [{ "resourceId": snapshot }] },
+                        "tagSet": { "items": [{ "key": "aws:backup:source-resource", "value": volume }] }
+                    }),
+                    json!({ "_return": true }),
+                ),
+            ],
+        );
         notes.read(
             &by,
             &[("ec2", "DescribeSnapshots", json!({ "snapshotSet": { "items": [{ "snapshotId": snapshot }] } }))],
@@ -42,20 +51,26 @@ pub(super) fn round(notes: &mut Notes<'_>) {
         job_is_done(notes, &snapshot);
     }
     let (snapshot, grant) = (format!("awsbackup:job-{}", uuid(notes.rng)), notes.rng.random::<u64>());
-    notes.change(&by, &[
-        (
-            "rds",
-            "CreateDBSnapshot",
-            json!({ "dBInstanceIdentifier": "invoices", "dBSnapshotIdentifier": snapshot }),
-            json!({ "dBSnapshotIdentifier": snapshot, "status": "creating", "encrypted": true }),
-        ),
-        (
-            "kms",
-            "CreateGrant",
-            json!({ "keyId": "alias/fjord-data", "granteePrincipal": "rds.eu-north-1.amazonaws.com", "operations": ["CreateGrant", "Decrypt", "RetireGrant"] }),
-            json!({ "grantId": format!("{grant:064x}") }),
-        ),
-    ]);
+    notes.change(
+        &by,
+        &[
+            (
+                "rds",
+                "CreateDBSnapshot",
+                json!({ "dBInstanceIdentifier": "invoices", "dBSnapshotIdentifier": snapshot }),
+                json!({ "dBSnapshotIdentifier": snapshot, "status": "creating", "encrypted": true }),
+            ),
+            (
+                "kms",
+                "CreateGrant",
+                json!({
+                    "keyId": "alias/fjord-data", "granteePrincipal": "rds.eu-north-1.amazonaws.com",
+                    "operations": ["CreateGrant", "Decrypt", "RetireGrant"]
+                }),
+                json!({ "grantId": format!("{grant:064x}") }),
+            ),
+        ],
+    );
     let rds = Actor::service("rds");
     notes.change(
         &rds,

@@ -13,11 +13,23 @@ pub(super) fn at_the_cluster(notes: &mut Notes<'_>) {
     let user = (person, &["platform-engineers", "system:authenticated"][..]);
     let (namespace, name) = DEPLOYMENTS[notes.rng.random_range(0..DEPLOYMENTS.len())];
     let pod = format!("{name}-{:05x}", notes.rng.random_range(0..0xfffff));
-    let core = |resource: &str, name: Option<&str>| json!({ "resource": resource, "namespace": namespace, "name": name, "apiVersion": "v1" });
+    let core = |resource: &str, name: Option<&str>| {
+        json!({
+            "resource": resource, "namespace": namespace, "name": name, "apiVersion": "v1"
+        })
+    };
     let below = format!("/api/v1/namespaces/{namespace}");
-    let sub = |sub: &str| json!({ "resource": "pods", "subresource": sub, "namespace": namespace, "name": pod, "apiVersion": "v1" });
-    let apps = json!({ "resource": "deployments", "namespace": namespace, "name": name, "apiGroup": "apps", "apiVersion": "v1" });
-    let restart = json!({ "spec": { "template": { "metadata": { "annotations": { "kubectl.kubernetes.io/restartedAt": notes.at.to_rfc3339() } } } } });
+    let sub = |sub: &str| {
+        json!({
+            "resource": "pods", "subresource": sub, "namespace": namespace, "name": pod, "apiVersion": "v1"
+        })
+    };
+    let apps = json!({
+        "resource": "deployments", "namespace": namespace, "name": name, "apiGroup": "apps", "apiVersion": "v1"
+    });
+    let restart = json!({
+        "spec": { "template": { "metadata": { "annotations": { "kubectl.kubernetes.io/restartedAt": notes.at.to_rfc3339() } } } }
+    });
     let review =
         json!({ "resource": "selfsubjectaccessreviews", "apiGroup": "authorization.k8s.io", "apiVersion": "v1" });
     let steps: Vec<(&str, String, Value, Option<Value>, u16)> = vec![
@@ -74,7 +86,10 @@ pub(super) fn controllers(notes: &mut Notes<'_>) {
             "kube-system:cronjob-controller",
             "create",
             format!("/apis/batch/v1/namespaces/{namespace}/jobs"),
-            json!({ "resource": "jobs", "namespace": namespace, "name": format!("{name}-nightly"), "apiGroup": "batch", "apiVersion": "v1" }),
+            json!({
+                "resource": "jobs", "namespace": namespace, "name": format!("{name}-nightly"), "apiGroup": "batch",
+                "apiVersion": "v1"
+            }),
         ),
     ];
     for (account, verb, uri, object) in steps {

@@ -55,7 +55,11 @@ pub(super) fn deploy(notes: &mut Notes<'_>) {
         (
             "ecs",
             "RegisterTaskDefinition",
-            json!({ "family": "invoice-api", "containerDefinitions": [{ "name": "invoice-api", "image": image, "privileged": false }], "taskRoleArn": format!("arn:aws:iam::{ACCOUNT}:role/invoice-api") }),
+            json!({
+                "family": "invoice-api",
+                "containerDefinitions": [{ "name": "invoice-api", "image": image, "privileged": false }],
+                "taskRoleArn": format!("arn:aws:iam::{ACCOUNT}:role/invoice-api")
+            }),
             json!({ "taskDefinition": { "revision": number } }),
         ),
         (
@@ -67,13 +71,18 @@ pub(super) fn deploy(notes: &mut Notes<'_>) {
         (
             "lambda",
             "UpdateFunctionCode20150331v2",
-            json!({ "functionName": "invoice-render", "s3Bucket": "fjord-artifacts", "s3Key": format!("render/{number}.zip"), "publish": true, "dryRun": false }),
+            json!({
+                "functionName": "invoice-render", "s3Bucket": "fjord-artifacts",
+                "s3Key": format!("render/{number}.zip"), "publish": true, "dryRun": false
+            }),
             json!({ "functionName": "invoice-render", "version": number.to_string() }),
         ),
         (
             "cloudfront",
             "CreateInvalidation",
-            json!({ "distributionId": "E1EXAMPLE", "invalidationBatch": { "paths": { "items": ["/*"], "quantity": 1 } } }),
+            json!({
+                "distributionId": "E1EXAMPLE", "invalidationBatch": { "paths": { "items": ["/*"], "quantity": 1 } }
+            }),
             json!({ "invalidation": { "status": "InProgress" } }),
         ),
     ]);
@@ -92,8 +101,14 @@ fn sign_in(notes: &mut Notes<'_>, number: u32, address: &str) {
         address: address.to_owned(),
         agent: "aws-sdk-nodejs/3.658.1 configure-aws-credentials-for-github-actions".into(),
     };
-    let request = json!({ "roleArn": format!("arn:aws:iam::{ACCOUNT}:role/ci-deploy"), "roleSessionName": format!("deploy-{number}"), "durationSeconds": 3_600 });
-    let response = json!({ "subjectFromWebIdentityToken": subject, "audience": "sts.amazonaws.com", "assumedRoleUser": { "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/ci-deploy/deploy-{number}") } });
+    let request = json!({
+        "roleArn": format!("arn:aws:iam::{ACCOUNT}:role/ci-deploy"), "roleSessionName": format!("deploy-{number}"),
+        "durationSeconds": 3_600
+    });
+    let response = json!({
+        "subjectFromWebIdentityToken": subject, "audience": "sts.amazonaws.com",
+        "assumedRoleUser": { "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/ci-deploy/deploy-{number}") }
+    });
     notes.change(&by, &[("sts", "AssumeRoleWithWebIdentity", request, response)]);
 }
 
@@ -102,7 +117,9 @@ fn roll_out(notes: &mut Notes<'_>, namespace: &str, name: &str, image: &str) {
         "system:serviceaccount:ci:deployer",
         &["system:serviceaccounts", "system:serviceaccounts:ci", "system:authenticated"][..],
     );
-    let object = json!({ "resource": "deployments", "namespace": namespace, "name": name, "apiGroup": "apps", "apiVersion": "v1" });
+    let object = json!({
+        "resource": "deployments", "namespace": namespace, "name": name, "apiGroup": "apps", "apiVersion": "v1"
+    });
     let body = json!({ "spec": { "template": { "spec": { "containers": [{ "name": name, "image": image }] } } } });
     for (verb, body) in [("get", None), ("patch", Some(body)), ("watch", None)] {
         notes.pause(4_000);

@@ -109,13 +109,19 @@ fn apply(notes: &mut Notes<'_>, by: &Actor, bucket: &str, role: &str) {
         (
             "s3",
             "PutBucketPolicy",
-            json!({ "bucketName": bucket, "bucketPolicy": serde_json::from_str::<Value>(&own).unwrap_or_default(), "Host": format!("{bucket}.s3.amazonaws.com") }),
+            json!({
+                "bucketName": bucket, "bucketPolicy": serde_json::from_str::<Value>(&own).unwrap_or_default(),
+                "Host": format!("{bucket}.s3.amazonaws.com")
+            }),
             Value::Null,
         ),
         (
             "s3",
             "PutBucketPublicAccessBlock",
-            json!({ "bucketName": bucket, "PublicAccessBlockConfiguration": { "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true } }),
+            json!({
+                "bucketName": bucket,
+                "PublicAccessBlockConfiguration": { "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true }
+            }),
             Value::Null,
         ),
         (
