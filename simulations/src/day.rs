@@ -14,6 +14,8 @@ pub enum Source {
     Windows,
     /// Kubernetes API server audit events.
     Kubernetes,
+    /// Audit events as LAUREL writes them, and journald's export; in replays' background, not in the day.
+    Linux,
 }
 
 /// One event as its producer wrote it.

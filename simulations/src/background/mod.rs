@@ -2,6 +2,7 @@
 
 pub mod cloudtrail;
 pub mod kubernetes;
+pub mod linux;
 pub mod windows;
 pub mod work;
 
@@ -10,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// One ordinary event: of Windows 60 in 100, of CloudTrail 24, of Kubernetes 16.
+/// One ordinary event: of Windows 60 in 100, of CloudTrail 24, of Kubernetes 16. What Linux machines do is in [`work`].
 pub fn event(time: DateTime<Utc>, rng: &mut ChaCha8Rng) -> Event {
     let source = match rng.random_range(0..100) {
         0..60 => Source::Windows,
@@ -21,6 +22,7 @@ pub fn event(time: DateTime<Utc>, rng: &mut ChaCha8Rng) -> Event {
         Source::CloudTrail => cloudtrail::event(time, rng),
         Source::Windows => windows::event(time, rng),
         Source::Kubernetes => kubernetes::event(time, rng),
+        Source::Linux => linux::event(time, rng),
     };
     Event { source, time, json: value.to_string(), step: None }
 }
@@ -51,10 +53,16 @@ mod tests {
         let hour = |seed| minutes(DateTime::UNIX_EPOCH, 60, 60, seed);
         let (hour, again) = (hour(7), hour(7));
         assert!(hour.iter().zip(&again).all(|(a, b)| a.json == b.json) && hour.len() == again.len());
-        assert!(hour.windows(2).all(|w| w[0].time <= w[1].time) && hour.len() > 3_800);
-        for name in
-            ["Terraform/", "AssumeRoleWithWebIdentity", "BackupJobCompleted", "portforward", "ConsoleLogin", "velero"]
-        {
+        assert!(hour.windows(2).all(|w| w[0].time <= w[1].time) && hour.len() > 4_000);
+        for name in [
+            "Terraform/",
+            "AssumeRoleWithWebIdentity",
+            "BackupJobCompleted",
+            "portforward",
+            "ConsoleLogin",
+            "velero",
+            "AnsiballZ",
+        ] {
             assert!(hour.iter().any(|e| e.json.contains(name)), "no {name}");
         }
     }

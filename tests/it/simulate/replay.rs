@@ -168,6 +168,21 @@ fn what_cannot_be_replayed_is_told() {
     wrong(&["replay", text(&events), "--rules", text(&no_rule)], 1, "the daemon did not start");
 }
 
+#[test]
+fn an_ordinary_hour_alarms_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, json) = (folder.path().join("quiet.json"), folder.path().join("score.json"));
+    std::fs::write(&quiet, call("quiet-0001", "ec2", "DescribeRegions", 0).to_string()).unwrap();
+    for seed in ["7", "8"] {
+        let more = ["--background", "60", "--seed", seed, "--json", text(&json)];
+        tarn(&[&["simulate", "replay", text(&quiet)], &more[..]].concat()).ok();
+        let score: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+        assert!(score["background_records"].as_u64().unwrap() > 4_000, "{score}");
+        let alarms = score["totals"]["false_alarms"].as_u64().unwrap();
+        assert!(alarms < 3, "seed {seed}: {}", score["false_alarms"]);
+    }
+}
+
 /// How many of the recorded techniques the pack detects, at least.
 const DETECTED_MIN: i64 = 8;
 

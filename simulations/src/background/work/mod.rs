@@ -1,5 +1,5 @@
 //! What people and their machines do in one go: a Terraform run, a deployment, a backup, an operator at the cluster, a
-//! developer's morning, an audit tool's round. It is much like what intruders do, and ordinary.
+//! developer's morning, an audit tool's round, what happens on Linux machines. It is much like what intruders do, and ordinary.
 //!
 //! Shapes are those of the vendors' documentation; people, addresses and accounts are invented.
 
@@ -8,6 +8,7 @@ mod developers;
 mod monitoring;
 mod operators;
 mod pipeline;
+mod servers;
 mod terraform;
 
 use super::cloudtrail::{Call, Caller, record};
@@ -30,6 +31,10 @@ const SESSIONS: &[(Session, u32)] = &[
     (developers::morning, 4),
     (developers::own_keys, 1),
     (monitoring::round, 1),
+    (servers::visit, 3),
+    (servers::by_itself, 4),
+    (servers::managed, 2),
+    (servers::build, 2),
 ];
 
 /// The events of all sessions that begin within some minutes, in no order. The last may end later.
