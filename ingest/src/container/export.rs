@@ -1,9 +1,10 @@
 //! What exports wrap records in: the record inside instead of the wrapper, and lists of such wrappers.
 //!
-//! CloudWatch's log events (`message`), Docker's lines (`log`), Elasticsearch's and OpenSearch's hits (`_source`), Splunk's results (`result`), and
+//! CloudWatch's log events (`message`, with JSON or a flow log's line), Docker's lines (`log`), Elasticsearch's and OpenSearch's hits (`_source`), Splunk's results (`result`), and
 //! CloudTrail's LookupEvents (`CloudTrailEvent`). A wrapper is known by its other members as well, so that an event with
 //! a member of such a name stays whole.
 
+use crate::decode::aws_message;
 use crate::json::{Kind, Members, at, end_of_value, kind, text};
 use std::borrow::Cow;
 
@@ -26,24 +27,43 @@ pub fn list(answer: &str) -> Option<&str> {
     (items.peek().is_some() && items.all(|(_, item)| unwrap(item).is_some())).then_some(found)
 }
 
-/// A CloudWatch log event or a container's line that is a JSON object; the wrapper has nothing else than where and when.
+/// A CloudWatch log event or a container's line that is a JSON object, or a flow log's line; the wrapper has nothing else
+/// than where and when. A flow in a custom format is what a subscription's filter, which names the fields, extracted.
 pub fn log_event(item: &str) -> Option<Cow<'_, str>> {
-    let (mut keys, mut inner) = (0, None);
+    let (mut keys, mut inner, mut extracted) = (0, None, None);
     for (key, value) in Members::of(item) {
         keys += 1;
         match key {
             "message" | "log" => inner = Some(value),
+            "extractedFields" => extracted = Some(value),
             other if is_of_log_event(other.as_bytes()) => {}
             _ => return None,
         }
     }
-    object(inner.filter(|raw| keys >= 2 && kind(raw) == Kind::String)?)
+    let inner = inner.filter(|raw| kind(raw) == Kind::String)?;
+    let flow =
+        |fields: &&str| kind(fields) == Kind::Object && ["srcaddr", "dstaddr"].iter().all(|f| at(fields, f).is_some());
+    object(inner)
+        .filter(|_| keys >= 2)
+        .or_else(|| aws_message(&text(inner)).map(Cow::Owned))
+        .or_else(|| extracted.filter(flow).map(Cow::Borrowed))
 }
 
 /// Whether a log event has members of this name.
 pub fn is_of_log_event(key: &[u8]) -> bool {
-    const NAMES: [&str; 10] =
-        ["message", "log", "id", "eventId", "timestamp", "ingestionTime", "logStreamName", "stream", "time", "attrs"];
+    const NAMES: [&str; 11] = [
+        "message",
+        "log",
+        "id",
+        "eventId",
+        "timestamp",
+        "ingestionTime",
+        "logStreamName",
+        "stream",
+        "time",
+        "attrs",
+        "extractedFields",
+    ];
     NAMES.iter().any(|name| name.as_bytes() == key)
 }
 

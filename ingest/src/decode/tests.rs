@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use proptest::prelude::*;
 
 /// The originals of a log's records by number, `!` before what is a dead letter.
 fn read(log: &str) -> Vec<(u64, String)> {
@@ -104,5 +105,55 @@ fn an_event_does_not_wait_for_more_lines_of_a_log_that_goes_on() {
         assert_eq!(decoder.waiting().len(), 1, "{kind}");
         line(other, &mut decoder, &mut block);
         assert!(decoder.waiting().is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn flows_below_a_header_stand_among_other_lines() {
+    let header = "srcaddr dstaddr dstport action";
+    let flow = "10.0.0.7 10.0.0.8 443 ACCEPT";
+    let own = "2 111122223333 eni-0a1b2c3d 10.0.0.7 10.0.0.8 1024 443 6 1 40 1773743400 1773743460 ACCEPT OK";
+    let login = "Mar 17 10:30:00 web1 sshd[7]: Accepted password for alice from 10.0.0.7 port 22 ssh2";
+    let refused = "10.0.0.7 10.0.0.8 443 MAYBE";
+    let numbered = |lines: &[(u64, &str)]| lines.iter().map(|(n, l)| (*n, (*l).to_owned())).collect::<Vec<_>>();
+    let log = [flow, own, header, flow, login, refused, own].join("\n");
+    let dead = (format!("!{flow}"), format!("!{refused}"));
+    let expected = numbered(&[(1, &dead.0), (2, own), (3, flow), (4, login), (5, &dead.1), (6, own)]);
+    assert_eq!(read(&log), expected);
+}
+
+#[test]
+fn a_header_goes_before_later_pieces() {
+    assert_eq!(LineDecoder::header(b"srcaddr dstaddr action\r\n10.0.0.7 10.0.0.8 OK\n"), b"srcaddr dstaddr action\r\n");
+    for start in ["", "srcaddr dstaddr action", "10.0.0.7 10.0.0.8\nsrcaddr dstaddr action\n", "\n"] {
+        assert_eq!(LineDecoder::header(start.as_bytes()), b"", "{start}");
+    }
+    assert_eq!(LineDecoder::header(b"srcaddr dstaddr \xff\n"), b"");
+    let flow = "2 111122223333 eni-0a1b2c3d 10.0.0.7 10.0.0.8 1024 443 6 1 40 1773743400 1773743460 ACCEPT OK";
+    assert!(LineDecoder::is_certain(flow) && !LineDecoder::is_certain("2 eni-0a1b2c3d"));
+    let owner = "0123456789abcdef".repeat(4);
+    assert!(!LineDecoder::is_certain(&format!("{owner} b [17/Mar/2026:10:30:00 +0000] x")));
+}
+
+proptest! {
+    #[test]
+    fn every_line_of_aws_is_a_record_or_a_dead_letter(
+        head in prop_oneof!["srcaddr dstaddr bytes action", "log-status start end", ".{0,24}"],
+        words in prop::collection::vec(prop_oneof![
+            Just("10.0.0.1"), Just("-"), Just("ACCEPT"), Just("OK"), Just("2"), Just("eni-1"), Just("443"), Just("[17/Mar/2026:10:30:00 +0000]"),
+            Just("0123456789abcdef0123456789abcdef"), Just("bucket"), Just("\"GET / HTTP/1.1\""), Just("\"-\""), Just("\""), Just("200"), Just("é\\"),
+        ], 0..24),
+        tail in ".{0,12}",
+    ) {
+        let line = format!("{} {tail}", words.join(" ")).replace(['\r', '\n'], " ");
+        let (mut decoder, mut block) = (LineDecoder::default(), Block::default());
+        let read = [head.replace(['\r', '\n'], " "), line].map(|line| decoder.line(&line, &mut || 1, &mut block).is_ok());
+        decoder.finish(&mut block);
+        // A header, and ausearch's separators, are neither.
+        prop_assert!(block.records.len() <= read.iter().filter(|ok| **ok).count());
+        for record in &block.records {
+            let text = block.json(record);
+            prop_assert_eq!(crate::json::end_of_value(text.as_bytes(), 0), Ok(text.len()));
+        }
     }
 }

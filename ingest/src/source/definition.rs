@@ -162,8 +162,9 @@ impl Constant {
 #[serde(untagged)]
 pub enum Targets {
     Path(String),
-    One(Target),
+    // Before the struct: serde reads a sequence of three texts as a struct with three fields, too.
     Many(Vec<TargetOrPath>),
+    One(Target),
 }
 
 #[derive(Clone, Debug, Deserialize)]

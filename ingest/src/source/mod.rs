@@ -43,6 +43,13 @@ const BUILTIN: &[(&str, &str)] = &[
     ("ocsf", include_str!("../../sources/ocsf/mapping.toml")),
     ("windows", include_str!("../../sources/windows/mapping.toml")),
     ("aws_cloudtrail", include_str!("../../sources/aws_cloudtrail/mapping.toml")),
+    ("aws_vpc_flow", include_str!("../../sources/aws_vpc_flow/mapping.toml")),
+    ("aws_s3_access", include_str!("../../sources/aws_s3_access/mapping.toml")),
+    ("aws_waf", include_str!("../../sources/aws_waf/mapping.toml")),
+    ("aws_guardduty", include_str!("../../sources/aws_guardduty/mapping.toml")),
+    ("aws_route53_resolver", include_str!("../../sources/aws_route53_resolver/mapping.toml")),
+    ("tetragon", include_str!("../../sources/tetragon/mapping.toml")),
+    ("falco", include_str!("../../sources/falco/mapping.toml")),
     ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
     ("linux_auditd", include_str!("../../sources/linux_auditd/mapping.toml")),
     ("syslog", include_str!("../../sources/syslog/mapping.toml")),
@@ -277,6 +284,13 @@ mod tests {
         );
         let error = source("like = { id = \"x\" }").unwrap_err().to_string();
         assert!(error.contains("recognise, like") && error.contains("\"x\": a form without #"), "{error}");
+    }
+
+    #[test]
+    fn a_list_of_three_columns_is_no_function() {
+        let text = "[source]\nname = \"mine\"\nversion = 1\nvendor_name = \"v\"\nproduct_name = \"p\"\n\
+                    [fields]\na = [\"message\", \"status_code\", \"status_detail\"]\n[default]\nclass = \"base_event\"\n";
+        assert!(Sources::compile(vec![("mine".to_owned(), text.to_owned())]).is_ok());
     }
 
     #[test]

@@ -24,15 +24,9 @@ enum Bound {
     Time(i64),
 }
 
-/// Gathers a file's statistics, batch by batch.
+/// Gathers the statistics of one column of a file, array by array.
 #[derive(Debug)]
 pub(crate) struct Gathered {
-    rows: u64,
-    columns: Vec<Option<Column>>,
-}
-
-#[derive(Debug)]
-struct Column {
     name: String,
     nulls: u64,
     range: Option<(Bound, Bound)>,
@@ -62,39 +56,34 @@ fn bounds(array: &ArrayRef) -> Option<(Bound, Bound)> {
 }
 
 impl Gathered {
-    pub(crate) fn new(schema: &Schema) -> Self {
-        let column = |name: &String| Column { name: name.clone(), nulls: 0, range: None };
-        let columns = schema.fields().iter().map(|f| has_statistics(f.name()).then(|| column(f.name())));
-        Self { rows: 0, columns: columns.collect() }
+    /// None for a column that gets no statistics.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        has_statistics(name).then(|| Self { name: name.to_owned(), nulls: 0, range: None })
     }
 
-    pub(crate) fn add(&mut self, columns: &[ArrayRef], rows: usize) {
-        self.rows += rows as u64;
-        for (column, array) in self.columns.iter_mut().zip(columns) {
-            let Some(column) = column else { continue };
-            column.nulls += array.null_count() as u64;
-            if let Some((min, max)) = bounds(array) {
-                column.range = Some(match column.range.take() {
-                    Some((a, b)) => (a.min(min), b.max(max)),
-                    None => (min, max),
-                });
-            }
+    pub(crate) fn add(&mut self, array: &ArrayRef) {
+        self.nulls += array.null_count() as u64;
+        if let Some((min, max)) = bounds(array) {
+            self.range = Some(match self.range.take() {
+                Some((a, b)) => (a.min(min), b.max(max)),
+                None => (min, max),
+            });
         }
     }
+}
 
-    /// The JSON of an add action.
-    pub(crate) fn to_json(&self) -> String {
-        let (mut min, mut max, mut nulls) = (Map::new(), Map::new(), Map::new());
-        for column in self.columns.iter().flatten() {
-            nulls.insert(column.name.clone(), json!(column.nulls));
-            let Some((least, greatest)) = &column.range else { continue };
-            if let (Some(least), Some(greatest)) = (lower(least), upper(greatest)) {
-                min.insert(column.name.clone(), least);
-                max.insert(column.name.clone(), greatest);
-            }
+/// The JSON of an add action of a file with these rows and columns.
+pub(crate) fn to_json<'a>(rows: usize, columns: impl IntoIterator<Item = &'a Gathered>) -> String {
+    let (mut min, mut max, mut nulls) = (Map::new(), Map::new(), Map::new());
+    for column in columns {
+        nulls.insert(column.name.clone(), json!(column.nulls));
+        let Some((least, greatest)) = &column.range else { continue };
+        if let (Some(least), Some(greatest)) = (lower(least), upper(greatest)) {
+            min.insert(column.name.clone(), least);
+            max.insert(column.name.clone(), greatest);
         }
-        json!({ "numRecords": self.rows, "minValues": min, "maxValues": max, "nullCount": nulls }).to_string()
     }
+    json!({ "numRecords": rows, "minValues": min, "maxValues": max, "nullCount": nulls }).to_string()
 }
 
 /// `stats` with a full null count for the columns of `table` that get statistics and that the file does not hold.
@@ -233,13 +222,16 @@ mod tests {
             Field::new("time", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         ]);
         let long = "ü".repeat(40);
-        let mut gathered = Gathered::new(&schema);
-        let columns: Vec<ArrayRef> = vec![
+        let columns: [ArrayRef; 2] = [
             Arc::new(StringArray::from(vec![Some("a"), Some(long.as_str()), None])),
             Arc::new(TimestampMicrosecondArray::from(vec![0, 1, i64::MAX]).with_timezone("UTC")),
         ];
-        gathered.add(&columns, 3);
-        let stats = FileStats::parse(Some(&gathered.to_json()), &schema);
+        let gathered = schema.fields().iter().zip(&columns).map(|(field, array)| {
+            let mut gathered = Gathered::of(field.name()).unwrap();
+            gathered.add(array);
+            gathered
+        });
+        let stats = FileStats::parse(Some(&to_json(3, &gathered.collect::<Vec<_>>())), &schema);
         assert_eq!(stats.rows, Some(3));
         let name = stats.column("user.name").unwrap();
         assert_eq!(name.nulls, Some(1));

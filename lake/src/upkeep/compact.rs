@@ -22,8 +22,7 @@ use std::sync::Arc;
 /// Files that are merged at once, as each is open.
 const FAN_IN: usize = 64;
 
-/// Bytes of files beyond which no more are merged at once than make a merge worth it: open, a file has a page of each of
-/// its columns decoded, which is some ten times as much as it has stored.
+/// Bytes of files beyond which no more are merged at once than make a merge worth it: a page of each is decoded.
 const OPEN_BYTES: u64 = 16 << 20;
 
 /// How much larger than all before it together a file may be.
@@ -71,7 +70,7 @@ pub struct Compacted {
 /// Merges small files of a table, day by day, until nothing is worth it. With `dry_run`, says what the first turn would do.
 ///
 /// **Errors**: the store's; what is done by then stays done. **Bounds**: a merge has [`CompactOptions::target_bytes`] of old
-/// files in memory, as many of new ones, and a decoded piece of each of up to 64 old ones.
+/// files in memory, as many of new ones, and a page of one column of each of up to 64 old ones.
 pub async fn compact(
     lake: &Lake,
     table: &str,
@@ -208,7 +207,10 @@ fn worth(sizes: &[u64], options: &CompactOptions) -> Vec<Range<usize>> {
             bytes += size;
             to += 1;
         }
-        if to - from >= options.files_min.max(2) {
+        // Few are enough where they are as large together as a file may be.
+        let is_full =
+            bytes >= options.target_bytes / 2 && sizes.get(to).is_some_and(|size| bytes + size > options.target_bytes);
+        if to - from >= if is_full { 2 } else { options.files_min.max(2) } {
             groups.push(from..to);
         }
         from = to;
@@ -245,9 +247,10 @@ mod tests {
         assert!(worth(&[1, 1]).is_empty(), "too few");
         assert_eq!(worth(&[1, 1, 1, 40]), [(0, 3)], "rewriting 40 for 3");
         assert_eq!(worth(&[1, 2, 6, 18]), [(0, 4)]);
-        assert_eq!(worth(&[20, 20, 20, 30, 30, 40, 45]), [(0, 4)], "90 fit, and of the rest only two go together");
+        assert_eq!(worth(&[20, 20, 20, 30, 30, 40, 45]), [(0, 4), (4, 6)], "90 fit, and then 70");
         assert_eq!(worth(&[1; FAN_IN + 5]), [(0, FAN_IN), (FAN_IN, FAN_IN + 5)]);
         assert!(worth(&[]).is_empty());
+        assert_eq!(worth(&[45, 46, 47, 48]), [(0, 2)], "two fill a file, of the rest nothing follows");
         let large = CompactOptions { target_bytes: 1 << 30, ..options };
         let mib = [8 << 20; 7];
         let groups: Vec<_> = super::worth(&mib, &large).into_iter().map(|of| (of.start, of.end)).collect();

@@ -9,6 +9,7 @@ mod call_trace;
 mod dns_results;
 mod event_items;
 mod event_table;
+mod guardduty;
 mod hashes;
 mod journald;
 mod kubernetes;
@@ -19,10 +20,14 @@ mod path_name;
 mod paths;
 mod privileges;
 mod registry_data;
+mod request_line;
+mod resolver;
 mod signature;
 mod syslog_object;
 mod task_command;
+mod tetragon;
 mod unflatten;
+mod waf;
 mod winlogbeat;
 mod words;
 
@@ -59,12 +64,15 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("elements", words::elements),
     ("first_ip", addresses::first_ip),
     ("groups", objects::groups),
+    ("guardduty_evidence", guardduty::guardduty_evidence),
+    ("guardduty_resources", guardduty::guardduty_resources),
     ("hex_int", words::hex_int),
     ("ip", addresses::ip),
     ("known", words::known),
     ("lines", lines::lines),
     ("kubernetes_resource", objects::kubernetes_resource),
     ("lower", words::lower),
+    ("names", waf::names),
     ("not_empty", words::not_empty),
     ("not_ip", addresses::not_ip),
     ("path_name", path_name::path_name),
@@ -72,11 +80,18 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("privileges", privileges::privileges),
     ("registry_integer", registry_data::registry_integer),
     ("registry_type", registry_data::registry_type),
+    ("request_method", request_line::method),
+    ("request_target", request_line::target),
+    ("request_version", request_line::version),
+    ("resolver_answers", resolver::resolver_answers),
+    ("s3_resources", objects::s3_resources),
+    ("s3_tags", objects::s3_tags),
     ("status_of_code", words::status_of_code),
     ("status_of_error", words::status_of_error),
     ("sysmon_hashes", hashes::sysmon),
     ("sysmon_signature", signature::sysmon_signature),
     ("task_command", task_command::task_command),
+    ("waf_headers", waf::waf_headers),
     ("yes_no", words::yes_no),
 ];
 
@@ -88,6 +103,9 @@ const SHAPES: &[(&str, ShapeFunction)] = &[
     ("event_items", event_items::event_items),
     ("event_table", event_table::event_table),
     ("gke_audit", kubernetes::gke),
+    ("resolver_query", resolver::resolver_query),
+    ("tetragon", tetragon::tetragon),
+    ("waf", waf::waf),
     ("winlogbeat", winlogbeat::winlogbeat),
 ];
 

@@ -44,9 +44,49 @@ pub fn cloudtrail_tags(texts: &[&str]) -> Made {
         "sessionIssuer.type",
         "sessionIssuer.accountId",
     ];
+    tags(&TAGS, texts)
+}
+
+/// Fields of S3's access log that OCSF has no attribute for, as tags by name.
+pub fn s3_tags(texts: &[&str]) -> Made {
+    const TAGS: [&str; 10] = [
+        "objectsize",
+        "turnaroundtime",
+        "versionid",
+        "hostid",
+        "signatureversion",
+        "ciphersuite",
+        "authenticationtype",
+        "tlsversion",
+        "accesspointarn",
+        "aclrequired",
+    ];
+    tags(&TAGS, texts)
+}
+
+fn tags(names: &[&str], texts: &[&str]) -> Made {
     let tag = |(name, value): (&&str, &&str)| vec![("name", (*name).to_owned()), ("value", (*value).to_owned())];
-    let made: Vec<_> = TAGS.iter().zip(texts).filter(|(_, value)| !value.is_empty()).map(tag).collect();
+    let made: Vec<_> = names.iter().zip(texts).filter(|(_, value)| !value.is_empty()).map(tag).collect();
     if made.is_empty() { Made::Nothing } else { Made::Objects(made) }
+}
+
+/// The bucket, the key and the bucket's owner of a request to Amazon S3.
+pub fn s3_resources(texts: &[&str]) -> Made {
+    let [bucket, key, owner, ..] = texts else { return Made::Nothing };
+    if bucket.is_empty() {
+        return Made::Nothing;
+    }
+    let resource = |of_type: &str, name: &str, uid: String| {
+        vec![("type", of_type.to_owned()), ("name", name.to_owned()), ("uid", uid)]
+    };
+    let mut made = vec![resource("AWS::S3::Bucket", bucket, format!("arn:aws:s3:::{bucket}"))];
+    if !owner.is_empty() {
+        made[0].push(("owner.uid", (*owner).to_owned()));
+    }
+    if !key.is_empty() {
+        made.push(resource("AWS::S3::Object", key, format!("arn:aws:s3:::{bucket}/{key}")));
+    }
+    Made::Objects(made)
 }
 
 /// A Kubernetes object reference: resource, name, namespace, uid.

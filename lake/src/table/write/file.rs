@@ -1,0 +1,72 @@
+//! The columns of a file, put together.
+
+use super::column::EncodedColumn;
+use super::{Layout, OUTLIER_DAY};
+use crate::error::LakeError;
+use crate::table::stats::to_json;
+use arrow::datatypes::{Date32Type, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::WriterProperties;
+use std::sync::Arc;
+
+/// Bytes of a footer for each column and row group, roughly.
+const FOOTER_BYTES: usize = 256;
+
+/// One file, encoded.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// Its partition's value.
+    pub(crate) day: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) rows: u64,
+    /// JSON of the add action.
+    pub(crate) stats: String,
+}
+
+/// The file of these columns, each of so many rows, in the partition `day`, days since 1970.
+pub(crate) fn assemble(
+    table: &str,
+    columns: Vec<EncodedColumn>,
+    rows: usize,
+    day: i32,
+    layout: &Layout,
+) -> Result<Encoded, LakeError> {
+    let stats = to_json(rows, columns.iter().filter_map(|column| column.gathered.as_ref()));
+    let bytes = bytes(columns, layout).map_err(LakeError::parquet(table))?;
+    let day = Date32Type::to_naive_date_opt(day).map_or_else(|| OUTLIER_DAY.to_owned(), |day| day.to_string());
+    Ok(Encoded { day, bytes, rows: rows as u64, stats })
+}
+
+fn bytes(columns: Vec<EncodedColumn>, layout: &Layout) -> Result<Vec<u8>, ParquetError> {
+    let schema = Arc::new(Schema::new(columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>()));
+    let chunks = columns.iter().flat_map(|column| column.groups.iter().flatten());
+    let sizes = chunks.map(|chunk| chunk.close().bytes_written as usize + FOOTER_BYTES);
+    let buffer = Vec::with_capacity(sizes.sum());
+    let properties = properties(&schema, layout);
+    let (mut file, _) = ArrowWriter::try_new(buffer, schema, Some(properties))?.into_serialized_writer()?;
+    let mut columns: Vec<_> = columns.into_iter().map(|column| column.groups.into_iter()).collect();
+    loop {
+        let chunks: Vec<_> = columns.iter_mut().filter_map(Iterator::next).collect();
+        if chunks.is_empty() {
+            return file.into_inner();
+        }
+        let mut group = file.next_row_group()?;
+        for chunk in chunks.into_iter().flatten() {
+            chunk.append_to_row_group(&mut group)?;
+        }
+        group.close()?;
+    }
+}
+
+fn properties(schema: &Schema, layout: &Layout) -> WriterProperties {
+    let properties = WriterProperties::builder().set_created_by(concat!("tarn ", env!("CARGO_PKG_VERSION")).to_owned());
+    let order = match schema.index_of(layout.time_column) {
+        Ok(index) if schema.fields()[..index].iter().all(|f| !f.data_type().is_nested()) => {
+            Some(vec![SortingColumn { column_idx: index as i32, descending: false, nulls_first: true }])
+        }
+        _ => None,
+    };
+    properties.set_sorting_columns(order).build()
+}

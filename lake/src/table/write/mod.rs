@@ -1,0 +1,174 @@
+//! Rows to Parquet: partitioned by day, sorted by time, with the statistics of the add action.
+//!
+//! A file is written column by column, each with all its rows: one column's encoder, dictionary and compressor are in memory
+//! at a time, and in the processor's caches.
+
+mod column;
+mod file;
+
+pub(crate) use column::{ColumnEncoder, EncodedColumn};
+pub(crate) use file::{Encoded, assemble};
+
+use crate::error::LakeError;
+use crate::table::schema::{conform, merge};
+use crate::table::{EVENT_DAY, OUTLIER_DAY, event_day_field};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch, TimestampMicrosecondArray, new_null_array};
+use arrow::compute::interleave;
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Rows that go to the encoder at once.
+pub(crate) const CHUNK_ROWS: usize = 4096;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Distinct days of one flush, unless it is told otherwise.
+pub(crate) const DAYS_MAX: usize = 1024;
+
+/// How a table's rows are ordered and dated.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// The column that gives a row its day, and its place in a file.
+    pub(crate) time_column: &'static str,
+    /// The last day, as days since 1970, that is not an outlier.
+    pub(crate) last_day: i64,
+    /// Distinct days of one flush; rows of further days go to the outlier partition.
+    pub(crate) days_max: usize,
+}
+
+impl Layout {
+    pub(crate) fn of(table: &str, now: DateTime<Utc>) -> Self {
+        let last = (now + TimeDelta::days(2)).timestamp_micros().div_euclid(MICROS_PER_DAY);
+        let time_column = if table == crate::dead_letter::TABLE { "ingest_time" } else { "time" };
+        Self { time_column, last_day: last, days_max: DAYS_MAX }
+    }
+
+    /// The day of a time, days since 1970; 0 where that cannot be true.
+    pub(crate) fn day(&self, micros: i64) -> i32 {
+        let is_true = !self.is_before(micros) && !self.is_after(micros);
+        if is_true { i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(0) } else { 0 }
+    }
+
+    /// Whether a time lies before all true days.
+    pub(crate) fn is_before(&self, micros: i64) -> bool {
+        let first = NaiveDate::from_ymd_opt(1990, 1, 1).map_or(0, Date32Type::from_naive_date);
+        micros.div_euclid(MICROS_PER_DAY) < i64::from(first)
+    }
+
+    /// Whether a time lies after all true days.
+    pub(crate) fn is_after(&self, micros: i64) -> bool {
+        micros.div_euclid(MICROS_PER_DAY) > self.last_day
+    }
+}
+
+/// `batch` with the day of each row, as its file would say it.
+pub(crate) fn with_day(table: &str, batch: &RecordBatch, now: DateTime<Utc>) -> Result<RecordBatch, LakeError> {
+    let layout = Layout::of(table, now);
+    let time = times(table, batch, &layout)?;
+    let days = (0..batch.num_rows()).map(|row| if time.is_valid(row) { layout.day(time.value(row)) } else { 0 });
+    let days: Date32Array = days.map(Some).collect();
+    let fields = batch.schema().fields().iter().cloned().chain([Arc::new(event_day_field())]).collect::<Vec<_>>();
+    let columns = batch.columns().iter().cloned().chain([Arc::new(days) as ArrayRef]).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(LakeError::arrow(table))
+}
+
+pub(crate) fn times<'a>(
+    table: &str,
+    batch: &'a RecordBatch,
+    layout: &Layout,
+) -> Result<&'a TimestampMicrosecondArray, LakeError> {
+    let column = batch.column_by_name(layout.time_column);
+    let column = column.filter(|c| matches!(c.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)));
+    let missing = || LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() };
+    Ok(column.ok_or_else(missing)?.as_primitive::<TimestampMicrosecondType>())
+}
+
+/// Where a row is: its day and time, null before all others, then batch and row, which keep the order of arrival among
+/// equals.
+type Place = (i32, Option<i64>, u32, u32);
+
+/// Encodes the rows of `batches`, which may differ in columns, as one file per day. Columns without a value are left
+/// out. Returns the schema of what was written.
+pub(crate) fn encode(
+    table: &str,
+    batches: &[RecordBatch],
+    layout: &Layout,
+) -> Result<(SchemaRef, Vec<Encoded>), LakeError> {
+    let schema = populated(batches, layout.time_column)?;
+    let mut places = places(table, batches, layout)?;
+    bound_days(&mut places, layout.days_max);
+    places.sort_unstable();
+    let picks: Vec<(usize, usize)> = places.iter().map(|p| (p.2 as usize, p.3 as usize)).collect();
+    let (mut days, mut from) = (Vec::new(), 0);
+    for rows in places.chunk_by(|a, b| a.0 == b.0) {
+        days.push((rows.first().map_or(0, |place| place.0), &picks[from..from + rows.len()]));
+        from += rows.len();
+    }
+    let mut columns: Vec<Vec<EncodedColumn>> = days.iter().map(|_| Vec::new()).collect();
+    for field in schema.fields() {
+        let encoder = ColumnEncoder::new(table, field, layout)?;
+        let arrays: Vec<ArrayRef> = batches.iter().map(|batch| conformed(batch, field)).collect();
+        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+        for ((_, picks), columns) in days.iter().zip(&mut columns) {
+            let chunks =
+                picks.chunks(CHUNK_ROWS).map(|picks| interleave(&arrays, picks).map_err(LakeError::arrow(table)));
+            columns.extend(encoder.encode(picks.len(), chunks)?);
+        }
+    }
+    let files = days.iter().zip(columns);
+    let files = files.map(|((day, picks), columns)| assemble(table, columns, picks.len(), *day, layout));
+    Ok((schema, files.collect::<Result<_, _>>()?))
+}
+
+fn places(table: &str, batches: &[RecordBatch], layout: &Layout) -> Result<Vec<Place>, LakeError> {
+    let mut places = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (b, batch) in batches.iter().enumerate() {
+        let time = times(table, batch, layout)?;
+        for row in 0..batch.num_rows() {
+            let micros = time.is_valid(row).then(|| time.value(row));
+            places.push((micros.map_or(0, |micros| layout.day(micros)), micros, b as u32, row as u32));
+        }
+    }
+    Ok(places)
+}
+
+/// Moves the rows of the days with the fewest rows to the outlier partition when there are too many days.
+fn bound_days(places: &mut [Place], days_max: usize) {
+    let mut rows_of: HashMap<i32, usize> = HashMap::new();
+    for place in places.iter() {
+        *rows_of.entry(place.0).or_default() += 1;
+    }
+    if rows_of.len() <= days_max {
+        return;
+    }
+    let mut days: Vec<(usize, i32)> = rows_of.into_iter().map(|(day, rows)| (rows, day)).collect();
+    days.sort_unstable_by(|a, b| b.cmp(a));
+    let kept: std::collections::HashSet<i32> = days.iter().take(days_max).map(|(_, day)| *day).collect();
+    for place in places {
+        if !kept.contains(&place.0) {
+            place.0 = 0;
+        }
+    }
+}
+
+/// The union of the batches' columns that hold a value, and the time.
+fn populated(batches: &[RecordBatch], time_column: &str) -> Result<SchemaRef, LakeError> {
+    let mut union = Schema::empty();
+    for batch in batches {
+        let schema = batch.schema();
+        let fields = schema.fields().iter().zip(batch.columns());
+        let held = fields.filter(|(f, c)| c.null_count() < batch.num_rows() || f.name() == time_column);
+        let held: Vec<_> = held.map(|(f, _)| Arc::clone(f)).filter(|f| f.name() != EVENT_DAY).collect();
+        union = merge(&union, &Schema::new(held))?;
+    }
+    Ok(Arc::new(union))
+}
+
+/// A batch's column of this field, null where it has none.
+pub(crate) fn conformed(batch: &RecordBatch, field: &Field) -> ArrayRef {
+    match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() != &DataType::Null => conform(column, field.data_type()),
+        _ => new_null_array(field.data_type(), batch.num_rows()),
+    }
+}
