@@ -50,9 +50,13 @@ pub(super) fn round(notes: &mut Notes<'_>) {
         );
         job_is_done(notes, &snapshot);
     }
+    database(notes, &by);
+}
+
+fn database(notes: &mut Notes<'_>, by: &Actor) {
     let (snapshot, grant) = (format!("awsbackup:job-{}", uuid(notes.rng)), notes.rng.random::<u64>());
     notes.change(
-        &by,
+        by,
         &[
             (
                 "rds",

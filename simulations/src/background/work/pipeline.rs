@@ -33,25 +33,39 @@ pub(super) fn deploy(notes: &mut Notes<'_>) {
         ],
     );
     let image = format!("{ACCOUNT}.dkr.ecr.eu-north-1.amazonaws.com/{name}:1.{number}.0");
-    notes.change(&by, &[
-        (
-            "ecr",
-            "InitiateLayerUpload",
-            json!({ "repositoryName": name, "registryId": ACCOUNT }),
-            json!({ "partSize": 20_971_520 }),
-        ),
-        (
-            "ecr",
-            "CompleteLayerUpload",
-            json!({ "repositoryName": name, "registryId": ACCOUNT, "layerDigests": layers }),
-            json!({ "repositoryName": name }),
-        ),
-        (
-            "ecr",
-            "PutImage",
-            json!({ "repositoryName": name, "registryId": ACCOUNT, "imageTag": format!("1.{number}.0") }),
-            json!({ "image": { "repositoryName": name, "registryId": ACCOUNT } }),
-        ),
+    push(notes, &by, name, number, &layers);
+    release(notes, &by, &image, number);
+    roll_out(notes, namespace, name, &image);
+}
+
+fn push(notes: &mut Notes<'_>, by: &Actor, name: &str, number: u32, layers: &[Value]) {
+    notes.change(
+        by,
+        &[
+            (
+                "ecr",
+                "InitiateLayerUpload",
+                json!({ "repositoryName": name, "registryId": ACCOUNT }),
+                json!({ "partSize": 20_971_520 }),
+            ),
+            (
+                "ecr",
+                "CompleteLayerUpload",
+                json!({ "repositoryName": name, "registryId": ACCOUNT, "layerDigests": layers }),
+                json!({ "repositoryName": name }),
+            ),
+            (
+                "ecr",
+                "PutImage",
+                json!({ "repositoryName": name, "registryId": ACCOUNT, "imageTag": format!("1.{number}.0") }),
+                json!({ "image": { "repositoryName": name, "registryId": ACCOUNT } }),
+            ),
+        ],
+    );
+}
+
+fn release(notes: &mut Notes<'_>, by: &Actor, image: &str, number: u32) {
+    notes.change(by, &[
         (
             "ecs",
             "RegisterTaskDefinition",
@@ -86,7 +100,6 @@ pub(super) fn deploy(notes: &mut Notes<'_>) {
             json!({ "invalidation": { "status": "InProgress" } }),
         ),
     ]);
-    roll_out(notes, namespace, name, &image);
 }
 
 fn sign_in(notes: &mut Notes<'_>, number: u32, address: &str) {

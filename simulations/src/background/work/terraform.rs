@@ -63,13 +63,23 @@ fn refresh(notes: &mut Notes<'_>, by: &Actor, bucket: &str, role: &str) {
 
 fn apply(notes: &mut Notes<'_>, by: &Actor, bucket: &str, role: &str) {
     notes.pause(40_000);
-    let group = format!("sg-0{:016x}", notes.rng.random::<u64>() >> 4);
-    let revision = uuid(notes.rng);
-    let yes = || json!({ "_return": true });
-    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-    let own = format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::{bucket}/*","Condition":{{"Bool":{{"aws:SecureTransport":"false"}}}}}}]}}"#
+    make_task(notes, by, role);
+    change_settings(notes, by, bucket);
+    let managed = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
+    notes.change(
+        by,
+        &[
+            ("ec2", "DeleteSecurityGroup", json!({ "groupId": "sg-0f0e0d0c0b0a09080" }), json!({ "_return": true })),
+            ("iam", "DetachRolePolicy", json!({ "roleName": "old-task", "policyArn": managed }), Value::Null),
+            ("iam", "DeleteRole", json!({ "roleName": "old-task" }), Value::Null),
+        ],
     );
+}
+
+/// What a new task runs as, and where.
+fn make_task(notes: &mut Notes<'_>, by: &Actor, role: &str) {
+    let group = format!("sg-0{:016x}", notes.rng.random::<u64>() >> 4);
+    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
     let narrow = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":"arn:aws:s3:::fjord-invoices/*"}]}"#;
     let ingress = json!({
         "groupId": group,
@@ -85,7 +95,7 @@ fn apply(notes: &mut Notes<'_>, by: &Actor, bucket: &str, role: &str) {
             json!({ "groupName": task, "groupDescription": "Managed by Terraform", "vpcId": "vpc-0a1b2c3d4e5f60718" }),
             json!({ "groupId": group, "_return": true }),
         ),
-        ("ec2", "AuthorizeSecurityGroupIngress", ingress, yes()),
+        ("ec2", "AuthorizeSecurityGroupIngress", ingress, json!({ "_return": true })),
         (
             "iam",
             "CreateRole",
@@ -106,44 +116,56 @@ fn apply(notes: &mut Notes<'_>, by: &Actor, bucket: &str, role: &str) {
             json!({ "logGroupName": format!("/ecs/{task}"), "retentionInDays": 90 }),
             Value::Null,
         ),
-        (
-            "s3",
-            "PutBucketPolicy",
-            json!({
-                "bucketName": bucket, "bucketPolicy": serde_json::from_str::<Value>(&own).unwrap_or_default(),
-                "Host": format!("{bucket}.s3.amazonaws.com")
-            }),
-            Value::Null,
-        ),
-        (
-            "s3",
-            "PutBucketPublicAccessBlock",
-            json!({
-                "bucketName": bucket,
-                "PublicAccessBlockConfiguration": { "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true }
-            }),
-            Value::Null,
-        ),
-        (
-            "ssm",
-            "PutParameter",
-            json!({ "name": "/invoice-api/feature-flags", "type": "String", "overwrite": true }),
-            json!({ "version": 12, "tier": "Standard" }),
-        ),
-        (
-            "lambda",
-            "UpdateFunctionConfiguration20150331v2",
-            json!({ "functionName": "invoice-render", "memorySize": 512, "timeout": 30 }),
-            json!({ "functionName": "invoice-render", "revisionId": revision }),
-        ),
-        (
-            "rds",
-            "ModifyDBInstance",
-            json!({ "dBInstanceIdentifier": "invoices", "backupRetentionPeriod": 14, "applyImmediately": false }),
-            json!({ "dBInstanceIdentifier": "invoices", "publiclyAccessible": false }),
-        ),
-        ("ec2", "DeleteSecurityGroup", json!({ "groupId": "sg-0f0e0d0c0b0a09080" }), yes()),
-        ("iam", "DetachRolePolicy", json!({ "roleName": "old-task", "policyArn": managed }), Value::Null),
-        ("iam", "DeleteRole", json!({ "roleName": "old-task" }), Value::Null),
     ]);
+}
+
+fn change_settings(notes: &mut Notes<'_>, by: &Actor, bucket: &str) {
+    let revision = uuid(notes.rng);
+    let own = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::{bucket}/*","Condition":{{"Bool":{{"aws:SecureTransport":"false"}}}}}}]}}"#
+    );
+    notes.change(
+        by,
+        &[
+            (
+                "s3",
+                "PutBucketPolicy",
+                json!({
+                    "bucketName": bucket, "bucketPolicy": serde_json::from_str::<Value>(&own).unwrap_or_default(),
+                    "Host": format!("{bucket}.s3.amazonaws.com")
+                }),
+                Value::Null,
+            ),
+            (
+                "s3",
+                "PutBucketPublicAccessBlock",
+                json!({
+                    "bucketName": bucket,
+                    "PublicAccessBlockConfiguration": {
+                        "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true,
+                        "RestrictPublicBuckets": true
+                    }
+                }),
+                Value::Null,
+            ),
+            (
+                "ssm",
+                "PutParameter",
+                json!({ "name": "/invoice-api/feature-flags", "type": "String", "overwrite": true }),
+                json!({ "version": 12, "tier": "Standard" }),
+            ),
+            (
+                "lambda",
+                "UpdateFunctionConfiguration20150331v2",
+                json!({ "functionName": "invoice-render", "memorySize": 512, "timeout": 30 }),
+                json!({ "functionName": "invoice-render", "revisionId": revision }),
+            ),
+            (
+                "rds",
+                "ModifyDBInstance",
+                json!({ "dBInstanceIdentifier": "invoices", "backupRetentionPeriod": 14, "applyImmediately": false }),
+                json!({ "dBInstanceIdentifier": "invoices", "publiclyAccessible": false }),
+            ),
+        ],
+    );
 }
