@@ -49,6 +49,9 @@ pub struct Config {
     /// Upkeep of the lake's tables.
     #[serde(default)]
     pub upkeep: Upkeep,
+    /// Matching of events.
+    #[serde(default)]
+    pub detection: Detection,
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
@@ -170,6 +173,20 @@ pub struct Commit {
 impl Default for Commit {
     fn default() -> Self {
         Self { seconds: 10, mib: 128 }
+    }
+}
+
+/// Matching of events.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detection {
+    /// How late an event may be for correlations, of event time; so long they wait.
+    pub late_seconds: u32,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self { late_seconds: crate::stream::LATENESS_S }
     }
 }
 
@@ -336,6 +353,7 @@ mod tests {
             ("[listen]\nhttp = ['nowhere']", "http"),
             ("[commit]\nseconds = 0", "commit.seconds"),
             ("[commit]\nseconds = 'x'", "seconds"),
+            ("[detection]\nlate_seconds = -1", "late_seconds"),
             ("[log]\ndisk_mib = 1", "log.disk_mib"),
             ("[[access]]\nname = 'a'\n[[access]]\nname = 'a'", "access"),
             ("[[access]]\nname = 'a'\ningest_mib_per_second = 0", "access.a.ingest_mib_per_second"),

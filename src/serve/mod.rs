@@ -163,7 +163,8 @@ impl Server {
         }));
 
         let checkpoint = Checkpoint::new(&config.state, log.writer(), bucket);
-        let restored = checkpoint.restore(&engine, detection::limits())?;
+        let limits = detection::limits(&config.detection);
+        let restored = checkpoint.restore(&engine, limits)?;
         for dropped in &restored.dropped {
             tracing::warn!(id = dropped.id, groups = dropped.groups, matches = dropped.matches, "state without a rule");
         }
@@ -197,6 +198,7 @@ impl Server {
         threads.spawn_blocking(move || mapping::run(&to_map, mapper, &of_mapping, &into));
         let detector = Detector {
             engine: engine.clone(),
+            limits,
             correlator: restored.correlator,
             log: log.clone(),
             room: Room::new(FINDINGS_ROOM),

@@ -12,3 +12,4 @@ mod ingest;
 mod real_logs;
 mod rules;
 mod serve;
+mod simulate;
