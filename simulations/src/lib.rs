@@ -6,6 +6,7 @@
 //!
 //! Attacks that are tried, and what was seen of them: [`score`] says which techniques were detected.
 
+pub mod atomic;
 mod background;
 mod company;
 pub mod daemon;

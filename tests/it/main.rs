@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod architecture;
+#[cfg(target_os = "linux")]
+mod atomic;
 mod backtest;
 mod bad_input;
 mod bench;

@@ -1,5 +1,7 @@
 //! `tarn simulate`: which attacks would be seen?
 
+#[cfg(target_os = "linux")]
+mod atomic;
 mod labelled;
 mod list;
 mod replay;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 #[command(after_help = "Examples:
   tarn simulate list
   tarn simulate replay recordings/ --background 60 --fail-under 80 --junit junit.xml
+  tarn simulate atomic --atomics atomic-red-team/atomics
   tarn simulate labelled --logs labelled-logs/ --all
 
 docs/simulate.md says how the score is computed.")]
@@ -27,6 +30,16 @@ pub struct Args {
 enum Command {
     List(list::Args),
     Replay(replay::Args),
+    #[cfg(target_os = "linux")]
+    Atomic(atomic::Args),
+    /// A stage of a sandbox, which `tarn simulate atomic` starts
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Sandbox {
+        /// The stage and its own arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     Stratus(stratus::Args),
     Labelled(labelled::Args),
 }
@@ -37,6 +50,10 @@ impl Args {
         match self.command {
             Command::List(args) => args.run(),
             Command::Replay(args) => args.run(),
+            #[cfg(target_os = "linux")]
+            Command::Atomic(args) => args.run(),
+            #[cfg(target_os = "linux")]
+            Command::Sandbox { arguments } => Ok(tarn_simulations::atomic::sandbox::stage(&arguments)),
             Command::Stratus(args) => args.run(),
             Command::Labelled(args) => args.run(),
         }

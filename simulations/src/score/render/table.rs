@@ -3,7 +3,7 @@
 use crate::score::Scorecard;
 use serde_json::{Map, Value, json};
 
-/// **Shape**: `technique`, `verdict`, `attack`, `rule` (of the highest level), `level`, `expected`, `latency_ms`,
+/// **Shape**: `technique`, `name`, `verdict`, `attack`, `rule` (of the highest level), `level`, `expected`, `latency_ms`,
 /// `duplicates`, `records`; a technique that did not run has nulls.
 pub fn rows(card: &Scorecard) -> Vec<Map<String, Value>> {
     let row = |t: &crate::score::Technique| {
@@ -12,6 +12,7 @@ pub fn rows(card: &Scorecard) -> Vec<Map<String, Value>> {
         let rule = outcome.and_then(|o| o.rules.iter().find(|r| r.matched).or(o.rules.first()));
         let cells = [
             ("technique", json!(t.id)),
+            ("name", json!(t.name)),
             ("verdict", json!(t.verdict())),
             ("attack", json!(t.attack.join(" "))),
             ("rule", json!(rule.map(|r| &r.title))),
