@@ -174,9 +174,12 @@ impl<'a> Sink<'a> for Found<'a> {
         self.fields.push((field, raw, covered));
     }
 
-    fn other(&mut self, prefix: &str, key: &'a str, raw: &'a str) {
-        let key = json::unescape(key);
-        let path = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}.{key}") };
+    fn other(&mut self, prefix: &str, key: Option<&'a str>, raw: &'a str) {
+        let path = match key.map(json::unescape) {
+            Some(key) if prefix.is_empty() => key.into_owned(),
+            Some(key) => format!("{prefix}.{key}"),
+            None => prefix.to_owned(),
+        };
         self.other.push((path, raw));
     }
 }

@@ -196,11 +196,11 @@ impl TablePlan {
             if rows.has(*ix) {
                 continue;
             }
-            let value = match found.iter().find(|(field, _)| field == vendor) {
-                Some((_, raw)) => Some(Cell::Json((*raw).into())),
-                None => get(&self.reads[*vendor as usize]),
-            };
-            if let Some(value) = value {
+            let values = found.iter().filter(|(field, _)| field == vendor);
+            values.for_each(|(_, raw)| rows.add(*ix, raw));
+            if !rows.has(*ix)
+                && let Some(value) = get(&self.reads[*vendor as usize])
+            {
                 add(rows, *ix, value);
             }
         }
