@@ -121,3 +121,114 @@ rename = { "items.name" = "name", "events.detail.id" = "id" }
     check(&free, r#"{other: 1}"#, r#"{"data":[{"name":"a"},{"name":"b","other":1}]}"#, true);
     check(&free, r#"{other.x: 1}"#, r#"{"data":[{"name":"a"},{"name":"b","other":[{"x":1}]}]}"#, true);
 }
+
+#[test]
+fn a_kind_is_known_by_what_a_json_column_holds() {
+    let mapping = r#"
+[fields]
+request = "api.request.data"
+[[kind]]
+name = "create"
+class = "api_activity"
+when = { "request.type" = "create" }
+fields = { user = "actor.user.name" }
+[[kind]]
+name = "any"
+class = "api_activity"
+when = { request = "*" }
+fields = { user = "actor.user.uid" }
+[[logsource]]
+service = "log"
+when = { "request.type" = ["create", "any"] }
+[inventory]
+free = ["request"]
+kept = ["user"]
+"#;
+    for event in [
+        r#"{"request":{"type":"create","b":1},"user":"u"}"#,
+        r#"{"request":{"type":"any","b":1},"user":"u"}"#,
+        r#"{"request":[{"type":"x"},{"type":"any","b":1}],"user":"u"}"#,
+    ] {
+        check(mapping, r#"{user: u}"#, event, true);
+        check(mapping, r#"{request.b: 1}"#, event, true);
+    }
+    check(mapping, r#"{user: u}"#, r#"{"request":{"type":"x"},"user":"u"}"#, false);
+    // Dots may be in keys where a shape says so.
+    let dotted = mapping.replace("request.type", "request.type.name")
+        + "[[shape]]\nname = \"dotted\"\nspread = [\".\"]\ndotted = [\"request\"]\n";
+    for event in [
+        r#"{"request":{"type.name":"create","a.b":1},"user":"u"}"#,
+        r#"{"request":{"type":{"name":"create"},"a":{"b":1}},"user":"u"}"#,
+    ] {
+        check(&dotted, r#"{user: u}"#, event, true);
+        check(&dotted, r#"{request.a.b: 1}"#, event, true);
+    }
+}
+
+#[test]
+fn a_kind_is_known_though_other_kinds_have_other_fields_in_its_column() {
+    let mapping = r#"
+[[kind]]
+name = "request"
+class = "api_activity"
+when = { "request.type" = "a" }
+fields = { request = "api.request.data", user = "actor.user.name" }
+[[kind]]
+name = "call"
+class = "api_activity"
+when = { call = "*" }
+fields = { call = "api.request.data", user = "actor.user.uid" }
+[[kind]]
+name = "code"
+class = "api_activity"
+when = { code = "*" }
+fields = { code = "api.operation", user = "actor.user.uid" }
+[[kind]]
+name = "name"
+class = "api_activity"
+when = { name = "a" }
+fields = { name = "api.operation", user = "actor.user.name" }
+[[kind]]
+name = "other"
+class = "api_activity"
+when = { other = "*" }
+fields = { other = "api.request.data", user = "actor.user.name" }
+constants = { "api.operation" = "constant" }
+[[logsource]]
+service = "log"
+when = { "request.type" = "a" }
+[[logsource]]
+service = "log"
+when = { call = "*" }
+[[logsource]]
+service = "log"
+when = { name = "*" }
+[[logsource]]
+service = "log"
+when = { other = "*" }
+[inventory]
+free = ["request"]
+kept = ["user"]
+"#;
+    let user = r#"{user: u}"#;
+    for value in [r#"{"type":"a"}"#, r#"[{"type":"b"},{"type":"a"}]"#, r#""a""#] {
+        check(mapping, user, &format!(r#"{{"request":{value},"user":"u"}}"#), value != r#""a""#);
+        for field in ["call", "name", "other"] {
+            check(mapping, user, &format!(r#"{{"{field}":{value},"user":"u"}}"#), true);
+        }
+        check(mapping, user, &format!(r#"{{"code":{value},"user":"u"}}"#), false);
+    }
+    check(mapping, r#"{request.type: a}"#, r#"{"request":{"type":"a"}}"#, true);
+    check(mapping, r#"{request.type: a}"#, r#"{"call":{"type":"a"}}"#, false);
+    // That its type is kept as well takes nothing from the object.
+    let event = r#"{"request":{"type":"a","list":[{"b":"rest"}]},"request.flat":1}"#;
+    for (detection, fires) in [
+        ("{request|contains: rest}", true),
+        ("{request.list.b: rest}", true),
+        ("{request.flat: 1}", true),
+        ("{request: a}", true),
+        ("{request: 1}", false),
+    ] {
+        check(mapping, detection, event, fires);
+    }
+}
