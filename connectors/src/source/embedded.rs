@@ -1,7 +1,7 @@
 //! Records inside what carries them: an event in Splunk's envelope, a line in a shipper's document.
 //!
 //! A carried record that a log source takes goes on as if it had come alone, with what carried it as its original. Lines
-//! of syslog and auditd are decoded; audit records of one event are joined over the whole request, and keep their own
+//! of syslog, auditd, AWS's flow logs and S3's access logs are decoded; audit records of one event are joined over the whole request, and keep their own
 //! lines as the original. What no source takes is left to the caller, who knows what the carrier means.
 
 use std::borrow::Cow;
@@ -89,14 +89,14 @@ impl<'a> Embedded<'a> {
     }
 }
 
-/// Whether a text is one line of syslog or auditd. Many logs begin with an ISO time: such a line has to name a process
-/// as well.
+/// Whether a text is one line of syslog, auditd, an AWS flow log or S3's access log. Many logs begin with an ISO time:
+/// such a line has to name a process as well.
 fn is_line(text: &str) -> bool {
     let sure = || {
         let tagged = text.split_once(": ").is_some_and(|(head, _)| head.ends_with(']'));
         !text.starts_with(|c: char| c.is_ascii_digit()) || tagged
     };
-    !text.contains('\n') && LineDecoder::knows(text) && sure()
+    !text.contains('\n') && (LineDecoder::is_certain(text) || LineDecoder::knows(text) && sure())
 }
 
 /// The object that a text is, without white space around it.

@@ -75,6 +75,27 @@ async fn carried_records_go_on_as_they_are() {
 }
 
 #[tokio::test]
+async fn lines_of_flow_and_access_logs_are_records() {
+    let (taken, url) = open().await;
+    let flow =
+        "2 111122223333 eni-0c1d2e3f4a5b6c7d8 203.0.113.31 10.0.4.7 40112 443 6 3 180 1773743400 1773743460 REJECT OK";
+    let access = "4c1de0b27a9f4c1de0b27a9f4c1de0b27a9f4c1de0b27a9f4c1de0b27a9f4c1d reports [17/Mar/2026:10:30:00 +0000] 203.0.113.31 - 3E57427F3EXAMPLE REST.GET.OBJECT q1.csv \
+                  \"GET /reports/q1.csv HTTP/1.1\" 403 AccessDenied 243 - 7 - \"-\" \"curl/8.5.0\" -";
+    let document = |line: &str| json!({ "@timestamp": "2026-01-01T00:00:00Z", "message": line }).to_string();
+    // Neither the names of a custom format nor its values are a record by themselves.
+    let others =
+        ["interface-id srcaddr dstaddr action", "2 111122223333 eni-1 203.0.113.31 ACCEPT OK", "2 lines\n2 more"];
+    let documents: Vec<String> = [flow, access].into_iter().chain(others).map(document).collect();
+    let body: String = documents.iter().map(|document| format!("{{\"create\":{{}}}}\n{document}\n")).collect();
+    assert_eq!(post(&format!("{url}/logs/_bulk"), &[], body).await.body["errors"], false);
+    let records = taken.json();
+    assert_eq!((&records[0]["action"], &records[0]["dstport"]), (&json!("REJECT"), &json!(443)));
+    assert_eq!(records[1]["operation"], "REST.GET.OBJECT");
+    assert!(records[2..].iter().zip(others).all(|(record, line)| record["message"] == line));
+    assert_eq!(taken.originals(), documents);
+}
+
+#[tokio::test]
 async fn what_clients_ask_before_is_answered() {
     let (_, url) = open().await;
     let ask = async |method: Method, path: &str| {

@@ -7,6 +7,8 @@ use tarn_connectors::intake::Refused;
 use tarn_connectors::source::splunk_hec::router;
 
 const SYSLOG: &str = "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick";
+const FLOW: &str =
+    "2 111122223333 eni-0a1b2c3d4e5f60718 203.0.113.9 10.0.3.20 52110 22 6 12 840 1773743400 1773743460 ACCEPT OK";
 
 async fn open() -> (Taken, String) {
     let taken = Taken::default();
@@ -29,6 +31,7 @@ async fn known_events_go_on_as_they_are() {
         json!({ "time": 1, "event": { "log": trail.to_string(), "stream": "stdout" } }),
         json!({ "host": "h", "event": SYSLOG }),
         json!({ "host": "h", "event": { "message": SYSLOG } }),
+        json!({ "host": "h", "event": FLOW }),
     ];
     let body: String = envelopes.iter().map(Value::to_string).collect();
     let answer = post(&format!("{url}/event"), &[("content-encoding", "gzip")], gzip(body.as_bytes())).await;
@@ -37,6 +40,7 @@ async fn known_events_go_on_as_they_are() {
     assert_eq!(records[..3], [trail.clone(), trail.clone(), trail]);
     assert_eq!(records[3], records[4]);
     assert_eq!(records[3]["appname"], "su");
+    assert_eq!((&records[5]["action"], &records[5]["srcport"]), (&json!("ACCEPT"), &json!(52110)));
     assert_eq!(taken.originals(), envelopes.map(|envelope| envelope.to_string()));
 }
 

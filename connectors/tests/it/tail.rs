@@ -251,6 +251,35 @@ async fn lines_of_an_audit_event_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn a_log_s_first_line_names_the_fields_of_every_piece() {
+    // Also one that is longer than what tells files from each other, and one before the place where reading begins.
+    for (from, more) in [(From::Beginning, 0), (From::Beginning, 60), (From::End, 60)] {
+        let header = "interface-id srcaddr dstaddr action".to_owned() + &" tgw-src-vpc-account-id".repeat(more) + "\n";
+        let flow = |n: u64| format!("eni-1 192.0.2.{} 198.51.100.9 ACCEPT{}\n", n % 200, " -".repeat(more));
+        let mut folder = Folder::new("*.log");
+        folder.options.from = from;
+        folder.options.line_bytes_max = 2048;
+        let before = if from == From::End { 0 } else { 100 };
+        folder.append("flow.log", header + &(0..100).map(flow).collect::<String>());
+        let running = folder.run();
+        folder.taken.until(before).await;
+        looks().await;
+        folder.append("flow.log", (100..200).map(flow).collect::<String>());
+        folder.taken.until(before + 100).await;
+        running.stop().await.unwrap();
+        folder.append("flow.log", flow(200));
+        let running = folder.run();
+        folder.taken.until(before + 101).await;
+        running.stop().await.unwrap();
+        let records = folder.taken.json();
+        assert_eq!(records.len(), before + 101);
+        assert!(records.iter().all(|record| record["dstaddr"] == "198.51.100.9" && record["action"] == "ACCEPT"));
+        assert_eq!(records[before + 100]["srcaddr"], "192.0.2.0");
+        assert_eq!(folder.taken.dead(), 0);
+    }
+}
+
+#[tokio::test]
 async fn reading_can_begin_at_the_end() {
     let mut folder = Folder::new("*.log");
     folder.options.from = From::End;

@@ -139,7 +139,7 @@ impl<'a> Table<'a> {
                 };
                 unless_stand_in(path, there)
             }
-            FieldHome::Inside(path, inner) => list(column(path), &format!("$.{inner}"), nothing()),
+            FieldHome::Inside(path, inner) => list(column(path), &self.inside(inner), nothing()),
             FieldHome::Unmapped => list(nothing(), "", nothing()),
         };
         let otherwise = self.by_kind(field, &texts).unwrap_or_else(nothing);
@@ -170,7 +170,7 @@ impl<'a> Table<'a> {
     fn home_holds(&self, home: &FieldHome, tests: &[&Test], kinds: &[u16]) -> Expr {
         match home {
             FieldHome::Unmapped => lit(ScalarValue::Boolean(None)),
-            FieldHome::Inside(path, inner) => any(column(path), &format!("$.{inner}"), tests),
+            FieldHome::Inside(path, inner) => any(column(path), &self.inside(inner), tests),
             FieldHome::Column(path) => {
                 let holds = self.column_holds(path, tests);
                 if self.stand_in_shows(path, tests, kinds) {
@@ -179,6 +179,11 @@ impl<'a> Table<'a> {
                 holds
             }
         }
+    }
+
+    /// A path inside a JSON column, as `sigma_any` takes it.
+    fn inside(&self, inner: &str) -> String {
+        if self.source.has_dotted_keys() { inner.to_owned() } else { format!("$.{inner}") }
     }
 
     /// Whether a test would hold for what the mapper puts into the column when the field is not there.
@@ -261,16 +266,10 @@ impl<'a> Table<'a> {
 
     /// As [`Table::holds`], for the fields that tell kinds apart: they are read without knowing the kind.
     fn discriminates(&self, field: &str, tests: &[&Test]) -> Expr {
-        let mut homes: Vec<FieldHome> = Vec::new();
-        for kind in &self.kinds {
-            for home in self.source.homes(field, *kind).unwrap_or_default() {
-                if home.is_readable(self.class) && !homes.contains(&home) {
-                    homes.push(home);
-                }
-            }
-        }
+        let homes = self.source.homes_of_any_kind(field, self.class);
         let mut reads = vec![any(column("unmapped"), field, tests)];
-        reads.extend(homes.iter().map(|h| self.home_holds(h, tests, &self.kinds)));
+        let readable = homes.iter().filter(|home| home.is_readable(self.class));
+        reads.extend(readable.map(|home| self.home_holds(home, tests, &self.kinds)));
         coalesced(reads)
     }
 

@@ -201,26 +201,8 @@ fn visit<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
         },
         path => match path.strip_prefix("$.") {
             Some(path) => json::descend(raw, path, found),
-            None => descend(raw, path, found),
+            None => json::descend_dotted(raw, path, found),
         },
-    }
-}
-
-/// As [`json::descend`], whichever of the path's dots are in keys.
-fn descend<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
-    match json::kind(raw) {
-        Kind::Object => {
-            for (key, value) in Members::of(raw) {
-                let key = json::unescape(key);
-                if key == path {
-                    found(value);
-                } else if let Some(rest) = path.strip_prefix(key.as_ref()).and_then(|r| r.strip_prefix('.')) {
-                    descend(value, rest, found);
-                }
-            }
-        }
-        Kind::Array => Members::of(raw).for_each(|(_, element)| descend(element, path, found)),
-        _ => {}
     }
 }
 

@@ -25,7 +25,7 @@ const SHARE: u32 = 40;
 /// (rule, `metadata.uid`).
 type Fired = BTreeSet<(u32, String)>;
 
-struct Both {
+pub(crate) struct Both {
     session: SessionContext,
     engine: Arc<Engine>,
     /// What each class's rows are asked.
@@ -37,7 +37,7 @@ impl Both {
         Self::of(Sources::builtin().unwrap(), rules)
     }
 
-    fn of(sources: Sources, rules: Ruleset) -> Self {
+    pub(crate) fn of(sources: Sources, rules: Ruleset) -> Self {
         let (engine, _) = Engine::new(Arc::new(sources), rules);
         let mut asked: BTreeMap<ClassUid, Vec<_>> = BTreeMap::new();
         for ix in 0..engine.len() as u32 {
@@ -53,7 +53,7 @@ impl Both {
     }
 
     /// Fires nothing on one side only; gives how many fire.
-    fn check(&self, name: &str, blocks: &[Block]) -> usize {
+    pub(crate) fn check(&self, name: &str, blocks: &[Block]) -> usize {
         let streamed = self.streamed(blocks);
         let looked_at = |rule: u32| {
             std::env::var_os("TARN_ALL_RULES").is_some()
@@ -152,7 +152,7 @@ pub(crate) fn evaluate(
     Ok(out.as_boolean().clone())
 }
 
-fn blocks(bytes: Vec<u8>) -> Vec<Block> {
+pub(crate) fn blocks(bytes: Vec<u8>) -> Vec<Block> {
     let limits = Limits { block_bytes: 256 << 10, ..Limits::default() };
     let mut reader = Blocks::open(Cursor::new(bytes), limits).unwrap();
     std::iter::from_fn(|| reader.next_block().unwrap()).collect()

@@ -4,3 +4,4 @@
 mod correlation;
 mod differential;
 mod lowered;
+mod shapes;

@@ -3,15 +3,12 @@
 //! A broken record costs itself: reading goes on at the next line that begins as the broken record's did. Lines
 //! `Record 7` before each object, as evtx_dump prints them, are no records where the container begins with one.
 
-use super::{Block, ContainerError, Input, Limits, State, export};
+use super::{Block, ContainerError, Input, Limits, State, envelope, export};
 use crate::dead_letter::{DeadLetter, Reason};
-use crate::json::{Kind, MemberSpan, Members, Scanner, Stop, end_of_value, kind, skip_space, text};
+use crate::json::{Kind, MemberSpan, Members, Scanner, Stop, end_of_value, kind, skip_space};
 use aho_corasick::packed;
 use std::borrow::Cow;
 use std::sync::LazyLock;
-
-/// Keys of envelopes whose arrays hold the records: CloudTrail's files, CloudWatch Logs' subscriptions, Azure's batches.
-const ENVELOPES: &[&str] = &["Records", "logEvents", "records"];
 
 /// Finds the keys, in quotes, that make an object an envelope or a wrapper.
 static WRAPPERS: LazyLock<Option<packed::Searcher>> =
@@ -263,7 +260,11 @@ impl JsonReader {
     /// Whether an object with these members neither is an envelope nor what an export wraps.
     fn stands_alone(&self, members: &[MemberSpan]) -> bool {
         let key = |span: &MemberSpan| &self.buffer[span.key.start as usize..span.key.end as usize];
-        !members.iter().any(|m| wraps(key(m))) && !members.iter().all(|m| export::is_of_log_event(key(m)))
+        let exported = |m: &MemberSpan| export::NAMES.iter().any(|name| name.as_bytes() == key(m));
+        let value = |span: &MemberSpan| &self.buffer[span.value.start as usize..span.value.end as usize];
+        let wrapped = members.iter().any(|m| wraps(key(m)))
+            && (members.iter().any(exported) || envelope::may_be(members.iter().map(|m| (key(m), value(m)))));
+        !wrapped && !members.iter().all(|m| export::is_of_log_event(key(m)))
     }
 
     fn fill(&mut self, input: &mut Input, want: usize) -> Result<(), ContainerError> {
@@ -353,8 +354,7 @@ impl JsonReader {
     /// Steps into the array of an envelope, if it is among the first `members` of the object at hand.
     fn enter_envelope(&mut self, members: usize) -> bool {
         let rest = &self.buffer[self.at..];
-        let mut list = false;
-        let mut at = 0;
+        let (mut seen, mut at) = (envelope::Seen::default(), 0);
         for _ in 0..members {
             // Behind the brace, and behind every comma.
             let key = skip_space(rest, at + 1);
@@ -363,7 +363,7 @@ impl JsonReader {
             };
             let name = std::str::from_utf8(&rest[key + 1..key_end - 1]).unwrap_or_default();
             let value = skip_space(rest, skip_space(rest, key_end) + 1);
-            if ENVELOPES.contains(&name) || (list && name == "items") {
+            if seen.enters(name, members > 1 && rest.len() > LONG) {
                 let first = skip_space(rest, value + 1);
                 if rest.get(value) == Some(&b'[') && rest.get(first) == Some(&b'{') {
                     self.at += value + 1;
@@ -374,8 +374,7 @@ impl JsonReader {
                 }
             }
             let Ok(end) = end_of_value(rest, value) else { return false };
-            let told = std::str::from_utf8(&rest[value..end]).unwrap_or_default();
-            list |= name == "kind" && told.ends_with("List\"");
+            seen.add(name.as_bytes(), &rest[value..end]);
             at = skip_space(rest, end);
             if rest.get(at) != Some(&b',') {
                 return false;
@@ -478,7 +477,7 @@ impl JsonReader {
 
 /// Names of members that may make an object an envelope or a wrapper, and which bytes they begin with.
 static WRAPPING: LazyLock<(Vec<&[u8]>, [bool; 256])> = LazyLock::new(|| {
-    let names: Vec<&[u8]> = ENVELOPES.iter().chain(export::NAMES).chain(&["items"]).map(|n| n.as_bytes()).collect();
+    let names: Vec<&[u8]> = envelope::names().chain(export::NAMES.iter().copied()).map(str::as_bytes).collect();
     let first = std::array::from_fn(|byte| names.iter().any(|name| name.first() == Some(&(byte as u8))));
     (names, first)
 });
@@ -495,16 +494,10 @@ fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
     if !(named() && Members::of(record).any(|(key, _)| wraps(key.as_bytes()))) {
         return push_unwrapped(export::log_event(record), record, state, block);
     }
-    // A Kubernetes list, such as audit's EventList, says so before its items.
-    let mut list = false;
-    let envelope = |(key, value): &(&str, &str)| {
-        list |= *key == "kind" && text(value).ends_with("List");
-        (ENVELOPES.contains(key) || (list && *key == "items")) && kind(value) == Kind::Array
-    };
-    let array = Members::of(record).find(envelope).map(|(_, array)| array);
-    let Some(array) = array.or_else(|| export::list(record)) else { return unwrap(record, state, block) };
+    let array = envelope::array(record).or_else(|| Some((export::list(record)?, false)));
+    let Some((array, alone)) = array else { return unwrap(record, state, block) };
     // An envelope with nothing in it.
-    if Members::of(array).next().is_none() && Members::of(record).count() == 1 {
+    if Members::of(array).next().is_none() && alone {
         return true;
     }
     if Members::of(array).any(|(_, item)| kind(item) != Kind::Object) || Members::of(array).next().is_none() {

@@ -1,11 +1,12 @@
 //! Containers: bytes of files, sockets and objects become blocks of records.
 //!
 //! **In**: a `Read`. gzip and zstd (of any number of members) are peeled; then EVTX by its magic, JSON by its first
-//! byte (one object a line, pretty-printed, concatenated, below evtx_dump's `Record 1`, arrays, `{"Records": […]}` and CloudWatch's `logEvents`), and
+//! byte (one object a line, pretty-printed, concatenated, below evtx_dump's `Record 1`, arrays, and envelopes as `{"Records": […]}`), and
 //! lines of auditd, syslog, AWS's flow logs and S3's access logs, and Parquet's rows. **Out**: [`Block`]s of about a megabyte. Each record is one valid JSON object's text.
 //! **Fails**: never for a bad record (a [`DeadLetter`]), only when the bytes cannot be read.
 //! **Bounds**: one block and one record ([`Limits::record_bytes_max`]) in memory.
 
+mod envelope;
 mod evtx;
 mod export;
 mod json;

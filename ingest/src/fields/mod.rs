@@ -266,8 +266,9 @@ impl FieldReader {
             }
         }
         for (vendor, ix) in &plan.aliases {
-            if let Some((_, raw)) = found.iter().find(|(f, _)| f == vendor).filter(|_| !self.rows.has(*ix)) {
-                self.rows.add(*ix, raw);
+            if !self.rows.has(*ix) {
+                let values = found.iter().filter(|(field, _)| field == vendor);
+                values.for_each(|(_, raw)| self.rows.add(*ix, raw));
             }
         }
         if let Some(keywords) = plan.keywords.as_ref().filter(|k| k.worth(event, &mut self.lower)) {

@@ -248,6 +248,24 @@ pub fn descend<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
     }
 }
 
+/// As [`descend`], whichever of the path's dots are in keys.
+pub fn descend_dotted<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a str)) {
+    match kind(raw) {
+        Kind::Object => {
+            for (key, value) in Members::of(raw) {
+                let key = unescape(key);
+                if key == path {
+                    found(value);
+                } else if let Some(rest) = path.strip_prefix(key.as_ref()).and_then(|r| r.strip_prefix('.')) {
+                    descend_dotted(value, rest, found);
+                }
+            }
+        }
+        Kind::Array => Members::of(raw).for_each(|(_, element)| descend_dotted(element, path, found)),
+        _ => {}
+    }
+}
+
 /// Appends a string as JSON, with its quotes.
 pub fn push_string(out: &mut String, text: &str) {
     out.push('"');

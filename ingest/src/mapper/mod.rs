@@ -174,9 +174,12 @@ impl<'a> Sink<'a> for Found<'a> {
         self.fields.push((field, raw, covered));
     }
 
-    fn other(&mut self, prefix: &str, key: &'a str, raw: &'a str) {
-        let key = json::unescape(key);
-        let path = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}.{key}") };
+    fn other(&mut self, prefix: &str, key: Option<&'a str>, raw: &'a str) {
+        let path = match key.map(json::unescape) {
+            Some(key) if prefix.is_empty() => key.into_owned(),
+            Some(key) => format!("{prefix}.{key}"),
+            None => prefix.to_owned(),
+        };
         self.other.push((path, raw));
     }
 }
@@ -215,7 +218,7 @@ impl Mapper {
             let fields: Vec<(&str, u16)> =
                 source.fields.iter().enumerate().map(|(i, f)| (f.as_str(), i as u16)).collect();
             let program = |kind: &crate::source::Kind| {
-                Program::new(kind, tables.get(&kind.class).map(|t| t.builder.schema().as_ref()))
+                Program::new(source, kind, tables.get(&kind.class).map(|t| t.builder.schema().as_ref()))
             };
             Lane {
                 tries: source.tries(&fields),
@@ -299,7 +302,7 @@ impl Mapper {
         let mut kept: Vec<(&str, &str)> = Vec::new();
         let mut fallbacks: Vec<&str> = Vec::new();
         let mut coverage = self.coverage.of(source, kind);
-        program.run(source, found, builder, &mut kept, &mut fallbacks, coverage.as_deref_mut());
+        let roots = program.run(source, found, builder, &mut kept, &mut fallbacks, coverage.as_deref_mut());
         kept.extend(found.other.iter().map(|(path, raw)| (path.as_str(), *raw)));
         if let Some(coverage) = coverage {
             for (field, _) in &found.other {
@@ -344,7 +347,7 @@ impl Mapper {
         program.required(builder, &mut fallbacks);
         if !kept.is_empty() || !fallbacks.is_empty() {
             self.scratch.unmapped.clear();
-            unmapped::write(&mut self.scratch.unmapped, &kept, &fallbacks);
+            unmapped::write(&mut self.scratch.unmapped, &kept, &roots, &fallbacks);
             set(builder, common.unmapped, Value::Text(&self.scratch.unmapped));
         }
         set(builder, common.raw_data, Value::Text(block.original(span)));

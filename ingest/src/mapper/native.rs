@@ -86,7 +86,7 @@ impl Tables {
             let texts: Vec<(String, String)> = kept.iter().map(|(path, v)| (path.clone(), v.to_string())).collect();
             let refs: Vec<(&str, &str)> = texts.iter().map(|(p, v)| (p.as_str(), v.as_str())).collect();
             let mut text = String::new();
-            unmapped::write(&mut text, &refs, &fallbacks);
+            unmapped::write(&mut text, &refs, &[], &fallbacks);
             let _ = builder.set(slot, Value::Text(&text));
         }
         builder.end_row();

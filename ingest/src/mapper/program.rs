@@ -117,6 +117,8 @@ pub struct Program {
     constants: Vec<Constant>,
     required: Vec<Required>,
     completion: Option<Completion>,
+    /// Fields that are kept wherever they are placed.
+    untold: Vec<u16>,
 }
 
 /// Children that functions fill in lists of objects.
@@ -210,9 +212,10 @@ fn top_level(class: ClassUid) -> Vec<String> {
 
 impl Program {
     /// Resolves a kind in its table.
-    pub fn new(kind: &Kind, table: Option<&TableSchema>) -> Self {
+    pub fn new(source: &Source, kind: &Kind, table: Option<&TableSchema>) -> Self {
+        let untold = source.untold(kind);
         let Some(table) = table else {
-            return Self { ops: Vec::new(), constants: Vec::new(), required: Vec::new(), completion: None };
+            return Self { ops: Vec::new(), constants: Vec::new(), required: Vec::new(), completion: None, untold };
         };
         let op = |place: &Place| {
             let to = match place.to.strip_suffix("[]") {
@@ -260,10 +263,11 @@ impl Program {
                 required.push(Required { slot, path: id, object: Vec::new() });
             }
         }
-        Self { ops: kind.places.iter().filter_map(op).collect(), constants, required, completion }
+        Self { ops: kind.places.iter().filter_map(op).collect(), constants, required, completion, untold }
     }
 
-    /// Places a record's fields; those that are not given back verbatim by a column go to `kept`.
+    /// Places a record's fields; those that are not given back verbatim by a column go to `kept`. The names of those that
+    /// JSON columns hold.
     pub(super) fn run<'a>(
         &'a self,
         source: &'a Source,
@@ -272,10 +276,11 @@ impl Program {
         kept: &mut Vec<(&'a str, &'a str)>,
         fallbacks: &mut Vec<&'a str>,
         mut coverage: Option<&mut KindCoverage>,
-    ) {
+    ) -> Vec<&'a str> {
         // Bits of each found field: written somewhere, written verbatim, written to a JSON column.
         let mut fate = vec![0_u8; found.fields.len()];
         let repeated = found.repeated();
+        let mut roots = Vec::new();
         for op in &self.ops {
             let written = op.run(found, builder, &source.absent);
             if let (true, Some((exact, json))) = (op.places, written) {
@@ -300,8 +305,12 @@ impl Program {
         }
         for ((field, raw, covered), fate) in found.fields.iter().zip(&fate) {
             let name = source.fields[*field as usize].as_str();
-            if (fate & 2 == 0 || repeated.contains(field)) && !covered {
+            let told = fate & 2 != 0 && !repeated.contains(field);
+            if (!told && !covered) || self.untold.contains(field) {
                 kept.push((name, raw));
+            }
+            if told && fate & 4 != 0 {
+                roots.push(name);
             }
             // Where there is no value, there is none to be typed.
             let valueless = fate & 1 == 0 && absent(raw, &source.absent).is_some();
@@ -321,6 +330,7 @@ impl Program {
                 }
             }
         }
+        roots
     }
 
     /// The row's activity; 0 Unknown is a fallback.

@@ -14,14 +14,16 @@ enum Node<'a> {
     Object(BTreeMap<&'a str, Node<'a>>),
 }
 
-/// Writes the object. A name that is also another name's beginning keeps its dots.
-pub fn write(out: &mut String, kept: &[(&str, &str)], fallbacks: &[&str]) {
+/// Writes the object. A name that is also another name's beginning keeps its dots, and so does one below a field that a
+/// JSON column holds whole (`roots`): an object of its name would stand for that field.
+pub fn write(out: &mut String, kept: &[(&str, &str)], roots: &[&str], fallbacks: &[&str]) {
     let mut root = BTreeMap::new();
     // Shorter names first: where a whole object stands under one, longer names keep their dots beside it.
     let (mut dotted, plain): (Vec<_>, Vec<_>) = kept.iter().partition(|(path, _)| path.contains('.'));
     dotted.sort_by_key(|(path, _)| path.matches('.').count());
     for (path, raw) in plain.into_iter().chain(dotted) {
-        insert(&mut root, path, raw, NESTING_MAX);
+        let below = |root: &&str| path.strip_prefix(*root).is_some_and(|rest| rest.starts_with('.'));
+        insert(&mut root, path, raw, if roots.iter().any(below) { 0 } else { NESTING_MAX });
     }
     out.push('{');
     write_members(out, &root);
@@ -130,14 +132,21 @@ mod tests {
     #[test]
     fn names_nest_and_nothing_is_lost() {
         let mut out = String::new();
-        write(&mut out, &[("a.b", "1"), ("a.c", "\"x\""), ("d", "null"), ("d.e", "2"), ("", "3")], &["time"]);
+        write(&mut out, &[("a.b", "1"), ("a.c", "\"x\""), ("d", "null"), ("d.e", "2"), ("", "3")], &[], &["time"]);
         assert_eq!(out, r#"{"":3,"a":{"b":1,"c":"x"},"d":null,"d.e":2,"tarn_fallbacks":["time"]}"#);
+    }
+
+    #[test]
+    fn names_below_what_a_column_holds_keep_their_dots() {
+        let mut out = String::new();
+        write(&mut out, &[("a.b", "1"), ("a.b", "2"), ("ab.c", "3"), ("a.b.c", "4")], &["a"], &[]);
+        assert_eq!(out, r#"{"a.b":[1,2],"a.b.c":4,"ab":{"c":3}}"#);
     }
 
     #[test]
     fn a_name_that_comes_again_is_a_list() {
         let mut out = String::new();
-        write(&mut out, &[("a.b", "1"), ("c", "null"), ("a.b", "[2]"), ("a.b", "\"x\"")], &[]);
+        write(&mut out, &[("a.b", "1"), ("c", "null"), ("a.b", "[2]"), ("a.b", "\"x\"")], &[], &[]);
         assert_eq!(out, r#"{"a":{"b":[1,[2],"x"]},"c":null}"#);
     }
 
@@ -145,10 +154,10 @@ mod tests {
     fn hostile_names_and_texts_stay_readable() {
         let deep = "a.".repeat(100_000) + "b";
         let mut out = String::new();
-        write(&mut out, &[(&deep, "1"), ("s", r#"["\ud83d\ude00 \ud800x\\ud800 \udc00"]"#)], &[]);
+        write(&mut out, &[(&deep, "1"), ("s", r#"["\ud83d\ude00 \ud800x\\ud800 \udc00"]"#)], &[], &[]);
         let read: serde_json::Value = serde_json::from_str(&out).unwrap_or_default();
         let mut both = String::new();
-        write(&mut both, &[("a.b", "1"), ("a", r#"{"b.c":2}"#)], &[]);
+        write(&mut both, &[("a.b", "1"), ("a", r#"{"b.c":2}"#)], &[], &[]);
         assert_eq!(both, r#"{"a":{"b.c":2},"a.b":1}"#);
         assert_eq!(read["s"][0], "😀 \u{fffd}x\\ud800 \u{fffd}");
     }

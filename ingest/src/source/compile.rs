@@ -85,7 +85,7 @@ pub struct Kind {
 /// How a source's records are wrapped.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    definition: super::definition::Shape,
+    pub(super) definition: super::definition::Shape,
     test: Recognition,
     pub unwrap: Option<String>,
     pub code: Option<ShapeFunction>,

@@ -82,6 +82,54 @@ impl Source {
         homes.extend(columns.into_iter().map(|p| FieldHome::Column(p.to.clone())));
         Some(homes)
     }
+
+    /// Whether paths inside what JSON columns hold may have their dots in keys, as a shape's `dotted` says.
+    pub fn has_dotted_keys(&self) -> bool {
+        self.shapes.iter().any(|shape| !shape.definition.dotted.is_empty())
+    }
+
+    /// Where records of any kind that becomes a class hold a field that they do not hold in `unmapped`, so that it can be
+    /// read without knowing the kind.
+    pub fn homes_of_any_kind(&self, field: &str, class: ClassUid) -> Vec<FieldHome> {
+        let mut all: Vec<FieldHome> = Vec::new();
+        for (kind, _) in (0..).zip(&self.kinds).filter(|(_, k)| k.class == class) {
+            for home in self.homes(field, kind).unwrap_or_default() {
+                if !all.contains(&home) && !self.has_others(&home, field, class) {
+                    all.push(home);
+                }
+            }
+        }
+        all
+    }
+
+    /// The fields that tell a kind's events from others, and of which the columns do not say it: records of another kind
+    /// have something else there. They are kept in `unmapped` as well.
+    pub(crate) fn untold(&self, kind: &Kind) -> Vec<u16> {
+        let Some(at) = self.kinds.iter().position(|k| std::ptr::eq(k, kind)) else { return Vec::new() };
+        let untold = |field: &u16| {
+            let name = &self.fields[*field as usize];
+            let homes = self.homes(name, at as u16).unwrap_or_default();
+            homes.iter().any(|home| self.has_others(home, name, kind.class))
+        };
+        self.discriminators.iter().copied().filter(untold).collect()
+    }
+
+    /// Whether another field or a constant of some kind fills the column that is a field's home in another.
+    fn has_others(&self, home: &FieldHome, field: &str, class: ClassUid) -> bool {
+        let (path, root) = match home {
+            FieldHome::Column(path) => (path, field),
+            FieldHome::Inside(path, inner) => {
+                (path, field.strip_suffix(inner.as_str()).and_then(|f| f.strip_suffix('.')).unwrap_or(field))
+            }
+            FieldHome::Unmapped => return false,
+        };
+        self.kinds.iter().filter(|k| k.class == class).any(|kind| {
+            let mut into = kind.places.iter().filter(|p| p.to == *path);
+            // Where the field has a placement there, the record says that a constant stands for it.
+            let says = |p: &Place| p.places && !matches!(p.convert, Convert::Lookup(..)) && reads_only(self, p, root);
+            into.clone().any(|p| !reads_only(self, p, root)) || kind.constant(path).is_some() && !into.any(says)
+        })
+    }
 }
 
 fn reads_only(source: &Source, place: &Place, field: &str) -> bool {

@@ -51,10 +51,12 @@ fn renamed(shape: &Shape, field: &str) -> bool {
     shape.rename.values().any(|name| below(name))
 }
 
-/// A renamed key is no longer the field of its own name.
+/// A renamed key is no longer the field of its own name, and nothing below it is.
 fn spreads(shape: &Shape, path: &str, field: &str) -> bool {
     let own = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
-    !shape.rename.contains_key(&own)
+    let hides =
+        |raw: &String| own.strip_prefix(raw.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    !shape.rename.keys().filter(|raw| path == "." || raw.len() > path.len()).any(hides)
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ fn zoned(text: &str) -> Option<i64> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.timestamp_micros());
     }
+    // `Z` as well behind what is no RFC 3339.
+    let universal = [" UTC", " GMT", "Z"].iter().find_map(|zone| text.strip_suffix(zone));
+    if let Some(time) = universal.and_then(|bare| naive(bare.trim_end())) {
+        return Some(time.and_utc().timestamp_micros());
+    }
     ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z", "%a %b %e %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z"]
         .iter()
         .find_map(|format| DateTime::parse_from_str(text, format).ok())
@@ -95,6 +100,16 @@ mod tests {
         assert_eq!(at("2026-03-17T10:30:00.5Z", TimeFormat::Zoned), expected);
         assert_eq!(at("2026-03-17T11:30:00.500+01:00", TimeFormat::Zoned), expected);
         assert_eq!(at("2026-03-17 10:30:00.500", TimeFormat::Utc), expected);
+        for text in ["2026-03-17 10:30:00.5 UTC", "2026-03-17T10:30:00.5 GMT", "2026/03/17 10:30:00.5Z"] {
+            assert_eq!(at(text, TimeFormat::Zoned), expected, "{text}");
+            assert_eq!(at(text, TimeFormat::Bare), expected, "{text}");
+        }
+        assert_eq!(at("3/17/2026 10:30:00 AM UTC", TimeFormat::Utc), Some(1_773_743_400_000_000));
+        for text in
+            ["2026-03-17 UTC", "2026-03-17 10:30:00 CET", "2026-03-17 10:30:00 +01:00 UTC", "10:30Z", "Z", " UTC"]
+        {
+            assert_eq!(at(text, TimeFormat::Utc), None, "{text}");
+        }
         assert_eq!(at("2026-03-17 11:30:00.500", TimeFormat::Bare), expected);
         assert_eq!(at("1773743400.5", TimeFormat::Epoch), expected);
         assert_eq!(at("1773743400500", TimeFormat::Epoch), expected);

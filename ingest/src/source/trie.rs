@@ -8,8 +8,8 @@ use ahash::AHashMap;
 pub trait Sink<'a> {
     /// The value of a field; a field inside an array comes once an element. `covered`: what holds it was told before.
     fn field(&mut self, field: u16, raw: &'a str, covered: bool);
-    /// A member that is no field, under the canonical path of what holds it.
-    fn other(&mut self, _prefix: &str, _key: &'a str, _raw: &'a str) {}
+    /// A member that is no field, under the canonical path of what holds it; without a key, that path is its own.
+    fn other(&mut self, _prefix: &str, _key: Option<&'a str>, _raw: &'a str) {}
 }
 
 #[derive(Default, Debug)]
@@ -22,6 +22,12 @@ struct Node {
     whole: bool,
     /// The canonical path of unknown members below: empty where keys are field names themselves.
     prefix: String,
+    /// Whether members below go by their own names, whatever holds them.
+    spread: bool,
+    /// Whether the shape gives it another name, which is `prefix`: its own is no field's.
+    renamed: bool,
+    /// Whether there is a field here or below.
+    leads: bool,
 }
 
 /// Dots of a name at which it may be nested.
@@ -41,25 +47,35 @@ impl Trie {
         for path in &spread {
             let node = trie.node(path);
             trie.nodes[node].prefix = String::new();
+            trie.nodes[node].spread = true;
+        }
+        for (raw, target) in shape.iter().flat_map(|s| &s.rename) {
+            let node = trie.node(raw);
+            trie.nodes[node].renamed = true;
+            if !trie.nodes[node].spread {
+                trie.nodes[node].prefix.clone_from(target);
+            }
         }
         // A renamed key is no longer the field of its own name, so renames come first.
         for (name, field) in fields {
-            let Some(shape) = shape else { break };
-            for (raw, target) in &shape.rename {
+            for (raw, target) in shape.iter().flat_map(|s| &s.rename) {
+                let node = trie.node(raw);
                 if target == name {
-                    trie.place(raw, *field, None);
+                    trie.nodes[node].field.get_or_insert(*field);
                 } else if let Some(rest) = name.strip_prefix(target.as_str()).and_then(|r| r.strip_prefix('.')) {
-                    trie.place(&format!("{raw}.{rest}"), *field, None);
+                    trie.place(node, rest, *field);
                 }
             }
         }
         for (name, field) in fields {
             for path in &spread {
+                let node = trie.node(path);
+                trie.place(node, name, *field);
                 let full = if *path == "." { (*name).to_owned() } else { format!("{path}.{name}") };
-                trie.place(&full, *field, name.contains('.').then_some((*path, *name)));
                 for parent in shape.iter().flat_map(|s| &s.dotted) {
                     if let Some(rest) = full.strip_prefix(parent.as_str()).and_then(|rest| rest.strip_prefix('.')) {
-                        trie.place(&full, *field, Some((parent, rest)));
+                        let node = trie.node(parent);
+                        trie.place(node, rest, *field);
                     }
                 }
             }
@@ -111,15 +127,19 @@ impl Trie {
         path.split('.').fold(0, |node, step| self.child(node, step))
     }
 
-    fn place(&mut self, path: &str, field: u16, flat: Option<(&str, &str)>) {
-        let node = self.node(path);
+    /// Places a field below a node, unless a key on the way has another name.
+    fn place(&mut self, below: usize, name: &str, field: u16) {
+        let mut node = below;
+        for step in name.split('.') {
+            node = self.child(node, step);
+            if self.nodes[node].renamed {
+                return;
+            }
+        }
         self.nodes[node].field.get_or_insert(field);
         // Shippers flatten: `"a.b": 1` means the same as `"a": {"b": 1}`.
-        if let Some((parent, name)) = flat {
-            let parent = self.node(parent);
-            let node = self.child(parent, name);
-            self.nodes[node].field.get_or_insert(field);
-        }
+        let flat = self.child(below, name);
+        self.nodes[flat].field.get_or_insert(field);
     }
 
     /// Decides which fields are emitted whole; returns the fields at and below a node.
@@ -131,6 +151,7 @@ impl Trie {
             self.nodes[node].whole = !below.contains(&field);
             below.push(field);
         }
+        self.nodes[node].leads = !below.is_empty();
         below
     }
 
@@ -146,7 +167,7 @@ impl Trie {
         let child = self.child_of(0, key)?;
         let at = &self.nodes[child as usize];
         let deeper = !at.children.is_empty() || at.any.is_some();
-        Some((child, at.field.filter(|_| !deeper)))
+        at.leads.then_some((child, at.field.filter(|_| !deeper)))
     }
 
     /// Walks the value of the member whose node [`Trie::top`] told.
@@ -166,7 +187,7 @@ impl Trie {
     fn member<'a>(&self, node: usize, key: &'a str, raw: &'a str, covered: bool, sink: &mut impl Sink<'a>) {
         match self.child_of(node, key) {
             Some(child) => self.value(node, child, key, raw, covered, sink),
-            None if !covered => sink.other(&self.nodes[node].prefix, key, raw),
+            None if !covered => sink.other(&self.nodes[node].prefix, Some(key), raw),
             None => {}
         }
     }
@@ -183,37 +204,44 @@ impl Trie {
         let parent = &self.nodes[parent];
         let at = &self.nodes[child as usize];
         let deeper = !at.children.is_empty() || at.any.is_some();
+        // What holds it was told by the holder's name, under which nobody looks for another name.
+        let covered = covered && !at.renamed;
         match (kind(raw), at.field) {
             (Kind::Object, field) if deeper => {
                 let whole = field.filter(|_| at.whole);
                 if let Some(field) = whole {
                     sink.field(field, raw, covered);
                 }
+                let covered = (covered || whole.is_some()) && !at.spread;
                 for (key, raw) in Members::of(raw) {
-                    self.member(child as usize, key, raw, covered || whole.is_some(), sink);
+                    self.member(child as usize, key, raw, covered, sink);
                 }
+                return;
             }
-            (Kind::Array, field) if deeper => {
-                match field {
-                    Some(field) => sink.field(field, raw, covered),
-                    None if !covered => sink.other(&parent.prefix, key, raw),
-                    None => {}
-                }
-                self.elements(child as usize, raw, sink);
-            }
+            // Nothing is left of a list that all goes by other names.
+            (Kind::Array, None) if at.spread && only_objects(raw) => {}
             (_, Some(field)) => sink.field(field, raw, covered),
-            (_, None) if !covered => sink.other(&parent.prefix, key, raw),
-            (_, None) => {}
+            _ if covered => {}
+            _ if at.renamed && !at.spread => sink.other(&at.prefix, None, raw),
+            _ => sink.other(&parent.prefix, Some(key), raw),
+        }
+        if deeper && kind(raw) == Kind::Array {
+            self.elements(child as usize, raw, !at.spread, sink);
         }
     }
 
-    fn elements<'a>(&self, node: usize, array: &'a str, sink: &mut impl Sink<'a>) {
+    fn elements<'a>(&self, node: usize, array: &'a str, covered: bool, sink: &mut impl Sink<'a>) {
         for (_, element) in Members::of(array) {
             match kind(element) {
-                Kind::Object => Members::of(element).for_each(|(key, raw)| self.member(node, key, raw, true, sink)),
-                Kind::Array => self.elements(node, element, sink),
+                Kind::Object => Members::of(element).for_each(|(key, raw)| self.member(node, key, raw, covered, sink)),
+                Kind::Array => self.elements(node, element, covered, sink),
                 _ => {}
             }
         }
     }
+}
+
+fn only_objects(array: &str) -> bool {
+    let mut elements = Members::of(array).peekable();
+    elements.peek().is_some() && elements.all(|(_, element)| kind(element) == Kind::Object)
 }

@@ -67,6 +67,50 @@ fn json_however_it_is_set_apart() {
 }
 
 #[test]
+fn pages_and_deliveries_give_their_records() {
+    const HOOK: &str = r#""eventType":"com.okta.event_hook","source":"https://example.okta.com""#;
+    for text in [
+        r#"{"value":[{"a":1},{"b":"x"}]}"#,
+        r#"{"value":[{"a":1},{"b":"x"}],"nextLink":"https://management.azure.com/x?$skipToken=1"}"#,
+        r#"{"@odata.context":"c","@odata.nextLink":"n","value":[{"a":1},{"b":"x"}]}"#,
+        r#"{"value":[{"a":1}],"nextLink":"n"}{"value":[{"b":"x"}]}"#,
+        r#"{"kind":"admin#reports#activities","etag":"e","items":[{"a":1},{"b":"x"}]}"#,
+        r#"{"items":[{"a":1},{"b":"x"}],"kind":"admin#reports#activities","nextPageToken":"t"}"#,
+        &format!(r#"{{{HOOK},"data":{{"events":[{{"a":1}},{{"b":"x"}}]}},"eventId":"1"}}"#),
+        &format!(r#"{{"data":{{"n":1,"events":[{{"a":1}},{{"b":"x"}}]}},{HOOK}}}"#),
+    ] {
+        check(text.as_bytes(), &[A, B], &[]);
+        check(format!("[{text}]").as_bytes(), &[A, B], &[]);
+    }
+    check(br#"{"@odata.context":"c","value":[]}{"kind":"admin#reports#activities","items":[]}"#, &[], &[]);
+    // Records that have a member of such a name, and pages whose array holds something else, are themselves.
+    for text in [
+        r#"{"value":[{"a":1}],"name":"n"}"#,
+        r#"{"value":{"a":1}}"#,
+        r#"{"value":[{"a":1},2]}"#,
+        r#"{"value":"x","nextLink":"n"}"#,
+        r#"{"nextLink":"n"}"#,
+        r#"{"items":[{"a":1}]}"#,
+        r#"{"kind":"cart","items":[{"a":1}]}"#,
+        r#"{"kind":"admin#reports#activity","items":[{"a":1}],"actor":{}}"#,
+        r#"{"kind":"admin#reports#activities","items":{"a":1}}"#,
+        r#"{"data":{"events":[{"a":1}]}}"#,
+        r#"{"eventType":"com.okta.other","data":{"events":[{"a":1}]}}"#,
+        &format!(r#"{{{HOOK},"data":[{{"events":[{{"a":1}}]}}]}}"#),
+        &format!(r#"{{{HOOK},"data":{{"events":{{"a":1}}}}}}"#),
+        &format!("{{{HOOK}}}"),
+    ] {
+        check(text.as_bytes(), &[text], &[]);
+    }
+    // Cut off, or broken.
+    let started = r#"{"@odata.context":"c","value":[{"a":1},{"b":"x"}"#;
+    check(started.as_bytes(), &[A, B], &[]);
+    check(format!("{started},{{\"c\":").as_bytes(), &[A, B], &[(3, "ends inside a record")]);
+    check(br#"{"value":[{"a":1},{"b":"#, &[], &[(1, "ends inside a record")]);
+    check(b"{\"value\":[{\"a\":1},oops]}\n{\"b\":\"x\"}\n", &[B], &[(1, "broken JSON")]);
+}
+
+#[test]
 fn exports_give_what_they_wrap() {
     for text in [
         r#"{"_index":"i","_id":"1","_source":{"a":1}}{"_index":"i","_id":"2","_source":{"b":"x"}}"#,
@@ -104,6 +148,9 @@ fn envelopes_of_any_length_give_their_records() {
         (format!("{{\"Records\":[{many}],\"tail\":[{tail}]}}\n"), false),
         (format!("{{\"kind\":\"EventList\",\"items\":[{many}]}}\n"), false),
         (format!("{{\"v\":1,\"Records\":[{many},{{\"a\":"), true),
+        (format!("{{\"value\":[{many}],\"nextLink\":\"{{[\"}}\n"), false),
+        (format!("{{\"@odata.context\":\"c\",\"value\":[{many},{{\"a\":"), true),
+        (format!("{{\"kind\":\"admin#reports#activities\",\"items\":[{many}],\"nextPageToken\":\"t\"}}"), false),
     ] {
         let mut blocks = Blocks::open(Cursor::new(envelope.into_bytes()), Limits::default()).unwrap();
         let (mut records, mut dead) = (0, 0);

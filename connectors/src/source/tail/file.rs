@@ -7,10 +7,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tarn_ingest::container::{Block, Blocks, Limits};
-use tarn_ingest::{DeadLetter, Reason};
+use tarn_ingest::{DeadLetter, LineDecoder, Reason};
 
 /// Bytes at a file's start that tell it from others.
 pub const HEAD_BYTES: usize = 1024;
+/// Bytes of a first line that may name the fields: all that AWS has for flow logs are 1,500.
+const HEADER_BYTES_MAX: usize = 4096;
 /// Bytes of a line that is too long which are kept.
 const DEAD_BYTES: usize = 64 << 10;
 
@@ -96,7 +98,9 @@ impl Tracked {
         }
         let most = options.piece_bytes.max(options.line_bytes_max).max(1);
         let bytes = read(&self.file, self.position.offset, most)?;
-        Ok(self.take(bytes, most, options))
+        // A log whose first line names the fields is read with it in every piece; it makes no record.
+        let first = if self.position.offset > 0 { read(&self.file, 0, HEADER_BYTES_MAX)? } else { Vec::new() };
+        Ok(self.take(bytes, LineDecoder::header(&first), most, options))
     }
 
     /// Whether all of it was taken, as far as it was looked at.
@@ -113,8 +117,9 @@ impl Tracked {
         Ok(read(&self.file, 0, self.position.head.len())? != self.position.head)
     }
 
-    /// The records of whole lines in `bytes`, of which there are `most` unless the file ends with them.
-    fn take(&self, bytes: Vec<u8>, most: usize, options: &Options) -> Option<Piece> {
+    /// The records of whole lines in `bytes`, of which there are `most` unless the file ends with them. `header` names
+    /// their fields.
+    fn take(&self, bytes: Vec<u8>, header: &[u8], most: usize, options: &Options) -> Option<Piece> {
         if self.position.skipping {
             let end = memchr::memchr(b'\n', &bytes);
             let skipped = end.map_or(bytes.len(), |end| end + 1);
@@ -141,7 +146,7 @@ impl Tracked {
         let next = self.behind(lines, false);
         // A piece is within these; what is made of lines is longer than they are.
         let limits = Limits { block_bytes: usize::MAX, block_records: usize::MAX, ..Limits::default() };
-        let block = Blocks::whole(lines.to_vec(), limits)
+        let block = Blocks::whole([header, lines].concat(), limits)
             .unwrap_or_else(|error| dead(lines, Reason::Decoder(error.to_string())));
         Some(Piece { block, next })
     }

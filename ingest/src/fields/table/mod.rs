@@ -29,8 +29,8 @@ const UNMAPPED: &str = "unmapped";
 #[derive(Clone, Debug)]
 enum Read {
     Column(usize),
-    /// Inside a JSON column.
-    Inside(usize, String),
+    /// Inside a JSON column; whether dots may be in keys there.
+    Inside(usize, String, bool),
 }
 
 /// How rows of one source are read.
@@ -196,11 +196,11 @@ impl TablePlan {
             if rows.has(*ix) {
                 continue;
             }
-            let value = match found.iter().find(|(field, _)| field == vendor) {
-                Some((_, raw)) => Some(Cell::Json((*raw).into())),
-                None => get(&self.reads[*vendor as usize]),
-            };
-            if let Some(value) = value {
+            let values = found.iter().filter(|(field, _)| field == vendor);
+            values.for_each(|(_, raw)| rows.add(*ix, raw));
+            if !rows.has(*ix)
+                && let Some(value) = get(&self.reads[*vendor as usize])
+            {
                 add(rows, *ix, value);
             }
         }
@@ -215,17 +215,12 @@ impl TableLane {
         // All columns are known before the first batch comes.
         let mut telling = Vec::new();
         for (field, name) in lane.names.iter().enumerate() {
-            let mut homes: Vec<FieldHome> = Vec::new();
             for kind in &kinds {
                 let _ = reads(source, name, *kind, columns);
-                for home in source.homes(name, *kind).unwrap_or_default() {
-                    if !homes.contains(&home) {
-                        homes.push(home);
-                    }
-                }
             }
             if lane.tells(field as u16) {
-                telling.push((field as u16, homes.iter().filter_map(|home| columns.read(home)).collect()));
+                let homes = source.homes_of_any_kind(name, columns.class);
+                telling.push((field as u16, homes.iter().filter_map(|home| columns.read(source, home)).collect()));
             }
         }
         let mut fields = lane.fields();
@@ -261,7 +256,7 @@ impl Columns {
         for field in source.field_names() {
             for home in source.homes(field, kind).unwrap_or_default() {
                 let FieldHome::Column(_) = home else { continue };
-                let Some(Read::Column(at)) = self.read(&home) else { continue };
+                let Some(Read::Column(at)) = self.read(source, &home) else { continue };
                 match columns.iter_mut().find(|(known, _)| *known == at) {
                     Some((_, fields)) => fields.push(field.to_owned()),
                     None => columns.push((at, vec![field.to_owned()])),
@@ -272,7 +267,7 @@ impl Columns {
     }
 
     /// How a home is read; none where it cannot give the vendor's value back.
-    fn read(&mut self, home: &FieldHome) -> Option<Read> {
+    fn read(&mut self, source: &Source, home: &FieldHome) -> Option<Read> {
         if !home.is_readable(self.class) {
             return None;
         }
@@ -286,12 +281,12 @@ impl Columns {
             self.names.push((path.clone(), leaf));
             self.names.len() - 1
         });
-        Some(inner.map_or(Read::Column(at), |inner| Read::Inside(at, inner)))
+        Some(inner.map_or(Read::Column(at), |inner| Read::Inside(at, inner, source.has_dotted_keys())))
     }
 }
 
 fn reads(source: &Source, field: &str, kind: u16, columns: &mut Columns) -> Vec<Read> {
-    source.homes(field, kind).unwrap_or_default().iter().filter_map(|home| columns.read(home)).collect()
+    source.homes(field, kind).unwrap_or_default().iter().filter_map(|home| columns.read(source, home)).collect()
 }
 
 /// A row's value of a home.
@@ -309,10 +304,14 @@ fn value<'a>(
             let stands_in = |list: &str| Members::of(list).any(|(_, raw)| json::text(raw) == names[*at].0);
             (!fallbacks.is_some_and(stands_in)).then_some(value)
         }
-        Read::Inside(at, path) => {
+        Read::Inside(at, path, dotted) => {
             let Some(Cell::Json(Cow::Borrowed(whole))) = columns.get(*at)?.value(row) else { return None };
             let mut all: Vec<&str> = Vec::new();
-            json::descend(whole, path, &mut |raw| all.push(raw));
+            let mut found = |raw| all.push(raw);
+            match dotted {
+                true => json::descend_dotted(whole, path, &mut found),
+                false => json::descend(whole, path, &mut found),
+            }
             match all.as_slice() {
                 [] => None,
                 [only] => Some(Cell::Json((*only).into())),

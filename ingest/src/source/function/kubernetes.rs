@@ -44,9 +44,13 @@ pub fn gke(entry: &str) -> Option<String> {
     add("apiGroup", group);
     object.push('}');
     member("objectRef", Some(&object));
-    let user = at(payload, "authenticationInfo.principalEmail").map(|u| format!("{{\"username\":{u}}}"));
-    member("user", user.as_deref());
-    let address = at(payload, "requestMetadata.callerIp").map(|ip| format!("[{ip}]"));
+    // Who is not signed in may be named as the authority only.
+    let first = |paths: [&str; 2]| {
+        paths.into_iter().filter_map(|path| at(payload, path)).find(|raw| !matches!(*raw, "null" | "\"\""))
+    };
+    let user = first(["authenticationInfo.principalEmail", "authenticationInfo.authoritySelector"]);
+    member("user", user.map(|user| format!("{{\"username\":{user}}}")).as_deref());
+    let address = first(["requestMetadata.callerIp", "requestMetadata.callerIP"]).map(|ip| format!("[{ip}]"));
     member("sourceIPs", address.as_deref());
     member("userAgent", at(payload, "requestMetadata.callerSuppliedUserAgent"));
     member("requestObject", at(payload, "request"));
