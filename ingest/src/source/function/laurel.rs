@@ -68,12 +68,20 @@ fn words(raw: &str) -> Vec<String> {
     Members::of(raw).map(|(_, v)| value(v)).collect()
 }
 
+/// A program's arguments: what looks like a number there is a text.
+fn arguments(raw: &str) -> Vec<String> {
+    Members::of(raw).map(|(_, v)| decoded(&text(v))).collect()
+}
+
 fn record(id: &EventId, kind_name: &str, json: &str) -> Record {
     let mut fields = Vec::new();
     for (key, raw) in Members::of(json) {
         match (kind_name, key, kind(raw)) {
             (_, _, Kind::Null) => {}
-            ("PROCTITLE", "ARGV", Kind::Array) => fields.push(field("proctitle", words(raw).join(" "))),
+            ("PROCTITLE", "ARGV", Kind::Array) => fields.push(field("proctitle", arguments(raw).join(" "))),
+            ("EXECVE", "ARGV", Kind::Array) => {
+                fields.extend(arguments(raw).into_iter().enumerate().map(|(i, w)| field(format!("a{i}"), w)))
+            }
             (_, "ARGV", Kind::Array) => {
                 fields.extend(words(raw).into_iter().enumerate().map(|(i, w)| field(format!("a{i}"), w)))
             }
@@ -109,7 +117,7 @@ fn parent_fields(json: &str) -> Vec<Field> {
     let mut fields = Vec::new();
     for (key, raw) in Members::of(json) {
         match (key, kind(raw)) {
-            ("ARGV", Kind::Array) => fields.push(field("parent_cmdline", words(raw).join(" "))),
+            ("ARGV", Kind::Array) => fields.push(field("parent_cmdline", arguments(raw).join(" "))),
             ("EXE" | "exe", Kind::String) => fields.push(field("parent_exe", value(raw))),
             ("comm", Kind::String) => fields.push(field("parent_comm", value(raw))),
             _ => {}
@@ -125,7 +133,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_audit() {
-        let json = r#"{"ID":"10.5:7","NODE":"h","SYSCALL":{"arch":"0xc000003e","syscall":59,"success":"yes","ppid":1,"pid":2,"uid":33,"key":null,"ARGV":["0x55d0","0x0"],"SYSCALL":"execve","PPID":{"EXE":"/usr/sbin/nginx"}},"EXECVE":{"argc":2,"ARGV":["sh","-c%20x"]},"PATH":[{"item":0,"name":"/bin/sh","nametype":"NORMAL","mode":"0o100755"}],"PROCTITLE":{"ARGV":["sh","-c x"]},"PARENT_INFO":{"ARGV":["nginx","-g"]}}"#;
+        let json = r#"{"ID":"10.5:7","NODE":"h","SYSCALL":{"arch":"0xc000003e","syscall":59,"success":"yes","ppid":1,"pid":2,"uid":33,"key":null,"ARGV":["0x55d0","0x0"],"SYSCALL":"execve","PPID":{"EXE":"/usr/sbin/nginx"}},"EXECVE":{"argc":3,"ARGV":["sh","-c%20x","0x41"]},"PATH":[{"item":0,"name":"/bin/sh","nametype":"NORMAL","mode":"0o100755"}],"PROCTITLE":{"ARGV":["sh","-c x"]},"PARENT_INFO":{"ARGV":["nginx","-g"]}}"#;
         let made: serde_json::Value = serde_json::from_str(&laurel(json).unwrap()).unwrap();
         for (key, expected) in [
             ("a0", "sh"),
@@ -138,7 +146,8 @@ mod tests {
             ("parent_exe", "/usr/sbin/nginx"),
             ("parent_cmdline", "nginx -g"),
             ("node", "h"),
-            ("cmdline", "sh -c x"),
+            ("a2", "0x41"),
+            ("cmdline", "sh -c x 0x41"),
             ("serial", "7"),
         ] {
             assert_eq!(made[key], expected, "{key}");
