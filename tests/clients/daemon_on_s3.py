@@ -68,7 +68,7 @@ class Daemon:
 state = "{state}"
 rules = ["{self.folder / 'rule.yml'}"]
 [listen]
-http = "127.0.0.1:{self.port}"
+http = ["127.0.0.1:{self.port}"]
 [log]
 store = "s3://lake/log"
 [commit]
@@ -142,7 +142,8 @@ def main():
         wrong.extend(f"deltalake sees {who} {n} times" for who, n in collections.Counter(seen).items() if n > 1)
         return len(seen)
 
-    daemon.start(folder / "machine 0")
+    machine = 0
+    daemon.start(folder / f"machine {machine}")
     sender = threading.Thread(target=send)
     sender.start()
     for turn in range(arguments.rounds):
@@ -156,8 +157,9 @@ def main():
         else:
             daemon.kill()
             if what == "lose the machine":
-                shutil.rmtree(folder / f"machine {turn // 3}")
-            daemon.start(folder / f"machine {(turn + 2) // 3}")
+                shutil.rmtree(folder / f"machine {machine}")
+                machine += 1
+            daemon.start(folder / f"machine {machine}")
         print(f"{what}: {len(acknowledged)} acknowledged, deltalake reads {read()}", flush=True)
     time.sleep(2)
     sending.set()
