@@ -11,4 +11,5 @@ mod hunt;
 mod ingest;
 mod real_logs;
 mod rules;
+mod rules_lint;
 mod serve;

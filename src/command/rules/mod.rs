@@ -3,12 +3,13 @@
 mod backtest;
 mod check;
 mod explain;
+mod lint;
 mod test;
 
 use clap::{Args as ClapArgs, Subcommand};
 use std::process::ExitCode;
 
-/// Check, test, explain and back-test Sigma rules
+/// Lint, check, test, explain and back-test Sigma rules
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
@@ -17,6 +18,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Lint(lint::Args),
     Check(check::Args),
     Test(test::Args),
     Explain(explain::Args),
@@ -27,6 +29,7 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Lint(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Test(args) => args.run(),
             Command::Explain(args) => args.run(),
