@@ -6,6 +6,7 @@ mod backtest;
 mod bad_input;
 mod bench;
 mod command;
+mod coverage;
 mod demo;
 mod hunt;
 mod ingest;

@@ -2,6 +2,7 @@
 
 mod backtest;
 mod check;
+mod coverage;
 mod explain;
 mod lint;
 mod test;
@@ -9,7 +10,7 @@ mod test;
 use clap::{Args as ClapArgs, Subcommand};
 use std::process::ExitCode;
 
-/// Lint, check, test, explain and back-test Sigma rules
+/// Lint, check, test, explain and back-test Sigma rules, and say what they cover
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,6 +24,7 @@ enum Command {
     Test(test::Args),
     Explain(explain::Args),
     Backtest(backtest::Args),
+    Coverage(coverage::Args),
 }
 
 impl Args {
@@ -34,6 +36,7 @@ impl Args {
             Command::Test(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Backtest(args) => args.run(),
+            Command::Coverage(args) => args.run(),
         }
     }
 }
