@@ -32,8 +32,10 @@ const BATCHES_MAX: usize = 4;
 /// Mapped text that makes a batch, bytes.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How late an event may be for correlations, microseconds of event time.
-pub const LATENESS_US: i64 = 300 * 1_000_000;
+/// How late an event may be for correlations, seconds of event time.
+pub const LATENESS_S: u32 = 300;
+/// The same in microseconds.
+pub const LATENESS_US: i64 = LATENESS_S as i64 * 1_000_000;
 
 /// What went through.
 #[derive(Clone, Copy, Debug, Default)]

@@ -14,6 +14,8 @@ pub enum Source {
     Windows,
     /// Kubernetes API server audit events.
     Kubernetes,
+    /// Audit events as LAUREL writes them, and journald's export; in replays' background, not in the day.
+    Linux,
 }
 
 /// One event as its producer wrote it.
@@ -75,17 +77,7 @@ impl Day {
         }
         let time = self.moment(self.total - self.remaining);
         self.remaining -= 1;
-        let source = match self.rng.random_range(0..100) {
-            0..60 => Source::Windows,
-            60..84 => Source::CloudTrail,
-            _ => Source::Kubernetes,
-        };
-        let value = match source {
-            Source::CloudTrail => background::cloudtrail::event(time, &mut self.rng),
-            Source::Windows => background::windows::event(time, &mut self.rng),
-            Source::Kubernetes => background::kubernetes::event(time, &mut self.rng),
-        };
-        Some(Event { source, time, json: value.to_string(), step: None })
+        Some(background::event(time, &mut self.rng))
     }
 }
 

@@ -12,6 +12,7 @@ mod lake;
 mod ocsf;
 mod rules;
 mod serve;
+mod simulate;
 mod sources;
 mod sql;
 
@@ -40,6 +41,7 @@ enum Command {
     Sources(sources::Args),
     Ocsf(ocsf::Args),
     Lake(lake::Args),
+    Simulate(simulate::Args),
     Bench(bench::Args),
 }
 
@@ -59,6 +61,7 @@ impl Cli {
             Command::Sources(args) => args.run(),
             Command::Ocsf(args) => args.run(),
             Command::Lake(args) => args.run(),
+            Command::Simulate(args) => args.run(),
             Command::Bench(args) => args.run(),
         }
     }

@@ -49,6 +49,9 @@ pub struct Config {
     /// Upkeep of the lake's tables.
     #[serde(default)]
     pub upkeep: Upkeep,
+    /// Matching of events.
+    #[serde(default)]
+    pub detection: Detection,
     /// Limits on what comes in.
     #[serde(default)]
     pub limits: Limits,
@@ -105,9 +108,12 @@ impl Default for Listen {
 }
 
 /// The durable log.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
+    /// A prefix of an object store (`s3://bucket/log`) that has the log instead of the state's folder, for machines
+    /// whose disks do not outlive them.
+    pub store: Option<String>,
     /// Size of a segment.
     pub segment_mib: u64,
     /// Events are refused, to be sent again, beyond this.
@@ -118,7 +124,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_mib: 64, disk_mib: 4096, group_ms: 2 }
+        Self { store: None, segment_mib: 64, disk_mib: 4096, group_ms: 2 }
     }
 }
 
@@ -167,6 +173,20 @@ pub struct Commit {
 impl Default for Commit {
     fn default() -> Self {
         Self { seconds: 10, mib: 128 }
+    }
+}
+
+/// Matching of events.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detection {
+    /// How late an event may be for correlations, of event time; so long they wait.
+    pub late_seconds: u32,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self { late_seconds: crate::stream::LATENESS_S }
     }
 }
 
@@ -333,6 +353,7 @@ mod tests {
             ("[listen]\nhttp = ['nowhere']", "http"),
             ("[commit]\nseconds = 0", "commit.seconds"),
             ("[commit]\nseconds = 'x'", "seconds"),
+            ("[detection]\nlate_seconds = -1", "late_seconds"),
             ("[log]\ndisk_mib = 1", "log.disk_mib"),
             ("[[access]]\nname = 'a'\n[[access]]\nname = 'a'", "access"),
             ("[[access]]\nname = 'a'\ningest_mib_per_second = 0", "access.a.ingest_mib_per_second"),

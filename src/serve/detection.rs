@@ -38,8 +38,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(5);
 const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 /// How correlations of a stream are bounded.
-pub fn limits() -> Limits {
-    Limits { lateness_us: Some(crate::stream::LATENESS_US), ..Limits::default() }
+pub fn limits(config: &super::config::Detection) -> Limits {
+    Limits { lateness_us: Some(i64::from(config.late_seconds) * 1_000_000), ..Limits::default() }
 }
 
 /// What is known of findings before a start.
@@ -56,6 +56,7 @@ pub struct Spoken {
 /// Rules at work on a log.
 pub struct Detector {
     pub engine: Arc<Engine>,
+    pub limits: Limits,
     pub correlator: Correlator,
     pub log: Log<Frame>,
     pub room: Room,
@@ -116,6 +117,7 @@ impl Detector {
                 input = if more { inputs.try_recv().ok() } else { None };
             }
             self.speak(&mut work)?;
+            self.metrics.spoken(work.seen, self.correlator.waiting());
             let (at, when) = work.checkpointed;
             if work.seen > at && when.elapsed() >= CHECKPOINT_EVERY {
                 crash::point("before-checkpoint");
@@ -236,7 +238,7 @@ impl Detector {
         self.speak(work)?;
         let mut state = Vec::new();
         self.correlator.checkpoint(&mut state)?;
-        let restored = Correlator::restore(engine.clone(), limits(), &mut state.as_slice())?;
+        let restored = Correlator::restore(engine.clone(), self.limits, &mut state.as_slice())?;
         self.correlator = restored.correlator;
         work.lane = Lane::new(&engine, None, Tz::UTC);
         work.writer = Writer::new(engine.clone());

@@ -20,6 +20,8 @@ pub struct Metrics {
     detected: AtomicU64,
     /// When the frame that detection saw last came in, microseconds since 1970.
     detected_time: AtomicI64,
+    spoken: AtomicU64,
+    waiting: AtomicU64,
     checkpointed: AtomicU64,
     offered: AtomicU64,
     stopped: AtomicBool,
@@ -60,6 +62,12 @@ impl Metrics {
     pub fn detected(&self, sequence: u64, time: i64) {
         self.detected.store(sequence, Ordering::Release);
         self.detected_time.store(time, Ordering::Relaxed);
+    }
+
+    /// What detection found up to this frame is in the log; so many matches wait for correlations to take them.
+    pub fn spoken(&self, sequence: u64, waiting: usize) {
+        self.waiting.store(waiting as u64, Ordering::Relaxed);
+        self.spoken.store(sequence, Ordering::Release);
     }
 
     /// The last frame that detection has seen.
@@ -151,6 +159,10 @@ pub fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     text.add("tarn_visible_sequence", "gauge", "Frames up to this one are visible to SQL", gauges.visible);
     text.add("tarn_committed_sequence", "gauge", "Frames up to this one are committed", gauges.committed);
     text.add("tarn_detected_sequence", "gauge", "Frames up to this one met every rule", metrics.seen());
+    let spoken = metrics.spoken.load(Ordering::Acquire);
+    text.add("tarn_spoken_sequence", "gauge", "What was found in frames up to this one is in the log", spoken);
+    let waiting = count(&metrics.waiting);
+    text.add("tarn_correlation_matches_waiting", "gauge", "Matches that correlations have not taken yet", waiting);
     let lag = metrics.lag_seconds(gauges.log_last);
     text.add("tarn_detection_lag_seconds", "gauge", "Age of what detection sees, while it is behind", lag);
     text.add("tarn_fresh_rows", "gauge", "Rows in memory and not committed", gauges.fresh_rows);

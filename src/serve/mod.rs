@@ -57,6 +57,7 @@ use tarn_connectors::sink::Outbox;
 use tarn_engine::Engine;
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
+use tarn_lake::log::files::{Bucket, Disk, Files};
 use tarn_lake::log::{Log, LogOptions};
 use tarn_lake::{Lake, Live, LiveOptions, SqlOptions, StoreOptions};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -139,7 +140,12 @@ impl Server {
             frame_bytes_max: config.frame_bytes_max(),
             sync_wait: Duration::from_millis(config.log.group_ms),
         };
-        let log = Log::open(&config.state.join("log"), options, durable)?;
+        let bucket = config.log.store.as_ref().map(|url| Bucket::open(url, store)).transpose()?.map(Arc::new);
+        let files: Arc<dyn Files> = match &bucket {
+            Some(bucket) => bucket.clone(),
+            None => Arc::new(Disk::new(&config.state.join("log"))),
+        };
+        let log = Log::open_in(files, options, durable)?;
         let options = LiveOptions {
             commit_every: Duration::from_secs(config.commit.seconds),
             commit_bytes: config.commit.mib << 20,
@@ -156,8 +162,9 @@ impl Server {
             tracing::error!(error = %with_causes(error), "the lake's store failed; trying again");
         }));
 
-        let checkpoint = Checkpoint::new(&config.state, log.writer());
-        let restored = checkpoint.restore(&engine, detection::limits())?;
+        let checkpoint = Checkpoint::new(&config.state, log.writer(), bucket);
+        let limits = detection::limits(&config.detection);
+        let restored = checkpoint.restore(&engine, limits)?;
         for dropped in &restored.dropped {
             tracing::warn!(id = dropped.id, groups = dropped.groups, matches = dropped.matches, "state without a rule");
         }
@@ -191,6 +198,7 @@ impl Server {
         threads.spawn_blocking(move || mapping::run(&to_map, mapper, &of_mapping, &into));
         let detector = Detector {
             engine: engine.clone(),
+            limits,
             correlator: restored.correlator,
             log: log.clone(),
             room: Room::new(FINDINGS_ROOM),

@@ -11,7 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["schema-ocsf", "ingest", "rules"]),
     ("lake", &["schema-ocsf"]),
     ("connectors", &["schema-ocsf", "ingest"]),
-    ("simulations", &[]),
+    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors"]),
 ];
 
 fn dependencies(manifest: &str) -> BTreeSet<String> {

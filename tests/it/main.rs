@@ -14,3 +14,4 @@ mod real_logs;
 mod rules;
 mod rules_lint;
 mod serve;
+mod simulate;

@@ -2,7 +2,7 @@
 
 mod alerts;
 mod crash;
-mod daemon;
+pub mod daemon;
 mod disk;
 mod findings;
 mod flight_sql;

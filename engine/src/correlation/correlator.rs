@@ -86,9 +86,14 @@ impl Correlator {
         (0..self.engine.correlations().len()).map(|i| self.groups.of(i).len()).sum()
     }
 
+    /// How many matches wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether nothing is remembered, and nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && self.waiting.iter().next().is_none()
+        self.len() == 0 && self.waiting.len() == 0
     }
 
     /// Bytes that groups and waiting matches take.

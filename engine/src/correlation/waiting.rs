@@ -91,6 +91,11 @@ impl Queue {
         self.bytes
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// All, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
         self.heap.iter().map(|Reverse(waiting)| waiting)

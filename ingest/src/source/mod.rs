@@ -38,23 +38,40 @@ pub struct SourceId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogsourceId(pub u16);
 
+/// Names, and what their mappings say.
+macro_rules! mappings {
+    ($($name:literal,)*) => { &[$(($name, include_str!(concat!("../../sources/", $name, "/mapping.toml")))),*] };
+}
+
 /// The sources in the order in which records are tried on them; the last takes any JSON object.
-const BUILTIN: &[(&str, &str)] = &[
-    ("ocsf", include_str!("../../sources/ocsf/mapping.toml")),
-    ("windows", include_str!("../../sources/windows/mapping.toml")),
-    ("aws_cloudtrail", include_str!("../../sources/aws_cloudtrail/mapping.toml")),
-    ("aws_vpc_flow", include_str!("../../sources/aws_vpc_flow/mapping.toml")),
-    ("aws_s3_access", include_str!("../../sources/aws_s3_access/mapping.toml")),
-    ("aws_waf", include_str!("../../sources/aws_waf/mapping.toml")),
-    ("aws_guardduty", include_str!("../../sources/aws_guardduty/mapping.toml")),
-    ("aws_route53_resolver", include_str!("../../sources/aws_route53_resolver/mapping.toml")),
-    ("tetragon", include_str!("../../sources/tetragon/mapping.toml")),
-    ("falco", include_str!("../../sources/falco/mapping.toml")),
-    ("kubernetes", include_str!("../../sources/kubernetes/mapping.toml")),
-    ("linux_auditd", include_str!("../../sources/linux_auditd/mapping.toml")),
-    ("syslog", include_str!("../../sources/syslog/mapping.toml")),
-    ("otlp", include_str!("../../sources/otlp/mapping.toml")),
-    ("json", include_str!("../../sources/json/mapping.toml")),
+const BUILTIN: &[(&str, &str)] = mappings![
+    "ocsf",
+    "windows",
+    "aws_cloudtrail",
+    "aws_vpc_flow",
+    "aws_s3_access",
+    "aws_waf",
+    "aws_guardduty",
+    "aws_route53_resolver",
+    "kubernetes",
+    "gcp_audit",
+    "gsuite",
+    "azure_activity",
+    "entra_signin",
+    "entra_audit",
+    "entra_risk",
+    "okta",
+    "github",
+    "github_webhook",
+    "duo",
+    "onelogin",
+    "auth0",
+    "tetragon",
+    "falco",
+    "linux_auditd",
+    "syslog",
+    "otlp",
+    "json",
 ];
 
 /// All known sources.

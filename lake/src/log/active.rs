@@ -60,7 +60,11 @@ impl Active {
         let mut file = files.create(&staged).map_err(unchanged)?;
         file.write_all(&head.encode()).map_err(unchanged)?;
         file.sync().map_err(|error| Failure::Poison(path.clone(), error))?;
-        files.rename(&staged, &name).map_err(unchanged)?;
+        files.rename(&staged, &name).map_err(|error| match error.kind() {
+            // Another process writes this log, too.
+            io::ErrorKind::AlreadyExists => Failure::Poison(path.clone(), error),
+            _ => unchanged(error),
+        })?;
         files.sync_folder().map_err(|error| Failure::Poison(files.path(""), error))?;
         Ok(Self { file, path, head, end: SEGMENT_HEAD as u64 })
     }

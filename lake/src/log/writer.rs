@@ -58,7 +58,12 @@ impl<T, D: FnMut(u64, T)> Writer<T, D> {
         while let Some(request) = self.held.take().or_else(|| self.requests.recv().ok()) {
             match request {
                 Request::Append(first) => {
-                    if self.active.end + first.payload.frame_bytes() > self.core.options.segment_bytes {
+                    if !self.core.files.grows() {
+                        if let Err(error) = self.rotate() {
+                            refuse(first, error);
+                            continue;
+                        }
+                    } else if self.active.end + first.payload.frame_bytes() > self.core.options.segment_bytes {
                         // Without a new segment this one goes on; if the disk is full, the write will say so.
                         let _ = self.rotate();
                     }

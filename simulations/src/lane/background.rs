@@ -1,6 +1,6 @@
 //! Lanes from a seed: the ordinary day's events of one log.
 
-use crate::background::{cloudtrail, kubernetes, windows};
+use crate::background::{cloudtrail, kubernetes, linux, windows};
 use crate::day::Source;
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use rand::{Rng, SeedableRng};
@@ -39,6 +39,7 @@ impl Iterator for Background {
             Source::CloudTrail => cloudtrail::event(time, &mut self.rng),
             Source::Windows => windows::event(time, &mut self.rng),
             Source::Kubernetes => kubernetes::event(time, &mut self.rng),
+            Source::Linux => linux::event(time, &mut self.rng),
         };
         Some(event.to_string())
     }

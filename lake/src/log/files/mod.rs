@@ -1,9 +1,11 @@
-//! The file layer: all that the log asks of a disk. [`Disk`] is the real one; [`Memory`] loses, for tests, what a
-//! power cut would lose.
+//! The file layer: all that the log asks of a disk. [`Disk`] is the real one, [`Bucket`] an object store; [`Memory`]
+//! loses, for tests, what a power cut would lose.
 
+mod bucket;
 mod disk;
 mod memory;
 
+pub use bucket::Bucket;
 pub use disk::Disk;
 pub use memory::{Call, Memory};
 
@@ -16,6 +18,10 @@ use std::path::PathBuf;
 pub trait Files: fmt::Debug + Send + Sync {
     /// Takes the folder, which is created where it is missing, until the answer is dropped. `None` if it is taken.
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send>>>;
+    /// Whether a file can be written on after its sync. Where not, each group of frames gets a segment of its own.
+    fn grows(&self) -> bool {
+        true
+    }
     /// All names in it, in any order.
     fn names(&self) -> io::Result<Vec<String>>;
     /// A new, empty file to write and read.

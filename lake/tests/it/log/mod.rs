@@ -1,5 +1,6 @@
 //! The durable log from outside: what was acknowledged is read back, whatever happens.
 
+mod bucket;
 mod damage;
 mod disk;
 mod format;
