@@ -35,8 +35,8 @@ fn open(subject: &Subject<'_>, out: &mut Out<'_>) {
         if inner.is_empty() || literal(inner).is_some() {
             return;
         }
-        let open_start = begins == End::Many;
-        let open_end = ends == End::Many;
+        let many = |end| matches!(end, End::Many | End::WholeLine);
+        let (open_start, open_end) = (many(begins), many(ends));
         let which = match (open_start, open_end) {
             (true, true) => "begins and ends",
             (true, false) => "begins",
@@ -44,14 +44,18 @@ fn open(subject: &Subject<'_>, out: &mut Out<'_>) {
             (false, false) => return,
         };
         let message = format!("{}: the regular expression {which} with `.*`", item.key);
-        out.say(subject, line, message, "take it away: `re` finds its pattern anywhere in the text");
+        // With an anchor as well it keeps line breaks out, which may be meant.
+        let severity = if [begins, ends].contains(&End::Many) { Severity::Warning } else { Severity::Note };
+        let hint = "take it away: `re` finds its pattern anywhere in the text";
+        out.say_as(severity, subject, line, message, hint);
     });
 }
 
 fn plain(subject: &Subject<'_>, out: &mut Out<'_>) {
     each(subject, |_, item, source, line| {
         // A list with a real pattern in it needs the modifier for all.
-        let plain = |source: &str| literal(trimmed(source).0).filter(|t| !t.is_empty());
+        // `^\*$` is how a star by itself is written where no reader shall take it for a wildcard.
+        let plain = |source: &str| literal(trimmed(source).0).filter(|t| t.chars().any(|c| !matches!(c, '*' | '?')));
         if !item.values.iter().filter_map(Yaml::scalar).all(|source| plain(&source).is_some()) {
             return;
         }
@@ -79,6 +83,8 @@ enum End {
     Anchor,
     /// `.*`.
     Many,
+    /// `^.*` or `.*$`.
+    WholeLine,
     /// Nothing.
     Bare,
 }
@@ -90,14 +96,14 @@ fn trimmed(source: &str) -> (&str, End, End) {
         (rest, begins) = (inner, End::Anchor);
     }
     if let Some(inner) = rest.strip_prefix(".*").filter(|r| !r.starts_with('?')) {
-        (rest, begins) = (inner, End::Many);
+        (rest, begins) = (inner, if begins == End::Anchor { End::WholeLine } else { End::Many });
     }
     let escaped = |text: &str| text.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
     if let Some(inner) = rest.strip_suffix('$').filter(|r| !escaped(r)) {
         (rest, ends) = (inner, End::Anchor);
     }
     if let Some(inner) = rest.strip_suffix(".*").filter(|r| !escaped(r)) {
-        (rest, ends) = (inner, End::Many);
+        (rest, ends) = (inner, if ends == End::Anchor { End::WholeLine } else { End::Many });
     }
     (rest, begins, ends)
 }

@@ -267,11 +267,13 @@ fn patterns() {
         ("short-contains", "X|contains: б", None),
         ("open-regex", "X|re: .*ab+c", Some((2, Warning))),
         ("open-regex", "X|re: ab+c.*", Some((2, Warning))),
+        ("open-regex", "X|re: ab+c.*$", Some((2, Note))),
         ("open-regex", "X|re: ab.*c", None),
         ("open-regex", r"X|re: a\.*", None),
         ("regex-as-modifier", r"X|re: .*a\.exe$", Some((2, Warning))),
         ("regex-as-modifier", "X|re: ^abc", Some((2, Warning))),
         ("regex-as-modifier", r"X|re: \d", None),
+        ("regex-as-modifier", r"X|re: ^\*$", None),
         ("regex-as-modifier", "X|re: a|b", None),
         ("regex-as-modifier", "X|re: [abc, 'd+']", None),
     ] {
@@ -279,7 +281,7 @@ fn patterns() {
     }
     let hint = |text: &str| of("regex-as-modifier", &with_detection(&item(text)))[0].hint.clone();
     assert!(hint(r"X|re: .*a\.exe$").contains("`X|endswith|cased: 'a.exe'`"));
-    assert!(hint(r"X|re: ^\*$").contains(r"`X: '\*'`"));
+    assert!(hint(r"X|re: ^a\*$").contains(r"`X|cased: 'a\*'`"));
     assert!(hint("X|re|i: ^abc$").contains("`X: 'abc'`"));
 }
 
