@@ -46,7 +46,7 @@ fn the_worst_finding_decides_the_exit_code() {
     assert_eq!(lint(&[]).code, 1);
     write(&GOOD.replace("condition: selection", "condition: selektion"));
     let run = lint(&[]);
-    assert_eq!((run.code, &run.rows()[0]["line"], &run.rows()[0]["check"]), (1, &12.into(), &"load".into()));
+    assert_eq!((run.code, &run.rows()[0]["line"], &run.rows()[0]["check"]), (1, &13.into(), &"load".into()));
 
     let run = lint(&["--skip", "levels"]);
     assert!(run.code == 2 && run.stderr.contains("levels"), "{}", run.stderr);
@@ -63,6 +63,20 @@ fn fields_and_log_sources_are_looked_up_here() {
     let row = &tarn(&["rules", "lint", text(folder.path())]).rows()[0];
     assert!(row["message"].as_str().unwrap().contains("the rule cannot run"), "{row}");
     assert!(row["hint"].as_str().unwrap().contains("`eventName`"), "{row}");
+    // Of several sources that write a log source, one has it.
+    let both = "eventName: ListUsers\n        callerIP: 192.0.2.1\n";
+    let own = folder.path().join("sources");
+    for (name, field) in [("first", "callerIP"), ("second", "caller")] {
+        let mapping = format!(
+            "[source]\nname = {name:?}\nversion = 1\nvendor_name = \"v\"\nproduct_name = \"p\"\nproduct = \"mine\"\n\
+             [inventory]\nkept = [\"eventName\", {field:?}]\n[default]\nclass = \"base_event\"\n"
+        );
+        std::fs::create_dir_all(own.join(name)).unwrap();
+        std::fs::write(own.join(name).join("mapping.toml"), mapping).unwrap();
+    }
+    write(&GOOD.replace("product: aws, service: cloudtrail", "product: mine").replace("eventName: ListUsers\n", both));
+    let run = tarn(&["rules", "lint", "--sources", text(&own), text(folder.path())]);
+    assert_eq!((run.code, run.rows().len()), (0, 0), "{}{}", run.stdout, run.stderr);
     write(&GOOD.replace("product: aws, service: cloudtrail", "product: toaster"));
     assert_eq!(checks(folder.path()), [("no-log-source".to_owned(), 9, "note".to_owned())]);
     let run = tarn(&["rules", "lint", "--skip", "no-log-source", text(folder.path())]).ok();

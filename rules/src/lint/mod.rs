@@ -113,7 +113,7 @@ pub const OF_SOURCES: &[Check] = &[
     Check {
         name: "unknown-field",
         severity: Severity::Warning,
-        about: "a field that the rule's log source does not have",
+        about: "a field that no source of the rule's log source has",
         run: Run::Elsewhere,
     },
     Check {

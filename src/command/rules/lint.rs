@@ -132,7 +132,8 @@ fn of_sources(linted: &mut Linted, sources: Arc<Sources>, skip: &[String]) -> Ve
             hint,
         };
         let Logsource { product, category, service } = logsource;
-        if sources.bind(product.as_deref(), category.as_deref(), service.as_deref()).is_empty() {
+        let bound = sources.bind(product.as_deref(), category.as_deref(), service.as_deref()).len();
+        if bound == 0 {
             let hint = "`tarn sources list` has those there are; docs/mapping.md says how to add one".to_owned();
             let message = format!("no mapping here writes {logsource}");
             out.push(finding(no_log_source, LOGSOURCE, message, hint));
@@ -142,7 +143,8 @@ fn of_sources(linted: &mut Linted, sources: Arc<Sources>, skip: &[String]) -> Ve
             by_field.entry(unknown.field).or_default().push(unknown.source);
         }
         let all = matches!(report.verdict, tarn_engine::Verdict::NotEvaluable(_));
-        for (field, names) in by_field {
+        // What one of several sources has is a field of the log source.
+        for (field, names) in by_field.into_iter().filter(|(_, names)| names.len() == bound) {
             let hint = match nearest(&sources, &names, &field) {
                 Some(near) if near == field => {
                     "other events of the source have it, those of this log source do not".into()
