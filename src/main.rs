@@ -5,6 +5,7 @@
 mod backtest;
 mod command;
 mod config;
+mod coverage;
 mod detection;
 mod findings;
 mod hunting;

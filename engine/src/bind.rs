@@ -45,6 +45,17 @@ pub struct Report {
     pub field_uses: usize,
     /// How many of them are unknown.
     pub unknown_uses: usize,
+    /// The unknown fields, each in a source that it could come from.
+    pub unknown: Vec<UnknownField>,
+}
+
+/// A field that a bound source does not have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnknownField {
+    /// The field.
+    pub field: String,
+    /// The source's name.
+    pub source: String,
 }
 
 /// A condition over numbered fields, for one source.
@@ -213,6 +224,7 @@ impl Engine {
             verdict: Verdict::NotEvaluable(format!("no source has the log source {logsource}")),
             field_uses: 0,
             unknown_uses: 0,
+            unknown: Vec::new(),
         };
         let ix = RuleIx(self.rules.len() as u32);
         let (mut names, mut unknown, mut bound) = (Vec::new(), BTreeSet::new(), Vec::new());
@@ -234,7 +246,7 @@ impl Engine {
                 }
             });
             let folded = fold(&rule.condition, &missing);
-            unknown.extend(missing.iter().map(|f| format!("{f} (in {})", source.name)));
+            unknown.extend(missing.into_iter().map(|field| UnknownField { field, source: source.name.clone() }));
             if let Folded::Expr(condition) = folded {
                 names.push(source.name.clone());
                 bound.push(Bound { rule: ix, binding, condition });
@@ -243,14 +255,15 @@ impl Engine {
                 continue;
             }
         }
+        report.unknown = unknown.into_iter().collect();
+        let warnings: Vec<String> = report.unknown.iter().map(|u| format!("{} (in {})", u.field, u.source)).collect();
         if bound.is_empty() {
-            if !unknown.is_empty() {
-                let list: Vec<String> = unknown.into_iter().collect();
-                report.verdict = Verdict::NotEvaluable(format!("unknown fields: {}", list.join(", ")));
+            if !warnings.is_empty() {
+                report.verdict = Verdict::NotEvaluable(format!("unknown fields: {}", warnings.join(", ")));
             }
             return report;
         }
-        report.verdict = Verdict::Evaluable { sources: names, warnings: unknown.into_iter().collect() };
+        report.verdict = Verdict::Evaluable { sources: names, warnings };
         for b in &bound {
             b.condition.items(&mut |item| {
                 for name in fields_of(item) {

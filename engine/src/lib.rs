@@ -13,6 +13,6 @@ mod matcher;
 pub mod testing;
 pub mod trace;
 
-pub use bind::{Engine, Report, RuleIx, Verdict};
+pub use bind::{Engine, Report, RuleIx, UnknownField, Verdict};
 pub use cost::Reads;
 pub use matcher::{Hit, Matcher};

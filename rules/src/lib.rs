@@ -1,13 +1,15 @@
 //! The Sigma language: rules read from YAML and lowered to one small expression each. It knows no log source.
 //!
 //! [`load()`] reads files and folders; [`Rule::condition`] is what the engine evaluates, [`reference`] says slowly and
-//! obviously what it means, [`print`] writes it back as Sigma, [`attack`] reads tags, [`events`] a rule's own test events.
+//! obviously what it means, [`print`] writes it back as Sigma, [`lint`] says what is odd about it, [`attack`] reads tags,
+//! [`events`] a rule's own test events.
 
 mod about;
 pub mod attack;
 pub mod correlation;
 pub mod events;
 pub mod expr;
+pub mod lint;
 mod load;
 mod lower;
 mod pack;

@@ -7,7 +7,7 @@
 use crate::about::{About, about};
 use crate::correlation::{self, Correlation, Referred};
 use crate::expr::Expr;
-use crate::lower::{Placeholders, lower};
+use crate::lower::{Lowered, Placeholders, lower};
 use crate::parse::yaml::Yaml;
 use crate::parse::{Document, Kind, Targets, documents};
 use sha2::{Digest, Sha256};
@@ -111,22 +111,52 @@ const FILES_MAX: usize = 200_000;
 /// **Bounds**: 64 MiB a file, 20,000 documents a file, 1 MiB a document, 50,000 values a rule; more is an error.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
     let mut loader = Loader::new(options);
+    each_file(paths, |path, text| match text {
+        Ok(text) => loader.text(path, &text),
+        Err(reason) => loader.file_error(path, reason),
+    });
+    loader.finish()
+}
+
+/// The texts of the rule files under `paths`, by name, and what cannot be read.
+pub(crate) fn texts(paths: &[PathBuf]) -> (Vec<(PathBuf, String)>, Vec<LoadError>) {
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    each_file(paths, |path, text| match text {
+        Ok(text) => out.push((path.to_owned(), text)),
+        Err(reason) => errors.push(unread(path, reason)),
+    });
+    (out, errors)
+}
+
+fn each_file(paths: &[PathBuf], mut visit: impl FnMut(&Path, Result<String, String>)) {
     let mut seen = HashSet::new();
     for path in paths {
         for entry in walkdir::WalkDir::new(path).sort_by_file_name().follow_links(true).into_iter().take(FILES_MAX) {
             match entry {
-                Err(e) => loader.file_error(path, e.to_string()),
+                Err(e) => visit(path, Err(e.to_string())),
                 // A file named by the user is read whatever its name; in a folder, names tell.
                 Ok(entry) if entry.path().is_file() && (entry.depth() == 0 || is_rule(entry.path())) => {
                     if seen.insert(entry.path().canonicalize().unwrap_or_else(|_| entry.path().to_owned())) {
-                        loader.file(entry.path());
+                        visit(entry.path(), read(entry.path()));
                     }
                 }
                 Ok(_) => {}
             }
         }
     }
-    loader.finish()
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let length = file.metadata().map_or(0, |m| m.len());
+    if length > FILE_BYTES_MAX {
+        return Err(format!("{length} bytes; the limit is {FILE_BYTES_MAX}"));
+    }
+    let bytes = std::fs::read(file).map_err(|e| e.to_string())?;
+    String::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+}
+
+fn unread(file: &Path, reason: String) -> LoadError {
+    LoadError { file: file.to_owned(), document: None, line: None, title: None, reason }
 }
 
 /// Loads the rules of one text.
@@ -166,19 +196,7 @@ impl<'a> Loader<'a> {
     }
 
     fn file_error(&mut self, file: &Path, reason: String) {
-        self.set.errors.push(LoadError { file: file.to_owned(), document: None, line: None, title: None, reason });
-    }
-
-    fn file(&mut self, file: &Path) {
-        let length = file.metadata().map_or(0, |m| m.len());
-        if length > FILE_BYTES_MAX {
-            return self.file_error(file, format!("{length} bytes; the limit is {FILE_BYTES_MAX}"));
-        }
-        match std::fs::read(file).map(String::from_utf8) {
-            Ok(Ok(text)) => self.text(file, &text),
-            Ok(Err(e)) => self.file_error(file, format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to())),
-            Err(e) => self.file_error(file, e.to_string()),
-        }
+        self.set.errors.push(unread(file, reason));
     }
 
     fn text(&mut self, file: &Path, text: &str) {
@@ -225,7 +243,7 @@ impl<'a> Loader<'a> {
                 return;
             }
         };
-        let (condition, warnings) = match lower(&detections, &self.options.placeholders) {
+        let Lowered { condition, warnings, .. } = match lower(&detections, &self.options.placeholders) {
             Ok(lowered) => lowered,
             Err(e) => return self.set.errors.push(failed(title, e.key(), e.to_string())),
         };
@@ -384,7 +402,7 @@ fn meant(targets: &Targets, rule: &Rule, unknown: &mut Vec<String>) -> bool {
     names.iter().any(is)
 }
 
-fn logsource(content: &Yaml) -> Logsource {
+pub(crate) fn logsource(content: &Yaml) -> Logsource {
     let text = |key| content.get("logsource").and_then(|l| l.text(key)).filter(|t| !t.is_empty());
     Logsource { product: text("product"), category: text("category"), service: text("service") }
 }

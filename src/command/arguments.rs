@@ -80,7 +80,8 @@ pub struct PlaceholderArgs {
 }
 
 impl PlaceholderArgs {
-    fn options(&self) -> LoadOptions {
+    /// What rules are loaded with.
+    pub fn options(&self) -> LoadOptions {
         let mut options = LoadOptions::default();
         for (name, value) in &self.placeholders {
             options.placeholders.entry(name.clone()).or_default().push(value.clone());
@@ -89,13 +90,21 @@ impl PlaceholderArgs {
     }
 }
 
+/// Looks whether every path can be read.
+///
+/// **Errors**: [`Usage`] for one that cannot.
+pub fn rules_are_there(paths: &[PathBuf]) -> anyhow::Result<()> {
+    for path in paths {
+        std::fs::metadata(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
+    }
+    Ok(())
+}
+
 /// Loads the rules under some paths.
 ///
 /// **Errors**: [`Usage`] when a path is not there or no rule is found; rules that do not load are in the set.
 pub fn load_rules(paths: &[PathBuf], placeholders: &PlaceholderArgs) -> anyhow::Result<Ruleset> {
-    for path in paths {
-        std::fs::metadata(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
-    }
+    rules_are_there(paths)?;
     let set = tarn_rules::load(paths, &placeholders.options());
     if set.rules.is_empty() && set.errors.is_empty() && set.correlations.is_empty() {
         let list: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();

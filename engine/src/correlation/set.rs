@@ -64,6 +64,7 @@ impl Correlations {
                 },
                 field_uses: 0,
                 unknown_uses: 0,
+                unknown: Vec::new(),
             });
             if *runs {
                 set.list.push(correlation);

@@ -4,7 +4,7 @@
 //! decides.
 
 mod encode;
-mod modifiers;
+pub mod modifiers;
 mod regex;
 mod value;
 
@@ -62,10 +62,21 @@ const COMBINATIONS_MAX: usize = 4_096;
 /// Values for placeholders, by name.
 pub type Placeholders = BTreeMap<String, Vec<String>>;
 
+/// A detection section, worked out.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// What has to hold.
+    pub condition: Expr,
+    /// Each selection alone, by name.
+    pub selections: BTreeMap<String, Expr>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
 /// The condition of a detection section, and what is odd about it.
 ///
 /// A selection that a condition names often is worked out once.
-pub fn lower(detections: &Detections, placeholders: &Placeholders) -> Result<(Expr, Vec<String>), LowerError> {
+pub fn lower(detections: &Detections, placeholders: &Placeholders) -> Result<Lowered, LowerError> {
     let mut warnings = Vec::new();
     let mut selections = BTreeMap::new();
     let mut items = 0;
@@ -86,7 +97,8 @@ pub fn lower(detections: &Detections, placeholders: &Placeholders) -> Result<(Ex
             context.warnings.push(format!("no condition uses the selection {name:?}"));
         }
     }
-    Ok((Expr::Or(conditions).simplify(), context.warnings))
+    let selections = context.selections.into_iter().map(|(name, (expr, _))| (name.to_owned(), expr)).collect();
+    Ok(Lowered { condition: Expr::Or(conditions).simplify(), selections, warnings: context.warnings })
 }
 
 fn size(expr: &Expr) -> usize {
@@ -160,7 +172,8 @@ impl Context<'_> {
     }
 }
 
-fn means(pattern: Option<&str>, name: &str) -> bool {
+/// Whether a quantifier's pattern (none is `them`) means a selection.
+pub fn means(pattern: Option<&str>, name: &str) -> bool {
     match pattern {
         None => !name.starts_with('_'),
         Some(pattern) => {
@@ -183,7 +196,8 @@ fn wild(pattern: &[u8], name: &[u8]) -> bool {
     rest.ends_with(last)
 }
 
-fn mentions(condition: &Condition, name: &str) -> bool {
+/// Whether a condition names a selection, or means it with a pattern.
+pub fn mentions(condition: &Condition, name: &str) -> bool {
     match condition {
         Condition::And(list) | Condition::Or(list) => list.iter().any(|c| mentions(c, name)),
         Condition::Not(inner) => mentions(inner, name),
@@ -219,6 +233,11 @@ fn detection(
         Detection::Any(list) => Expr::Or(each(list)?),
         Detection::Item(raw) => item(raw, placeholders, warnings)?,
     })
+}
+
+/// What one entry means by itself; none where it means nothing.
+pub fn item_alone(raw: &RawItem) -> Option<Expr> {
+    item(raw, &Placeholders::new(), &mut Vec::new()).ok()
 }
 
 fn item(raw: &RawItem, placeholders: &Placeholders, warnings: &mut Vec<String>) -> Result<Expr, LowerError> {
