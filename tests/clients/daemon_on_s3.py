@@ -157,7 +157,7 @@ def main():
         else:
             daemon.kill()
             if what == "lose the machine":
-                shutil.rmtree(folder / f"machine {machine}")
+                shutil.rmtree(folder / f"machine {machine}", ignore_errors=True)
                 machine += 1
             daemon.start(folder / f"machine {machine}")
         print(f"{what}: {len(acknowledged)} acknowledged, deltalake reads {read()}", flush=True)
