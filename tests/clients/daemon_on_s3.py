@@ -69,6 +69,9 @@ state = "{state}"
 rules = ["{self.folder / 'rule.yml'}"]
 [listen]
 http = ["127.0.0.1:{self.port}"]
+grpc = []
+postgres = []
+flight_sql = []
 [log]
 store = "s3://lake/log"
 [commit]

@@ -100,8 +100,12 @@ fn pack() -> PathBuf {
 
 /// `tarn bench detect` of our own rules with further arguments.
 fn measure(arguments: &[&str]) -> Vec<Value> {
-    let pack = pack();
-    let always = ["bench", "detect", "--rules", text(&pack), "--runs", "1", "--format", "json"];
+    measure_with(&pack(), arguments)
+}
+
+/// The same with other rules.
+fn measure_with(rules: &Path, arguments: &[&str]) -> Vec<Value> {
+    let always = ["bench", "detect", "--rules", text(rules), "--runs", "1", "--format", "json"];
     let run = tarn(&[&always[..], arguments].concat()).ok();
     serde_json::from_str(&run.stdout).unwrap()
 }
@@ -160,7 +164,8 @@ fn rsigma_gets_hints_and_is_compared_with() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let lane = folder.path().join("lane.ndjson");
     tarn(&["bench", "lane", "--events", "300", "--out", text(&lane)]).ok();
-    let rows = measure(&["--lane", text(&lane), "--threads", "1", "--rsigma", text(&path)]);
+    let rows =
+        measure_with(&pack().join("windows"), &["--lane", text(&lane), "--threads", "1", "--rsigma", text(&path)]);
     assert_eq!((rows.len(), &rows[1]["program"]), (2, &"rsigma 9.9".into()));
     assert_eq!(
         (&rows[1]["findings"], &rows[1]["threads"], &rows[1]["times_rsigma"]),
