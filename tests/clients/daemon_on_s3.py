@@ -93,11 +93,12 @@ seconds = 1
         self.process.wait()
 
     def post(self, path, body, timeout=60):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, method="POST")
+        headers = {"Content-Type": "text/plain", "Accept": "application/x-ndjson"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, headers=headers)
         return urllib.request.urlopen(request, timeout=timeout).read()
 
     def sql(self, query):
-        answer = self.post("/v1/sql", json.dumps({"sql": query, "format": "ndjson"}).encode())
+        answer = self.post("/v1/sql", query.encode())
         return [json.loads(line) for line in answer.splitlines()]
 
 
