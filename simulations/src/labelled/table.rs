@@ -148,6 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn the_page_says_what_the_tables_say() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/behaviours.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let table = Table::builtin().unwrap();
+        for Behaviour { behaviour, rules } in &table.behaviours {
+            let rules: Vec<String> = rules.iter().map(|rule| format!("`{rule}`")).collect();
+            let row = format!("| {behaviour} | {} |", rules.join(", "));
+            assert!(page.lines().any(|line| line == row), "docs/behaviours.md lacks {row}");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains('`')).count();
+        assert_eq!(rows, table.behaviours.len());
+        assert!(table.left_out.iter().all(|left| page.contains(&left.reason)));
+    }
+
+    #[test]
     fn tables_add_up_and_say_what_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
