@@ -14,6 +14,7 @@ mod day;
 mod intrusion;
 pub mod labelled;
 pub mod lane;
+pub mod navigator;
 pub mod replay;
 pub mod score;
 pub mod stratus;

@@ -1,4 +1,4 @@
-//! A store that fails: dead after some number of writes, or one whose answer to a write comes late.
+//! A store that fails: dead after some number of writes, for a while, or with an answer that comes late.
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -27,6 +27,18 @@ pub enum Fate {
     AnswerLost,
     /// It happens, others do this, and it is repeated by itself; every further one goes well.
     Repeated(Mutex<Option<BoxFuture<'static, ()>>>),
+    /// This becomes of it and of those after it, the last first; every further one goes well.
+    Flaky(Mutex<Vec<Put>>),
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Works,
+    /// Nothing came through.
+    Lost,
+    /// It came through, and its answer did not.
+    Unanswered,
 }
 
 impl std::fmt::Debug for Fate {
@@ -62,6 +74,14 @@ impl ObjectStore for Faulty {
                     meanwhile.await;
                 }
                 self.inner.put_opts(location, payload, opts).await
+            }
+            Fate::Flaky(next) => {
+                let put = next.lock().unwrap().pop().unwrap_or(Put::Works);
+                if put == Put::Lost {
+                    return Err(dead());
+                }
+                let done = self.inner.put_opts(location, payload, opts).await?;
+                if put == Put::Unanswered { Err(dead()) } else { Ok(done) }
             }
             Fate::Dies | Fate::AnswerLost => Err(dead()),
         }

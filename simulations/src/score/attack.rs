@@ -1,33 +1,18 @@
-//! ATT&CK ids: when two of them mean the same.
-//!
-//! Source: ATT&CK for Enterprise; v19 split Impair Defenses (T1562) and moved what clears logs there, so rules and tables
-//! of different years name one behaviour by different ids.
+//! ATT&CK ids: when two of them mean the same. Rules and tables of different years name one behaviour by different ids.
 
-/// Revoked ids, and what replaced them.
-const REVOKED: &[(&str, &str)] = &[
-    ("T1070.001", "T1685.005"),
-    ("T1070.002", "T1685.006"),
-    ("T1562", "T1685"),
-    ("T1562.001", "T1685"),
-    ("T1562.002", "T1685.001"),
-    ("T1562.003", "T1690"),
-    ("T1562.004", "T1686"),
-    ("T1562.007", "T1686.001"),
-    ("T1562.008", "T1685.002"),
-    ("T1562.010", "T1689"),
-    ("T1562.012", "T1685.004"),
-];
+use std::borrow::Cow;
+use tarn_rules::attack::replaced_by;
 
 /// The id as ATT&CK has it now.
-pub fn current(id: &str) -> &str {
-    REVOKED.iter().find(|(old, _)| *old == id).map_or(id, |(_, new)| new)
+pub fn current(id: &str) -> Cow<'_, str> {
+    replaced_by(id).map_or(Cow::Borrowed(id), Cow::Owned)
 }
 
 /// Whether two ids are the same technique, or one is the other's parent. Two sub-techniques of one parent are not the same.
 pub fn same(a: &str, b: &str) -> bool {
     let below = |child: &str, parent: &str| child.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.'));
     let (a, b) = (current(a), current(b));
-    a == b || below(a, b) || below(b, a)
+    a == b || below(&a, &b) || below(&b, &a)
 }
 
 #[cfg(test)]

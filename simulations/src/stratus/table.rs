@@ -75,7 +75,11 @@ mod tests {
         assert_eq!(ids.len(), table.len());
         for technique in &table {
             assert!(!technique.attack.is_empty(), "{} has no ATT&CK id", technique.id);
-            assert!(technique.attack.iter().all(|id| crate::score::attack::current(id) == id), "{}", technique.id);
+            assert!(
+                technique.attack.iter().all(|id| crate::score::attack::current(id) == id.as_str()),
+                "{}",
+                technique.id
+            );
         }
     }
 

@@ -2,18 +2,13 @@
 //! write.
 
 use super::{append, read};
-use async_trait::async_trait;
-use futures::stream::BoxStream;
+use crate::faulty::{Fate, Faulty, Put};
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
 use proptest::prelude::*;
-use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tarn_lake::log::files::{Bucket, Files};
 use tarn_lake::log::{Log, LogError, LogOptions};
@@ -21,84 +16,24 @@ use tarn_lake::log::{Log, LogError, LogOptions};
 const OPTIONS: LogOptions =
     LogOptions { segment_bytes: 600, bytes_max: 100_000, frame_bytes_max: 300, sync_wait: Duration::ZERO };
 
-/// What happens to a `PUT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Put {
-    Works,
-    /// Nothing came through.
-    Lost,
-    /// It came through, and its answer did not.
-    Unanswered,
+/// A store whose next writes go as is said.
+fn flaky() -> Arc<Faulty> {
+    let fate = Fate::Flaky(Mutex::default());
+    Arc::new(Faulty { inner: Arc::new(InMemory::new()), writes_left: AtomicI64::new(0), fate })
 }
 
-/// A store whose next `PUT`s go as was said; then all work.
-#[derive(Debug, Default)]
-struct Flaky {
-    inner: InMemory,
-    next: Mutex<Vec<Put>>,
-    puts: AtomicUsize,
-}
-
-impl Flaky {
-    fn will(&self, next: Vec<Put>) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
+fn will(store: &Faulty, next: Vec<Put>) {
+    if let Fate::Flaky(puts) = &store.fate {
+        *puts.lock().unwrap() = next;
     }
 }
 
-impl fmt::Display for Flaky {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Flaky")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Flaky {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.puts.fetch_add(1, Ordering::Relaxed);
-        let put = self.next.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or(Put::Works);
-        let cut_off = || Error::Generic { store: "flaky", source: "connection reset".into() };
-        if put == Put::Lost {
-            return Err(cut_off());
-        }
-        let done = self.inner.put_opts(location, payload, options).await?;
-        if put == Put::Unanswered { Err(cut_off()) } else { Ok(done) }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
-
-fn bucket(store: &Arc<Flaky>) -> Arc<Bucket> {
+fn bucket(store: &Arc<Faulty>) -> Arc<Bucket> {
     let store: Arc<dyn ObjectStore> = store.clone();
     Arc::new(Bucket::new(store, Path::from("log"), "memory://log").unwrap())
 }
 
-fn open(store: &Arc<Flaky>) -> Result<Log<()>, LogError> {
+fn open(store: &Arc<Faulty>) -> Result<Log<()>, LogError> {
     Log::open_in(bucket(store), OPTIONS, |_, ()| {})
 }
 
@@ -108,7 +43,7 @@ fn texts(log: &Log<()>) -> Vec<(u64, String)> {
 
 #[test]
 fn the_next_machine_goes_on_where_the_lost_one_was() {
-    let store = Arc::new(Flaky::default());
+    let store = flaky();
     let log = open(&store).unwrap();
     let writer = log.writer();
     assert_eq!((append(&log, "a").unwrap(), append(&log, "b").unwrap()), (1, 2));
@@ -123,7 +58,7 @@ fn the_next_machine_goes_on_where_the_lost_one_was() {
 
 #[test]
 fn who_comes_late_writes_nothing_any_more() {
-    let store = Arc::new(Flaky::default());
+    let store = flaky();
     let old = open(&store).unwrap();
     append(&old, "a").unwrap();
     let new = open(&store).unwrap();
@@ -138,7 +73,7 @@ fn who_comes_late_writes_nothing_any_more() {
 
 #[test]
 fn both_of_two_that_start_at_once_never_write() {
-    let store = Arc::new(Flaky::default());
+    let store = flaky();
     drop(open(&store).unwrap());
     let logs = [open(&store).unwrap(), open(&store).unwrap()];
     // Which one it is, is up to the store: an unchanged object may have a new ETag, or not.
@@ -150,7 +85,7 @@ fn both_of_two_that_start_at_once_never_write() {
 
 #[test]
 fn a_document_is_kept_beside_the_segments() {
-    let store = Arc::new(Flaky::default());
+    let store = flaky();
     let files = bucket(&store);
     assert_eq!(files.kept("state").unwrap(), None);
     files.keep("state", b"1".to_vec()).unwrap();
@@ -173,11 +108,11 @@ proptest! {
     /// Appends, cuts and new machines, while the store fails.
     #[test]
     fn what_was_acknowledged_is_there(steps in prop::collection::vec((0..5_u8, puts()), 1..12)) {
-        let store = Arc::new(Flaky::default());
+        let store = flaky();
         let mut log = open(&store).unwrap();
         let (mut there, mut last) = (Vec::new(), 0);
         for (step, puts) in steps {
-            store.will(puts);
+            will(&store, puts);
             match step {
                 0 => log = open(&store).unwrap(),
                 1 => {
@@ -196,7 +131,7 @@ proptest! {
             }
             prop_assert_eq!(&texts(&log), &there);
         }
-        store.will(Vec::new());
+        will(&store, Vec::new());
         prop_assert_eq!(&texts(&open(&store).unwrap()), &there);
     }
 }
