@@ -190,7 +190,7 @@ impl Objects {
             let mode = version.clone().map_or(PutMode::Create, PutMode::Update);
             let ((store, path), payload) = (self.at(name), payload.clone());
             let put = async move { store.put_opts(&path, payload, PutOptions::from(mode)).await };
-            match self.wait(put)? {
+            let failed = match self.wait(put)? {
                 Ok(done) => return Ok(UpdateVersion { e_tag: done.e_tag, version: done.version }),
                 // An earlier try may have come through although its answer did not.
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => match self.read(name) {
@@ -199,11 +199,12 @@ impl Objects {
                         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "another process writes this log"));
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-                    Err(_) => {}
+                    Err(error) => error,
                 },
-                Err(Error::Generic { .. }) => {}
+                Err(error @ Error::Generic { .. }) => io_error(error),
                 Err(error) => return Err(io_error(error)),
-            }
+            };
+            tracing::warn!(file = %self.prefix.clone().join(name), error = %failed, "the log's store failed; trying again");
             std::thread::sleep(pause);
             pause = (pause * 2).min(WAITS.1);
         }
