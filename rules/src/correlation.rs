@@ -394,7 +394,12 @@ fn aliases(section: &Yaml, names: &[String]) -> Result<BTreeMap<String, BTreeMap
 fn timespan(section: &Yaml) -> Result<i64, Mistake> {
     let text = section.text("timespan").ok_or_else(|| mistake("correlation", "the correlation has no timespan"))?;
     let wrong = || mistake("timespan", format!("timespan {text:?}: expected a number and one of s, m, h, d, w, M, y"));
-    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    span_us(&text).ok_or_else(wrong)
+}
+
+/// A time span as Sigma writes it, microseconds: above none, and not above a hundred years, which are more than any log.
+pub(crate) fn span_us(text: &str) -> Option<i64> {
+    let unit = text.chars().next_back()?;
     let seconds = match unit {
         's' => 1,
         'm' => 60,
@@ -403,12 +408,11 @@ fn timespan(section: &Yaml) -> Result<i64, Mistake> {
         'w' => 7 * 86_400,
         'M' => 30 * 86_400,
         'y' => 365 * 86_400,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    let number: i64 = text[..text.len() - unit.len_utf8()].trim().parse().map_err(|_| wrong())?;
-    // A hundred years are more than any log.
-    let span = number.checked_mul(seconds).filter(|s| *s > 0 && *s <= 100 * 366 * 86_400).ok_or_else(wrong)?;
-    Ok(span * 1_000_000)
+    let number: i64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;
+    let span = number.checked_mul(seconds).filter(|s| *s > 0 && *s <= 100 * 366 * 86_400)?;
+    Some(span * 1_000_000)
 }
 
 #[cfg(test)]

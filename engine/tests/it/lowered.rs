@@ -162,8 +162,8 @@ pub(crate) fn blocks(bytes: Vec<u8>) -> Vec<Block> {
 fn with_events(folder: &str) -> (Ruleset, Vec<Block>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules").join(folder);
     let set = tarn_rules::load(&[folder], &LoadOptions::default());
-    let tests: Vec<_> = set.rules.iter().flat_map(|r| events::of_rule(&r.about.file).unwrap().unwrap()).collect();
-    let text: String = tests.iter().map(|t| t.event.to_string() + "\n").collect();
+    let tests = set.rules.iter().flat_map(|r| events::of_rule(&r.about.file).unwrap().unwrap());
+    let text: String = tests.flat_map(|t| t.happens.events()).map(|event| event.to_string() + "\n").collect();
     (set, blocks(text.into_bytes()))
 }
 

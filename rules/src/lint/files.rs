@@ -1,9 +1,8 @@
 //! Files: their names, and the test events beside them.
 
 use super::{Check, Out, Run, Severity, Subject};
-use crate::events;
-use std::collections::BTreeSet;
-use std::path::Path;
+use crate::events::{self, TestCase};
+use std::collections::BTreeMap;
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -34,35 +33,43 @@ fn name(subject: &Subject<'_>, out: &mut Out<'_>) {
 }
 
 fn tests(subjects: &[Subject<'_>], out: &mut Out<'_>) {
-    let files: BTreeSet<&Path> = subjects.iter().filter(|s| s.is_rule()).map(|s| s.file).collect();
-    let (mut without, mut any) = (BTreeSet::new(), false);
-    for file in files {
-        let Some(subject) = subjects.iter().find(|s| s.file == file) else { continue };
-        match events::of_rule(file) {
-            Ok(None) => {
-                without.insert(file);
-            }
-            Ok(Some(tests)) => {
-                any = true;
-                let fire = tests.iter().filter(|t| t.fires).count();
-                if fire == 0 {
-                    out.say(subject, 1, "no test event fires the rule", "add one that must");
-                }
-                if fire == tests.len() {
-                    let hint = "add the look-alike that an analyst would complain about";
-                    out.say(subject, 1, "no test event must not fire the rule", hint);
-                }
-            }
-            Err(error) => out.say_as(Severity::Warning, subject, 1, error.to_string(), "see `tarn rules test --help`"),
-        }
+    let testable: Vec<&Subject<'_>> = subjects.iter().filter(|s| s.is_rule() || s.is_correlation()).collect();
+    let mut read = BTreeMap::new();
+    for subject in &testable {
+        read.entry(subject.file).or_insert_with(|| {
+            events::of_rule(subject.file).unwrap_or_else(|error| {
+                let hint = "see `tarn rules test --help`";
+                out.say_as(Severity::Warning, subject, 1, error.to_string(), hint);
+                None
+            })
+        });
     }
     // A collection without any has its tests elsewhere.
-    if any {
-        for file in without {
-            let Some(subject) = subjects.iter().find(|s| s.file == file) else { continue };
-            let name = file.with_extension("events.yml");
-            let hint = format!("put events beside it, in {}", name.file_name().unwrap_or_default().to_string_lossy());
-            out.say(subject, 1, "the rule has no test events", hint);
+    if read.values().all(Option::is_none) {
+        return;
+    }
+    for subject in testable {
+        let of_file = read.get(subject.file).and_then(Option::as_ref);
+        let (key, thing) = match subject.is_rule() {
+            true => ("event", "event"),
+            false => ("events", "sequence of events"),
+        };
+        let (id, title) = (subject.id(), subject.title());
+        let meant = |case: &&TestCase| {
+            case.is_sequence() != subject.is_rule()
+                && case.rule.as_ref().is_none_or(|rule| *rule == id || *rule == title)
+        };
+        let cases: Vec<&TestCase> = of_file.into_iter().flatten().filter(meant).collect();
+        let line = subject.begins();
+        if cases.is_empty() {
+            let name = subject.file.with_extension("events.yml");
+            let name = name.file_name().unwrap_or_default().to_string_lossy();
+            out.say(subject, line, format!("no test {thing} is for the rule"), format!("put `{key}:` into {name}"));
+        } else if cases.iter().all(|case| !case.fires) {
+            out.say(subject, line, format!("no test {thing} fires the rule"), "add one that must");
+        } else if cases.iter().all(|case| case.fires) {
+            let hint = "add the look-alike that an analyst would complain about";
+            out.say(subject, line, format!("no test {thing} must not fire the rule"), hint);
         }
     }
 }

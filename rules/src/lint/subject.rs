@@ -57,6 +57,11 @@ impl Subject<'_> {
         matches!(self.document.kind, Kind::Rule(_))
     }
 
+    /// Whether it is a correlation.
+    pub(super) fn is_correlation(&self) -> bool {
+        matches!(self.document.kind, Kind::Correlation)
+    }
+
     /// Whether it narrows other rules.
     pub(super) fn is_filter(&self) -> bool {
         matches!(self.document.kind, Kind::Filter(..))
