@@ -2,8 +2,9 @@
 
 use crate::detection::Found;
 use std::sync::Arc;
+use tarn_connectors::findings;
 use tarn_engine::Engine;
-use tarn_engine::correlation::Correlated;
+use tarn_engine::correlation::{Correlated, Revised};
 use tarn_engine::finding::{Evidence, Findings};
 use tarn_ingest::container::Block;
 use tarn_rules::About;
@@ -59,6 +60,23 @@ impl Writer {
             alert(Alert { about, event_time: Some(found.last) });
         }
         Ok(())
+    }
+
+    /// The records that close findings which were told early and are revised, `now`, microseconds since 1970.
+    ///
+    /// **Errors**: a finding that is no JSON, which would be a defect of ours.
+    pub fn revised(&self, revised: &[Revised], now: i64) -> anyhow::Result<Block> {
+        let mut out = Block::default();
+        for (Revised { found, by }, number) in revised.iter().zip(1..) {
+            if self.engine.is_correlation_shown(found.correlation) {
+                let mut line = Vec::new();
+                self.findings.correlated_ocsf(&self.engine, found, now / 1000, &mut line)?;
+                let uid = format!("{}-revised", found.uid(&self.engine));
+                let record = findings::revised(serde_json::from_slice(&line)?, by.as_deref(), &uid, now / 1000);
+                out.push(number, &serde_json::to_string(&record)?);
+            }
+        }
+        Ok(out)
     }
 
     /// The line becomes a record.

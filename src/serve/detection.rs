@@ -21,12 +21,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tarn_engine::Engine;
-use tarn_engine::correlation::{Correlated, Correlator, Limits};
+use tarn_engine::correlation::{Correlated, Correlator, Limits, Revised};
 use tarn_ingest::container::Block;
 use tarn_lake::log::{Log, LogError};
 
 /// Findings that are written at once, in bytes.
 const FINDINGS_BYTES: usize = 8 << 20;
+/// Memory for telling correlations as soon as they are true, in bytes.
+const EARLY_BYTES: usize = 32 << 20;
 /// Findings of one frame, in bytes, unless one alone has more.
 const PIECE_BYTES: usize = 32 << 20;
 /// The longest that findings wait for more of them.
@@ -39,7 +41,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 /// How correlations of a stream are bounded.
 pub fn limits(config: &super::config::Detection) -> Limits {
-    Limits { lateness_us: Some(i64::from(config.late_seconds) * 1_000_000), ..Limits::default() }
+    let lateness_us = Some(i64::from(config.late_seconds) * 1_000_000);
+    Limits { lateness_us, early_bytes_max: EARLY_BYTES, ..Limits::default() }
 }
 
 /// What is known of findings before a start.
@@ -49,6 +52,8 @@ pub struct Spoken {
     pub through: u64,
     /// Uids of findings in the log.
     pub uids: HashSet<String>,
+    /// Uids of those of correlations, and when their last events were, microseconds.
+    pub correlated: Vec<(String, i64)>,
     /// The last frame that was in the log at the start.
     pub last: u64,
 }
@@ -70,6 +75,7 @@ struct Work {
     lane: Lane,
     writer: Writer,
     correlated: Vec<Correlated>,
+    revised: Vec<Revised>,
     /// All frames up to this one were seen.
     seen: u64,
     /// Of which the findings are in the log.
@@ -83,10 +89,14 @@ impl Detector {
     ///
     /// **Errors**: a log or a disk that fails.
     pub fn run(mut self, inputs: &Receiver<Input>, from: u64) -> anyhow::Result<()> {
+        for (uid, time) in std::mem::take(&mut self.spoken.correlated) {
+            self.correlator.told(&uid, time);
+        }
         let mut work = Work {
             lane: Lane::new(&self.engine, None, Tz::UTC),
             writer: Writer::new(self.engine.clone()),
             correlated: Vec::new(),
+            revised: Vec::new(),
             seen: from,
             written: from,
             checkpointed: (from, Instant::now()),
@@ -153,10 +163,12 @@ impl Detector {
             Kind::Idle { elapsed } => self.correlator.idle(*elapsed, &mut work.correlated),
             Kind::Findings { .. } | Kind::Updates { .. } | Kind::Metrics { .. } => {}
         }
+        let revised = self.correlator.revised();
         if silent {
             work.correlated.clear();
         } else {
             work.writer.correlated(&mut work.correlated, frame.time, &mut |_| ())?;
+            work.revised.extend(revised);
         }
         work.seen = logged.sequence;
         self.metrics.detected(logged.sequence, frame.time);
@@ -165,6 +177,10 @@ impl Detector {
 
     /// Writes what was found into the log.
     fn speak(&mut self, work: &mut Work) -> anyhow::Result<()> {
+        let closed = work.writer.revised(&std::mem::take(&mut work.revised), Utc::now().timestamp_micros())?;
+        if !closed.records.is_empty() {
+            self.append(Kind::Updates { by: "tarn".into() }, closed)?;
+        }
         let mut made = work.writer.take();
         if !self.spoken.uids.is_empty() {
             made = self.unspoken(&made);
@@ -196,7 +212,7 @@ impl Detector {
         let mut rest = Block::default();
         for record in &made.records {
             let text = made.json(record);
-            if finding_uid(text).is_none_or(|uid| !self.spoken.uids.contains(&uid)) {
+            if !self.spoken.has(text) {
                 rest.push(record.number, text);
             }
         }
@@ -249,15 +265,34 @@ impl Detector {
     }
 }
 
-/// The uid of a finding's text.
-pub fn finding_uid(text: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Finding {
-        finding_info: Info,
+/// What is known again of a finding by its text.
+#[derive(serde::Deserialize)]
+struct Known {
+    finding_info: Info,
+    /// Only correlations' findings have one.
+    count: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+struct Info {
+    uid: String,
+    last_seen_time: Option<i64>,
+}
+
+impl Spoken {
+    /// Adds a finding that is in the log.
+    pub fn add(&mut self, text: &str) {
+        let Ok(Known { finding_info: Info { uid, last_seen_time }, count }) = serde_json::from_str(text) else {
+            return;
+        };
+        if let (Some(_), Some(last)) = (count, last_seen_time) {
+            // The text has whole milliseconds.
+            self.correlated.push((uid.clone(), (last + 1).saturating_mul(1_000)));
+        }
+        self.uids.insert(uid);
     }
-    #[derive(serde::Deserialize)]
-    struct Info {
-        uid: String,
+
+    fn has(&self, text: &str) -> bool {
+        serde_json::from_str::<Known>(text).is_ok_and(|known| self.uids.contains(&known.finding_info.uid))
     }
-    serde_json::from_str::<Finding>(text).ok().map(|finding| finding.finding_info.uid)
 }

@@ -1,7 +1,7 @@
 //! What a start does with a log that is there: each consumer gets the frames that it does not have.
 
 use super::consumers::{Consumers, Positions};
-use super::detection::{Spoken, finding_uid};
+use super::detection::Spoken;
 use super::frame::{Frame, Kind};
 use super::intake::Room;
 use super::repeats::Repeats;
@@ -19,7 +19,7 @@ pub fn spoken(log: &Log<Frame>, detected: u64) -> anyhow::Result<Spoken> {
         let frame = decode(sequence, &bytes)?;
         if let Kind::Findings { through } = frame.kind {
             spoken.through = spoken.through.max(through);
-            spoken.uids.extend(frame.block.records.iter().filter_map(|r| finding_uid(frame.block.json(r))));
+            frame.block.records.iter().for_each(|record| spoken.add(frame.block.json(record)));
         }
     }
     Ok(spoken)

@@ -136,6 +136,18 @@ fn text(value: &str) -> Vec<ArrayRef> {
     vec![Arc::new(StringArray::from(vec![value]))]
 }
 
+/// The record that closes a finding which was told before events that were late: suppressed, as a duplicate where the
+/// finding `by` took its place. `finding` is its OCSF record; `by` and the record's own uid are uids.
+pub fn revised(finding: Map<String, Value>, by: Option<&str>, record_uid: &str, now_ms: i64) -> Map<String, Value> {
+    let comment = match by {
+        Some(by) => format!("events that were late belong to it: finding {by} takes its place"),
+        None => "events that were late changed what it stood on: the rule does not fire".to_owned(),
+    };
+    let verdict_id = by.map(|_| state::DUPLICATE);
+    let change = Change { status_id: Some(state::SUPPRESSED), verdict_id, comment: Some(comment), ..Change::default() };
+    state::updated(finding, &change, "tarn", now_ms, record_uid)
+}
+
 /// The HTTP API over these findings.
 pub fn router(findings: Findings) -> Router {
     Router::new()

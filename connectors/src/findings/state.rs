@@ -25,6 +25,11 @@ pub const VERDICTS: [(&str, i64, &str); 10] = [
     ("duplicate", 10, "Duplicate"),
 ];
 
+/// The id of the status of what nobody has to look at.
+pub(super) const SUPPRESSED: i64 = 3;
+/// The id of the verdict on what another finding says.
+pub(super) const DUPLICATE: i64 = 10;
+
 /// The id of a name.
 pub(super) fn id_of(all: &[(&str, i64, &str)], name: &str) -> Option<i64> {
     all.iter().find(|one| one.0 == name).map(|one| one.1)

@@ -1,8 +1,8 @@
 //! A correlator's state at rest, from which it goes on to the same future.
 //!
 //! **Format**: eight bytes of [`MAGIC`], the format's version as four bytes, least significant first, then frames
-//! ([`frame`]): the clock; each correlation and its groups, in their order; each rule of which matches wait, and these; the
-//! end. What comes behind it is not read.
+//! ([`frame`]): the clock; each correlation and its groups, in their order; each rule of which matches wait, and these; each
+//! correlation of which something was told early, and this (since version 2); the end. What comes behind it is not read.
 //!
 //! Correlations and rules are known again by their id and the digest of their file. The state of others is left out, and
 //! named ([`Restored::dropped`]). Bytes that are no state of these rules are an error, whatever their checksums say.
@@ -12,18 +12,22 @@ mod restore;
 
 pub use restore::{Dropped, RestoreError, Restored};
 
-use super::Correlator;
 use super::waiting::Waiting;
+use super::{Correlated, Correlator};
 use crate::bind::{Engine, RuleIx};
 use frame::{Clock, Frame, Identity, Writer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use tarn_rules::About;
+use tarn_rules::correlation::Correlation;
 
 /// What a checkpoint begins with.
 const MAGIC: [u8; 8] = *b"tarncorr";
-/// The version of the format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+/// The version of the format that is written; all since [`OLDEST`] are read.
+const VERSION: u32 = 2;
+/// The first version.
+const OLDEST: u32 = 1;
 
 impl Correlator {
     /// Writes the state, but for [`Correlator::forgotten`], in many small writes.
@@ -57,7 +61,57 @@ impl Correlator {
                 out.write_item(&waiting.bytes().map_err(io::Error::other)?)?;
             }
         }
+        self.checkpoint_told(&mut out)?;
         out.write(&Frame::End)
+    }
+
+    fn checkpoint_told(&self, out: &mut Writer<impl Write>) -> io::Result<()> {
+        let Some(early) = &self.early else { return Ok(()) };
+        let mut told: Vec<&Correlated> = early.told().collect();
+        told.sort_by_key(|found| found.correlation);
+        let identities = correlations(&self.engine);
+        for of_one in told.chunk_by(|a, b| a.correlation == b.correlation) {
+            out.write(&Frame::Told { identity: identities[of_one[0].correlation] })?;
+            for found in of_one {
+                out.write_item(&postcard::to_stdvec(&Told::of(found)).map_err(io::Error::other)?)?;
+            }
+        }
+        out.write(&Frame::Uids)?;
+        for uid in early.uids() {
+            out.write_item(&postcard::to_stdvec(&uid).map_err(io::Error::other)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A finding that was told early, as it is written.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    time: i64,
+    first: i64,
+    last: i64,
+    /// The group's values.
+    group: Vec<Option<String>>,
+    measure: f64,
+    count: u64,
+    events: Vec<String>,
+}
+
+impl Told {
+    fn of(found: &Correlated) -> Self {
+        let Correlated { time, first, last, measure, count, .. } = *found;
+        let group = found.group.iter().map(|(_, value)| value.clone()).collect();
+        let events = found.events.iter().map(|uid| uid.to_string()).collect();
+        Self { time, first, last, group, measure, count, events }
+    }
+
+    /// The finding; none where it cannot be one of this correlation.
+    fn found(self, number: usize, correlation: &Correlation) -> Option<Correlated> {
+        let Self { time, first, last, group, measure, count, events } = self;
+        let fits = group.len() == correlation.group_by.len() && !events.is_empty() && first <= last;
+        let group = correlation.group_by.iter().cloned().zip(group).collect();
+        let events = events.into_iter().map(Into::into).collect();
+        fits.then_some(Correlated { correlation: number, time, first, last, group, measure, count, events })
     }
 }
 

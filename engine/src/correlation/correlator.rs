@@ -1,5 +1,7 @@
 //! Takes matches in event time and gives them to the groups of the correlations over their rules.
 
+use super::early::{Early, Revised};
+use super::group::Resting;
 use super::groups::{Closed, Groups};
 use super::measured::{Measured, Texts};
 use super::uid::Uid;
@@ -11,6 +13,13 @@ use crate::bind::Engine;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tarn_rules::correlation::{Correlation, Referred};
+
+/// Whether a match is given as it arrives, or in event time.
+#[derive(Clone, Copy)]
+enum Turn {
+    Early,
+    Due,
+}
 
 /// A match on its way: of a rule, or of a correlation.
 struct Item<'a> {
@@ -42,6 +51,7 @@ pub struct Correlator {
     limits: Limits,
     wiring: Arc<Wiring>,
     pub(super) groups: Groups,
+    pub(super) early: Option<Early>,
     pub(super) waiting: Queue,
     pub(super) arrived: u64,
     pub(super) latest: i64,
@@ -57,6 +67,7 @@ impl Correlator {
             limits,
             wiring: Arc::new(Wiring::new(&engine)),
             groups: Groups::new(engine.clone(), limits),
+            early: Early::new(engine.clone(), limits),
             waiting: Queue::default(),
             arrived: 0,
             latest: i64::MIN,
@@ -79,6 +90,19 @@ impl Correlator {
     /// Takes which groups were forgotten since the last time: the first 1,000 of them, as far as 1 MiB holds their names.
     pub fn forgotten(&mut self) -> Vec<Forgotten> {
         self.groups.forgotten()
+    }
+
+    /// Takes which findings that were told early are revised since the last time.
+    pub fn revised(&mut self) -> Vec<Revised> {
+        self.early.as_mut().map(Early::revised).unwrap_or_default()
+    }
+
+    /// Says that a finding of a correlation was told already, whose last event was at `time`, microseconds.
+    pub fn told(&mut self, uid: &str, time: i64) {
+        let span = self.engine.correlations().iter().map(|c| c.timespan_us).max().unwrap_or(0);
+        if let Some(early) = &mut self.early {
+            early.remember(uid, time.saturating_add(span), None);
+        }
     }
 
     /// How many groups there are.
@@ -115,6 +139,7 @@ impl Correlator {
             self.exceptions.dropped += 1;
             return;
         };
+        self.take_early(&waiting, out);
         self.arrived += 1;
         self.latest = self.latest.max(time);
         self.waiting.push(waiting);
@@ -135,6 +160,15 @@ impl Correlator {
         }
         self.close(watermark, out);
         self.taken = self.taken.max(watermark);
+        self.pass(watermark);
+    }
+
+    /// What was told early of the time before `watermark` is confirmed by now, or revised.
+    fn pass(&mut self, watermark: i64) {
+        if let Some(early) = &mut self.early {
+            let evicted = self.groups.evicted();
+            early.pass(watermark, |correlation| evicted[correlation] == 0);
+        }
     }
 
     /// Says that event time went on by this many microseconds while no match came: where lateness is allowed, what waits
@@ -152,20 +186,60 @@ impl Correlator {
             self.take(&next, out);
         }
         self.close(i64::MAX, out);
+        self.pass(i64::MAX);
     }
 
     fn take(&mut self, waiting: &Waiting, out: &mut Vec<Correlated>) {
         let Some((uid, values)) = waiting.unpack() else { return };
         self.close(waiting.time, out);
         self.taken = self.taken.max(waiting.time);
-        self.give(&Item { of: Referred::Rule(waiting.rule as usize), time: waiting.time, uid, values }, out);
+        let item = Item { of: Referred::Rule(waiting.rule as usize), time: waiting.time, uid, values };
+        self.give(&item, Turn::Due, out);
+    }
+
+    /// Works out again what is true of what has arrived, after what is due and what waits were put back. Nothing is told.
+    pub(super) fn revive_early(&mut self) {
+        let Some(early) = &mut self.early else { return };
+        let engine = self.engine.clone();
+        for (i, correlation) in engine.correlations().iter().enumerate().filter(|(_, c)| c.condition.is_monotone()) {
+            for resting in self.groups.of(i).iter() {
+                let bytes = resting.bytes();
+                if let Some((key, group)) = bytes.ok().and_then(|bytes| Resting::read(correlation, &bytes)) {
+                    early.groups.restore(i, &key, group, self.taken);
+                }
+            }
+        }
+        early.silent = true;
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut in_order: Vec<&Waiting> = waiting.iter().collect();
+        in_order.sort_unstable();
+        for waiting in in_order {
+            self.take_early(waiting, &mut Vec::new());
+        }
+        self.waiting = waiting;
+        self.early.iter_mut().for_each(|early| early.silent = false);
+    }
+
+    /// Gives a match to what is told early.
+    pub(super) fn take_early(&mut self, waiting: &Waiting, out: &mut Vec<Correlated>) {
+        if self.early.is_some()
+            && let Some((uid, values)) = waiting.unpack()
+        {
+            let item = Item { of: Referred::Rule(waiting.rule as usize), time: waiting.time, uid, values };
+            self.give(&item, Turn::Early, out);
+        }
     }
 
     /// Gives an item to the correlations over it.
-    fn give(&mut self, item: &Item<'_>, out: &mut Vec<Correlated>) {
+    fn give(&mut self, item: &Item<'_>, turn: Turn, out: &mut Vec<Correlated>) {
         let (engine, wiring) = (self.engine.clone(), self.wiring.clone());
         for taker in wiring.takers(item.of) {
             let correlation = &engine.correlations()[taker.correlation];
+            let groups = match (turn, &mut self.early) {
+                (Turn::Due, _) => &mut self.groups,
+                (Turn::Early, Some(early)) if correlation.condition.is_monotone() => &mut early.groups,
+                (Turn::Early, _) => continue,
+            };
             let fields: Vec<&[&str]> = taker.measured.iter().map(|at| item.texts(*at)).collect();
             let Some(measured) = Measured::new(&correlation.measure, &fields) else { continue };
             let group: Vec<Option<Cow<'_, str>>> = taker.group.iter().map(|at| item.text(*at)).collect();
@@ -175,18 +249,25 @@ impl Correlator {
                 Passed::Last(at) => item.texts(*at).to_vec(),
             });
             let entry = Entry { time: item.time, uid: &item.uid, place: taker.place as u8 };
-            let (matched, dropped) = self.groups.change(taker.correlation, &key, item.time, |of_key| {
-                let (fires, dropped) = of_key.take(correlation, &entry, measured);
+            let (matched, dropped) = groups.change(taker.correlation, &key, item.time, |of_key| {
+                let (fires, dropped) = match turn {
+                    Turn::Due => of_key.take(correlation, &entry, measured),
+                    Turn::Early => (of_key.take_early(correlation, &entry, measured), 0),
+                };
                 if !correlation.condition.is_monotone() && !taker.passed.is_empty() {
                     let values: Vec<Texts<'_>> = passed.clone().collect();
                     of_key.passed = postcard::to_stdvec(&values).unwrap_or_default().into();
                 }
-                let matched = || correlated(taker.correlation, correlation, &key, &of_key.window, item.time);
+                let time = match turn {
+                    Turn::Due => item.time,
+                    Turn::Early => of_key.window.span().last(),
+                };
+                let matched = || correlated(taker.correlation, correlation, &key, &of_key.window, time);
                 (fires.then(matched), dropped)
             });
             self.exceptions.dropped += dropped;
             if let Some(matched) = matched {
-                self.matched(matched, passed.collect(), out);
+                self.matched(matched, passed.collect(), turn, out);
             }
         }
     }
@@ -198,19 +279,31 @@ impl Correlator {
             let correlation = &engine.correlations()[i];
             if group.window.holds(correlation) {
                 let matched = correlated(i, correlation, &key, &group.window, end);
-                self.matched(matched, postcard::from_bytes(&group.passed).unwrap_or_default(), out);
+                self.matched(matched, postcard::from_bytes(&group.passed).unwrap_or_default(), Turn::Due, out);
             }
         }
     }
 
     /// Gives a correlation's match to those over it, and out.
-    fn matched(&mut self, matched: Correlated, values: Vec<Texts<'_>>, out: &mut Vec<Correlated>) {
+    fn matched(&mut self, matched: Correlated, values: Vec<Texts<'_>>, turn: Turn, out: &mut Vec<Correlated>) {
         let of = Referred::Correlation(matched.correlation);
-        if !self.wiring.takers(of).is_empty() {
-            let uid = Uid::new(&matched.uid(&self.engine));
-            self.give(&Item { of, time: matched.time, uid, values }, out);
+        let taken = !self.wiring.takers(of).is_empty();
+        if !taken && self.early.is_none() {
+            return out.push(matched);
         }
-        out.push(matched);
+        let uid = matched.uid(&self.engine);
+        if taken {
+            self.give(&Item { of, time: matched.time, uid: Uid::new(&uid), values }, turn, out);
+        }
+        let span = self.engine.correlations()[matched.correlation].timespan_us;
+        let tell = match (turn, &mut self.early) {
+            (Turn::Due, Some(early)) => !early.confirm(&uid, &matched, span),
+            (Turn::Early, Some(early)) => early.tell(&uid, &matched, span),
+            (_, None) => true,
+        };
+        if tell {
+            out.push(matched);
+        }
     }
 }
 

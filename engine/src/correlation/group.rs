@@ -55,6 +55,31 @@ impl Group {
         (!quiet, dropped)
     }
 
+    /// Takes a match as it arrives, where it belongs in time; whether a correlation of lower bounds is true by it.
+    pub fn take_early(&mut self, correlation: &Correlation, entry: &Entry<'_>, measured: Measured<'_>) -> bool {
+        let span = correlation.timespan_us;
+        let latest = if self.window.len() > 0 { self.window.span().last() } else { entry.time };
+        let now = entry.time.max(latest);
+        if entry.time < now.saturating_sub(span) {
+            return false;
+        }
+        self.window.expire(now.saturating_sub(span));
+        if !self.window.insert(entry, measured) {
+            return false;
+        }
+        if !self.window.holds(correlation) {
+            if entry.time == now {
+                self.fired = None;
+            }
+            return false;
+        }
+        let quiet = self.fired.is_some_and(|fired| now.saturating_sub(fired) <= span);
+        if !quiet {
+            self.fired = Some(now);
+        }
+        !quiet
+    }
+
     /// Lays it down; `scratch` is room to do so.
     pub fn rest(self, key: &[u8], scratch: &mut Vec<u8>) -> Resting {
         scratch.clear();

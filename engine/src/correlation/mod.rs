@@ -11,6 +11,9 @@
 //! values' texts; an absent value is a value of its own. What no event belongs to has no group, so that nothing happened
 //! is never a match.
 //!
+//! With [`Limits::early_bytes_max`], a condition of lower bounds also tells at once what is true of what has arrived, and
+//! takes back ([`Correlator::revised`]) what late events changed.
+//!
 //! A correlation's match is a match for correlations over it: at the time of its last event, or of its window's end, with
 //! its group's values, and for other fields those of its last event.
 //!
@@ -23,6 +26,7 @@
 mod checkpoint;
 mod correlator;
 mod distinct;
+mod early;
 mod group;
 mod groups;
 mod measured;
@@ -36,6 +40,7 @@ mod wiring;
 
 pub use checkpoint::{Dropped, RestoreError, Restored};
 pub use correlator::Correlator;
+pub use early::Revised;
 pub(crate) use set::Correlations;
 
 use crate::bind::{Engine, RuleIx};
@@ -106,11 +111,19 @@ pub struct Limits {
     pub rule_bytes_max: usize,
     /// Bytes of the groups of all.
     pub bytes_max: usize,
+    /// Bytes of what is remembered to tell correlations of lower bounds before the watermark; none tells them at it.
+    pub early_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lateness_us: None, waiting_bytes_max: 32 << 20, rule_bytes_max: 64 << 20, bytes_max: 96 << 20 }
+        Self {
+            lateness_us: None,
+            waiting_bytes_max: 32 << 20,
+            rule_bytes_max: 64 << 20,
+            bytes_max: 96 << 20,
+            early_bytes_max: 0,
+        }
     }
 }
 

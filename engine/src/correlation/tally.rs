@@ -47,6 +47,18 @@ impl<T> Given<T> {
         self.counts.push_back((self.list.len() - before) as u32);
     }
 
+    /// What a match gave that stands before the latest `behind` ones.
+    fn insert(&mut self, behind: usize, values: impl Iterator<Item = T>) {
+        let at = self.counts.len().saturating_sub(behind);
+        let later: usize = self.counts.range(at..).map(|count| *count as usize).sum();
+        let (before, mut next) = (self.list.len(), self.list.len().saturating_sub(later));
+        for value in values {
+            self.list.insert(next, value);
+            next += 1;
+        }
+        self.counts.insert(at, (self.list.len() - before) as u32);
+    }
+
     fn pop(&mut self) -> impl Iterator<Item = T> {
         let count = self.counts.pop_front().unwrap_or(0) as usize;
         self.list.drain(..count.min(self.list.len()))
@@ -117,6 +129,31 @@ impl Tally {
             (Self::Chains(chains), _) => chain(chains, place, time),
             _ => {}
         }
+    }
+
+    /// Adds a match before the latest `behind` ones, in a window that slides; whether that can be done.
+    pub fn insert(&mut self, behind: usize, place: u8, measured: Measured<'_>) -> bool {
+        match (self, measured) {
+            (Self::Chains(_), _) => return false,
+            (Self::Values(distinct, given), Measured::Values(values)) => {
+                given.insert(behind, values.iter().map(|v| distinct.add(v)));
+            }
+            (Self::Sum(count, sum, given), Measured::Numbers(numbers)) => {
+                *count = count.saturating_add(numbers.len() as u64);
+                *sum = numbers.iter().fold(*sum, |sum, n| sum + n);
+                given.insert(behind, numbers.into_iter());
+            }
+            (Self::Sorted(sorted, given), Measured::Numbers(numbers)) => {
+                numbers.iter().for_each(|n| sorted.insert(sorted.partition_point(|s| s < n), *n));
+                given.insert(behind, numbers.into_iter());
+            }
+            (Self::Rules(counts, places), _) => {
+                counts[usize::from(place)] = counts[usize::from(place)].saturating_add(1);
+                places.insert(places.len().saturating_sub(behind), place);
+            }
+            _ => {}
+        }
+        true
     }
 
     /// Takes the oldest match away.

@@ -100,6 +100,48 @@ impl Window {
         full
     }
 
+    /// Adds a match to a window that slides where it belongs in time, behind those of its time; whether what is measured
+    /// can be measured so.
+    pub fn insert(&mut self, entry: &Entry<'_>, measured: Measured<'_>) -> bool {
+        if self.count == 0 || entry.time >= self.span.last() {
+            self.add(entry, measured);
+            return true;
+        }
+        // The match before it, counted from the latest.
+        let (mut behind, mut time) = (1, self.span.last());
+        for gap in self.gaps.iter().rev() {
+            time = time.wrapping_sub_unsigned(*gap);
+            if time <= entry.time {
+                break;
+            }
+            behind += 1;
+        }
+        if !self.tally.insert(behind, entry.place, measured) {
+            return false;
+        }
+        let at = self.gaps.len() + 1 - behind;
+        if at == 0 {
+            let gap = self.span.first.abs_diff(entry.time);
+            self.gaps.push_front(gap);
+            (self.span.first, self.span.extent) = (entry.time, self.span.extent + gap);
+        } else {
+            let gap = entry.time.abs_diff(time);
+            self.gaps[at - 1] -= gap;
+            self.gaps.insert(at - 1, gap);
+        }
+        self.count += 1;
+        if let Some(at) = self.uids.len().checked_sub(behind) {
+            self.uids.insert(at, entry.uid.clone());
+            if self.uids.len() > EVENTS_MAX {
+                self.uids.pop_front();
+            }
+        }
+        while self.count > 1 && (self.count > WINDOW_EVENTS_MAX || self.size() > WINDOW_BYTES_MAX) {
+            self.drop_first();
+        }
+        true
+    }
+
     /// Drops what is before `time`.
     pub fn expire(&mut self, time: i64) {
         while self.count > 0 && self.span.first < time {

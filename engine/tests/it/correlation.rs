@@ -1,6 +1,7 @@
 //! Correlations: cases, and properties against a model of them, which is slow and says what they mean.
 
 mod checkpoints;
+mod early;
 mod model;
 mod properties;
 

@@ -3,6 +3,7 @@
 //!
 //! `TARN_CRASHES=50 cargo test --test it serve::crash` kills, and pulls the plug, more often than the short form of CI.
 
+use super::correlations::{self, RULES};
 use super::daemon::{Daemon, RULE, event, request};
 use super::disk::Disk;
 use crate::command::{tarn, text};
@@ -54,9 +55,15 @@ fn change_rules(daemon: &Daemon, folder: &Path, stop: &AtomicBool) {
     }
 }
 
+/// A daemon with [`RULE`] and a correlation over it.
+fn started(folder: &Path, over: &[(&str, &str)]) -> Daemon {
+    std::fs::write(folder.join("correlation.yml"), correlations::CORRELATION).unwrap();
+    Daemon::start(folder, &[over, &[RULES]].concat()).unwrap()
+}
+
 /// Load on a daemon, whose rules change, until it is killed after `alive`.
 fn killed(folder: &Path, over: &[(&str, &str)], round: usize, sent: &Arc<Mutex<Sent>>, alive: Duration) {
-    let daemon = Daemon::start(folder, over).unwrap();
+    let daemon = started(folder, over);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let loading = scope.spawn(|| load(&daemon, round, sent, Duration::from_secs(20)));
@@ -121,12 +128,17 @@ fn counts(folder: &Path, sql: &str) -> BTreeMap<String, i64> {
 
 /// Starts once more, lets it catch up, stops it, and looks.
 fn judge(folder: &Path, sent: &Sent, crashes: usize) {
-    let daemon = Daemon::start(folder, &[]).unwrap();
+    let daemon = started(folder, &[]);
     daemon.wait("detection", |d| d.metric("tarn_detected_sequence") == d.metric("tarn_log_last_sequence"));
     assert!(daemon.stop());
     let events = counts(folder, "SELECT metadata.uid AS uid, count(*) AS n FROM api_activity GROUP BY 1");
-    let found = "SELECT finding_info.related_events[1].uid AS uid, count(*) AS n FROM detection_finding GROUP BY 1";
+    let found = "SELECT finding_info.related_events[1].uid AS uid, count(*) AS n FROM detection_finding \
+                 WHERE finding_info.title = 'Trail Stopped' GROUP BY 1";
     let findings = counts(folder, found);
+    let correlated = "SELECT finding_info.uid AS uid, count(*) AS n FROM detection_finding \
+                      WHERE finding_info.title = 'Many Trails Stopped' AND activity_id = 1 GROUP BY 1";
+    let correlated = counts(folder, correlated);
+    assert!(!correlated.is_empty() && correlated.values().all(|n| *n == 1), "{correlated:?}");
     assert!(crashes == 0 || sent.acknowledged.len() > 10 * crashes, "hardly any load: {}", sent.acknowledged.len());
     for (uid, is_found) in &sent.acknowledged {
         assert_eq!(events.get(uid), Some(&1), "event {uid} of {} acknowledged", sent.acknowledged.len());
@@ -135,7 +147,12 @@ fn judge(folder: &Path, sent: &Sent, crashes: usize) {
     for (uid, n) in events.iter().chain(&findings) {
         assert!(sent.all.contains(uid) && *n == 1, "{uid} is there {n} times");
     }
-    println!("{} events acknowledged through {crashes} crashes, {} findings", sent.acknowledged.len(), findings.len());
+    println!(
+        "{} events acknowledged through {crashes} crashes, {} and {} findings",
+        sent.acknowledged.len(),
+        findings.len(),
+        correlated.len()
+    );
 }
 
 #[test]
@@ -155,7 +172,7 @@ fn killed_at_each_place() {
     let sent = Arc::new(Mutex::new(Sent::default()));
     let places = ["before-answer:20", "before-findings:3", "after-findings:5", "before-cut:3", "before-checkpoint:1"];
     for (round, place) in places.iter().enumerate() {
-        let daemon = Daemon::start(folder.path(), &[("TARN_SERVE_CRASH_AT", place)]).unwrap();
+        let daemon = started(folder.path(), &[("TARN_SERVE_CRASH_AT", place)]);
         load(&daemon, round, &sent, Duration::from_secs(15));
         assert!(daemon.died(), "it did not die at {place}");
     }

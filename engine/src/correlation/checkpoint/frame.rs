@@ -37,6 +37,13 @@ pub enum Frame<'a> {
     Items(&'a [u8]),
     /// The end.
     End,
+    /// A correlation; what was told of it early follows.
+    Told {
+        #[serde(borrow)]
+        identity: Identity<'a>,
+    },
+    /// Uids of findings that were told and of which no more is known, and when they expire, follow.
+    Uids,
 }
 
 /// Times and counts.

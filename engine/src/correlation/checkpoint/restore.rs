@@ -1,7 +1,7 @@
 //! Reads a checkpoint.
 
 use super::frame::{Clock, Frame, Identity, Reader, take_item};
-use super::{MAGIC, VERSION, correlations, names, rules};
+use super::{MAGIC, OLDEST, Told, VERSION, correlations, names, rules};
 use crate::bind::{Engine, RuleIx};
 use crate::correlation::group::{Group, Resting};
 use crate::correlation::measured::Texts;
@@ -21,7 +21,7 @@ pub enum RestoreError {
     #[error("no checkpoint of correlations: expected it to begin with \"tarncorr\" and a version")]
     Magic,
     /// It is of another version.
-    #[error("the checkpoint has version {0} of its format; expected version {VERSION}")]
+    #[error("the checkpoint has version {0} of its format; expected {OLDEST} to {VERSION}")]
     Version(u32),
     /// It is damaged.
     #[error("frame {frame} of the checkpoint is damaged: expected {expected}")]
@@ -66,7 +66,7 @@ impl Correlator {
         let [magic @ .., a, b, c, d] = head;
         match u32::from_le_bytes([a, b, c, d]) {
             _ if magic != MAGIC => return Err(RestoreError::Magic),
-            VERSION => {}
+            OLDEST..=VERSION => {}
             other => return Err(RestoreError::Version(other)),
         }
         let mut frames = Reader::new(input, &head);
@@ -103,6 +103,10 @@ enum Of {
     Rule(u32, Fields),
     DroppedCorrelation,
     DroppedRule,
+    Told(usize),
+    /// What was told of a correlation that is not there any more.
+    DroppedTold,
+    Uids,
 }
 
 struct Fields {
@@ -142,7 +146,8 @@ impl<'e> Restoring<'e> {
         }
     }
 
-    fn done(self) -> Option<Restored> {
+    fn done(mut self) -> Option<Restored> {
+        self.correlator.revive_early();
         self.clock.map(|_| Restored { correlator: self.correlator, dropped: self.dropped })
     }
 
@@ -156,7 +161,16 @@ impl<'e> Restoring<'e> {
             Frame::Correlation { identity, fields, evicted } => self.correlation(identity, &fields, evicted),
             Frame::Rule { identity, fields } => self.rule(identity, &fields),
             Frame::Items(items) => self.items(items),
-            Frame::Clock(_) | Frame::End => Err("a correlation, a rule, their items or the end"),
+            Frame::Told { identity } => {
+                let known = self.correlations.iter().position(|known| *known == identity);
+                self.of = known.map_or(Of::DroppedTold, Of::Told);
+                Ok(())
+            }
+            Frame::Uids => {
+                self.of = Of::Uids;
+                Ok(())
+            }
+            Frame::Clock(_) | Frame::End => Err("a correlation, a rule, what was told, their items or the end"),
         }
     }
 
@@ -215,6 +229,23 @@ impl<'e> Restoring<'e> {
             Of::Nothing => Err("a correlation or a rule before its items"),
             Of::DroppedCorrelation => {
                 self.dropped.last_mut().into_iter().for_each(|dropped| dropped.groups += 1);
+                Ok(())
+            }
+            Of::DroppedTold => Ok(()),
+            Of::Told(i) => {
+                let correlation = &self.engine.correlations()[*i];
+                let (told, rest): (Told, _) = postcard::take_from_bytes(bytes).map_err(|_| "what was told")?;
+                let found = told.found(*i, correlation).filter(|_| rest.is_empty()).ok_or("what was told")?;
+                if let Some(early) = &mut self.correlator.early {
+                    early.found(&found.uid(self.engine), found, correlation.timespan_us);
+                }
+                Ok(())
+            }
+            Of::Uids => {
+                let ((uid, expires), []) = postcard::take_from_bytes::<(&str, i64)>(bytes).map_err(|_| "a uid")? else {
+                    return Err("a uid and when it expires");
+                };
+                self.correlator.early.iter_mut().for_each(|early| early.remember(uid, expires, None));
                 Ok(())
             }
             Of::DroppedRule => {

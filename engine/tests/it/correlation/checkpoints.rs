@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tarn_engine::correlation::{Correlated, Correlator, Dropped, Exceptions, Limits, Match, RestoreError};
 use tarn_engine::{Engine, RuleIx};
 
-fn written(correlator: &Correlator) -> Vec<u8> {
+pub fn written(correlator: &Correlator) -> Vec<u8> {
     let mut out = Vec::new();
     correlator.checkpoint(&mut out).unwrap();
     out
@@ -37,7 +37,7 @@ fn run(engine: &Arc<Engine>, limits: Limits, matches: &[Match], stops: &[usize])
 }
 
 /// A correlation alone, or below others that take its matches: by another field, in an order, at the end of windows.
-fn engine_of(body: &str, span: i64, by_group: bool, chained: bool) -> Arc<Engine> {
+pub fn engine_of(body: &str, span: i64, by_group: bool, chained: bool) -> Arc<Engine> {
     let of = |name: &str, body: &str| format!("title: {name}\nname: {name}\ncorrelation:\n{body}");
     let own = grouped(body, span, by_group);
     match chained {
@@ -62,7 +62,7 @@ fn limits() -> impl Strategy<Value = Limits> {
     let lateness = prop::option::weighted(0.8, (0..30_i64).prop_map(|seconds| seconds * SECOND));
     let bytes = || prop_oneof![Just(1 << 20), 0..3_000_usize];
     (lateness, bytes(), bytes(), bytes()).prop_map(|(lateness_us, waiting_bytes_max, rule_bytes_max, bytes_max)| {
-        Limits { lateness_us, waiting_bytes_max, rule_bytes_max, bytes_max }
+        Limits { lateness_us, waiting_bytes_max, rule_bytes_max, bytes_max, early_bytes_max: 0 }
     })
 }
 
@@ -79,7 +79,8 @@ struct Halfway {
 impl Halfway {
     fn stop(&self) -> (Arc<Engine>, Vec<u8>) {
         let engine = engine_of(&self.body, self.span, true, self.chained);
-        let mut correlator = Correlator::new(engine.clone(), self.limits);
+        let limits = Limits { early_bytes_max: 1 << 20, ..self.limits };
+        let mut correlator = Correlator::new(engine.clone(), limits);
         matches(&engine, &self.events).into_iter().for_each(|m| correlator.push(m, &mut Vec::new()));
         let bytes = written(&correlator);
         (engine, bytes)
@@ -196,34 +197,52 @@ fn large_windows_go_on() {
     assert_eq!(run(&c, limits, &matches, &[100_040]).1.dropped, 50);
 }
 
-/// What [`Correlator::checkpoint`] wrote when version 1 of the format was made.
-const VERSION_1: &str = include_str!("checkpoint.v1.hex");
+/// What [`Correlator::checkpoint`] wrote when these versions of the format were made.
+const VERSIONS: [&str; 2] = [include_str!("checkpoint.v1.hex"), include_str!("checkpoint.v2.hex")];
+
+/// The bytes of lines of hexadecimal digits.
+fn bytes_of(lines: &str) -> Vec<u8> {
+    let digits: String = lines.lines().collect();
+    (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+fn in_region(time: i64, uid: &str, region: &str) -> Match {
+    Match { rule: RuleIx(0), time: time * SECOND, uid: uid.into(), values: vec![text(region), None] }
+}
 
 #[test]
-fn version_1_is_what_it_was() {
+fn every_version_is_read() {
     let c = versions(&[("c", "C", "awsRegion"), ("d", "D", "userAgent")]);
-    let mut correlator = Correlator::new(c.clone(), Limits { lateness_us: Some(SECOND), ..Limits::default() });
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    let of = |time: i64, uid: &str, region: &str| Match {
-        rule: RuleIx(0),
-        time: time * SECOND,
-        uid: uid.into(),
-        values: vec![text(region), None],
-    };
+    for version in VERSIONS {
+        let mut restored = read(&c, Limits::default(), &bytes_of(version)).unwrap();
+        let mut after = Vec::new();
+        restored.push(in_region(9, "f", "x"), &mut after);
+        restored.finish(&mut after);
+        let found: Vec<_> = after.iter().map(|found| (found.correlation, found.count, &*found.events[0])).collect();
+        assert_eq!(found, [(1, 3, "e-1"), (0, 3, "e-1")]);
+    }
+}
+
+#[test]
+fn version_2_is_what_it_was() {
+    let c = versions(&[("c", "C", "awsRegion"), ("d", "D", "userAgent")]);
+    let limits = Limits { lateness_us: Some(SECOND), early_bytes_max: 1 << 20, ..Limits::default() };
+    let mut correlator = Correlator::new(c.clone(), limits);
+    let mut told = Vec::new();
     let uids = ["e-1", "00112233445566778899aabbccddeeff", "00112233-4455-6677-8899-aabbccddeeff", ""];
     for (time, (uid, region)) in uids.iter().zip(["x", "y", "x", "z"]).enumerate() {
-        correlator.push(of(time as i64, uid, region), &mut before);
+        correlator.push(in_region(time as i64, uid, region), &mut told);
     }
-    let expected: String = VERSION_1.lines().collect();
+    correlator.told("f-1", 7);
+    assert_eq!(told.iter().map(|found| found.correlation).collect::<Vec<_>>(), [1]);
     let hex: String = written(&correlator).iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected: String = VERSIONS[1].lines().collect();
     assert_eq!(hex, expected, "a format that is written in another way has another version");
-    let byte = |at: usize| u8::from_str_radix(&expected[2 * at..2 * at + 2], 16).unwrap();
-    let bytes: Vec<u8> = (0..expected.len() / 2).map(byte).collect();
-    let mut restored = read(&c, Limits::default(), &bytes).unwrap();
-    restored.push(of(9, "f", "x"), &mut after);
+    let mut restored = read(&c, limits, &bytes_of(VERSIONS[1])).unwrap();
+    let mut after = Vec::new();
+    restored.push(in_region(9, "f", "x"), &mut after);
     restored.finish(&mut after);
-    let found: Vec<_> = after.iter().map(|found| (found.correlation, found.count, &*found.events[0])).collect();
-    assert_eq!((before, found), (vec![], vec![(1, 3, "e-1"), (0, 3, "e-1")]));
+    assert_eq!(after.iter().map(|found| found.correlation).collect::<Vec<_>>(), [0]);
 }
 
 #[test]
@@ -237,7 +256,7 @@ fn what_is_no_checkpoint_is_named() {
     let of = |parts: &[&[u8]]| refused(sealed(parts.concat()));
     let part = |from: usize, to: usize| &bytes[from..to];
     assert!(refused(b"[]".to_vec()).contains("tarncorr"));
-    assert!(of(&[b"tarncorr\x02\0\0\0", part(12, bytes.len())]).contains("expected version 1"));
+    assert!(of(&[b"tarncorr\x03\0\0\0", part(12, bytes.len())]).contains("expected 1 to 2"));
     assert!(refused(part(0, end.start - 4).to_vec()).contains("a frame's length"));
     assert!(refused(part(0, end.start).to_vec()).contains("the rest of a frame"));
     let no_clock = of(&[part(0, clock.start - 4), part(own.start - 4, bytes.len())]);
