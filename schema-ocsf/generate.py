@@ -72,7 +72,9 @@ class Extension:
             out.update(a.get("profiles") or [], self.schema["objects"].get(a.get("object_type"), {}).get("profiles") or [])
         return sorted(out)
 
-    def entity(self, own, parent):
+    def entity(self, own, kind):
+        parent = self.schema[kind].get(own["extends"])
+        assert parent, f"{own['name']} extends {own['extends']}, which OCSF has not"
         out = {**own, "attributes": self.attributes(own, parent)}
         if "observable" in parent:
             out.setdefault("observable", parent["observable"])
@@ -88,7 +90,7 @@ class Extension:
             held = self.dictionary.get(attribute, {}).get("type")
             if held in self.objects and held != name:
                 self.object(held)
-        self.schema["objects"][self.scoped(name)] = self.entity(own, self.schema["objects"][own["extends"]])
+        self.schema["objects"][self.scoped(name)] = self.entity(own, "objects")
 
     def classified(self, c):
         """Uids and their captions: a class's number is within its extension and category."""
@@ -111,7 +113,7 @@ class Extension:
         for name in self.objects:
             self.object(name)
         for name, own in self.classes.items():
-            c = self.entity(own, self.schema["classes"][own["extends"]])
+            c = self.entity(own, "classes")
             self.classified(c)
             self.schema["classes"][self.scoped(name)] = c
         self.schema["extensions"][self.info["name"]] = self.info

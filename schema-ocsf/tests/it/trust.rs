@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_schema_ocsf::flatten::flatten;
 use tarn_schema_ocsf::nest::to_json;
-use tarn_schema_ocsf::schema::{Entity, Requirement};
+use tarn_schema_ocsf::schema::{Attribute, Entity, Requirement};
 use tarn_schema_ocsf::validate::{Rule, validate};
 use tarn_schema_ocsf::{BatchBuilder, ClassUid, Schema, TableSchema};
 
@@ -59,6 +59,28 @@ fn two_classes_with_tables_of_their_own() {
         assert_eq!(schema.class_named(&format!("trust/{table}")).unwrap().uid, uid);
         // A column that begins like its table could be read as the table's.
         assert!(schema.attributes(&class.entity).all(|a| a.name != table));
+    }
+}
+
+/// Leaves of an entity and of our objects below it, without those of OCSF's own objects.
+fn leaves(entity: &Entity, above: &mut Vec<String>) -> usize {
+    let schema = Schema::v1_8();
+    assert!(!above.contains(&entity.name), "{} holds itself: {above:?}", entity.name);
+    above.push(entity.name.clone());
+    let of = |a: &Attribute, above: &mut Vec<String>| match a.object.as_deref() {
+        Some(object) if object.starts_with("trust/") => leaves(schema.object(object).unwrap(), above),
+        _ => 1,
+    };
+    let count = schema.attributes(entity).map(|a| of(a, above)).sum();
+    above.pop();
+    count
+}
+
+#[test]
+fn objects_of_the_extension_end() {
+    for class in [SIGNING, RELEASE] {
+        let count = leaves(&Schema::v1_8().class(class).unwrap().entity, &mut Vec::new());
+        assert!(count < 256, "class {class} has {count} leaves");
     }
 }
 
