@@ -1,0 +1,3 @@
+//! How fast the ledger appends, proves and audits.
+
+fn main() {}
