@@ -210,3 +210,45 @@ pub(crate) async fn find_in_run(site: &Site, level: u32, number: u64, key: &Key)
     let rows = site.range(&path, start + u64::from(from) * ROW as u64..start + u64::from(until) * ROW as u64).await?;
     Ok(rows.chunks_exact(ROW).map(row).find(|(k, _)| k == key).map(|(_, leaf)| leaf))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use std::sync::Arc;
+
+    /// Past runs of both kinds: every key is found, from memory and from the store, and no stranger's.
+    #[test]
+    fn keys_are_found_in_runs_of_both_kinds() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let site = Site::new(Arc::new(InMemory::new()), &Path::default());
+            let (mut index, mut runs) = (UidIndex::default(), Vec::new());
+            let size = (1_u64 << LARGE) + (1 << SMALL) + 5;
+            (0..size).for_each(|n| index.push(key(&n.to_string()), &mut runs));
+            let names: Vec<_> = runs.iter().map(|run| run.path.clone()).collect();
+            assert_eq!(names.len(), 16 + 1 + 1);
+            assert!(names.contains(&path(LARGE, 0)) && names.contains(&path(SMALL, 16)));
+            assert!(runs.iter().all(|run| run.bytes.len() == run_bytes(LARGE) || run.bytes.len() == run_bytes(SMALL)));
+            site.write_all(runs).await.unwrap();
+            let mut loaded = UidIndex::load(&site, size).await.unwrap();
+            (size - 5..size).for_each(|n| loaded.push(key(&n.to_string()), &mut Vec::new()));
+            for n in (0..size).step_by(9973).chain([(1 << LARGE) - 1, 1 << LARGE, size - 6, size - 1]) {
+                let key = key(&n.to_string());
+                assert_eq!(index.find(&site, &key).await.unwrap(), Some(n));
+                assert_eq!(loaded.find(&site, &key).await.unwrap(), Some(n));
+                let run =
+                    if n >> LARGE == 0 { Some((LARGE, 0)) } else { (n < size - 5).then_some((SMALL, n >> SMALL)) };
+                if let Some((level, number)) = run {
+                    assert_eq!(find_in_run(&site, level, number, &key).await.unwrap(), Some(n));
+                }
+            }
+            for stranger in (0..2000).map(|n| key(&format!("stranger {n}"))) {
+                assert_eq!(loaded.find(&site, &stranger).await.unwrap(), None);
+                assert_eq!(find_in_run(&site, LARGE, 0, &stranger).await.unwrap(), None);
+            }
+        });
+    }
+}

@@ -77,34 +77,6 @@ fn more_than_one_batch_and_large_documents() {
     });
 }
 
-/// Past a run of each kind, so that lookups go through filters and the store.
-#[test]
-fn a_quarter_million_leaves_are_found_again() {
-    run(async {
-        let store = Arc::new(InMemory::new());
-        let mut ledger = open(&store).await;
-        let small = |n: u64| Entry::new(&uid(n), &json!(n), None).unwrap();
-        let records = |range: std::ops::Range<u64>| range.map(small).collect::<Vec<_>>();
-        let size = (1 << 18) + (1 << 14) + 300;
-        ledger.append(&records(0..size), NOW).await.unwrap();
-        let samples = [0, 77_777, (1 << 18) - 1, 1 << 18, (1 << 18) + (1 << 14) - 1, size - 300, size - 1];
-        let (mut reopened, reader) = (open(&store).await, log(&store).await);
-        for n in samples {
-            for ledger in [&mut ledger, &mut reopened] {
-                assert_eq!(ledger.append(&[small(n)], NOW).await.unwrap(), [Outcome::Already(n)]);
-                assert_eq!(verify(&ledger.prove(&uid(n)).await.unwrap(), &public()).unwrap().index(), n);
-            }
-            assert_eq!(verify(&reader.prove(&uid(n)).await.unwrap(), &public()).unwrap().index(), n);
-        }
-        for stranger in ["", "evidence-", "evidence-999999999"] {
-            assert!(matches!(reader.prove(stranger).await, Err(LedgerError::Unknown { .. })));
-            assert!(matches!(ledger.prove(stranger).await, Err(LedgerError::Unknown { .. })));
-        }
-        let report = plain_audit(&store).await;
-        assert_eq!((report.leaves, report.divergence), (size, None));
-    });
-}
-
 #[test]
 fn a_second_writer_is_told_and_forks_nothing() {
     run(async {
