@@ -50,6 +50,16 @@ pub enum LedgerError {
         /// Leaves before the other's.
         size: u64,
     },
+    /// The log on the store does not go on from a checkpoint that was kept: it was rolled back or written anew.
+    #[error(
+        "the log of {size} leaves does not go on from the checkpoint over {known}: it was rolled back or written anew"
+    )]
+    NotExtended {
+        /// Leaves of the kept checkpoint.
+        known: u64,
+        /// Leaves on the store.
+        size: u64,
+    },
     /// No leaf has the uid.
     #[error("no record with uid {uid:?} is in the ledger")]
     Unknown {

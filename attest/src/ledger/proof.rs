@@ -117,6 +117,26 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// A name for it that does not change.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::Malformed(_) => "malformed",
+            Self::UnknownFormat(_) => "unknown_format",
+            Self::NotCanonical => "not_canonical",
+            Self::Leaf(_) => "leaf",
+            Self::RecordChanged => "record_changed",
+            Self::RawChanged => "raw_changed",
+            Self::RawPresence => "raw_presence",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Outside { .. } => "outside",
+            Self::NotIncluded => "not_included",
+            Self::TooFewWitnesses { .. } => "too_few_witnesses",
+        }
+    }
+}
+
 /// A record that is in the log: made by [`verify`] alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proven {
@@ -209,8 +229,9 @@ pub fn verify_witnessed(file: &[u8], key: &PublicKey, policy: &WitnessPolicy) ->
     check_record(&inclusion, size, checkpoint.hash(), index, record_hash(wire.leaf.as_bytes()))
         .map_err(|_| Reason::NotIncluded)?;
     let (cosignatures, _) = checkpoint.cosignatures(policy.witnesses())?;
-    if cosignatures.len() < policy.need() {
-        return Err(Reason::TooFewWitnesses { have: cosignatures.len(), need: policy.need() });
+    let have = WitnessPolicy::count(&cosignatures);
+    if have < policy.need() {
+        return Err(Reason::TooFewWitnesses { have, need: policy.need() });
     }
     let record = Bytes::copy_from_slice(wire.record.as_bytes());
     Ok(Proven { index, leaf, record, raw, checkpoint, cosignatures })

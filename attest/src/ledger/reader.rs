@@ -9,7 +9,7 @@ use super::index::{Key, LARGE, SMALL, find_in_run, key};
 use super::key::PublicKey;
 use super::leaf::Leaf;
 use super::proof::{self, ProofFile};
-use super::state::{BUNDLE_BYTES_MAX, CHECKPOINT, bundle_leaves};
+use super::state::{BUNDLE_BYTES_MAX, CHECKPOINT, DESCRIPTION, Description, bundle_leaves};
 use super::store::{AT_ONCE, Site};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,7 +18,7 @@ use object_store::path::Path;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tlog_tiles::{Error, Hash, HashReader, Tile, prove_record, prove_tree};
+use tlog_tiles::{Error, Hash, HashReader, Tile, check_tree, prove_record, prove_tree};
 
 /// A ledger opened for reading, at its published checkpoint. It writes nothing and keeps nothing in memory.
 #[derive(Clone, Debug)]
@@ -37,6 +37,19 @@ impl Log {
         let note = site.read(CHECKPOINT, CHECKPOINT_BYTES_MAX).await?.ok_or(LedgerError::NoLedger)?;
         let checkpoint = Checkpoint::verify(&note, &key)?;
         Ok(Self { site, key, checkpoint })
+    }
+
+    /// Opens the ledger with the key that it names itself. What is proved so is good for nobody but those who have the
+    /// key from elsewhere, and they check it with theirs.
+    ///
+    /// **Errors**: as [`Self::open`]; a description that is none.
+    pub async fn open_as_described(store: Arc<dyn ObjectStore>, prefix: &Path) -> Result<Self, LedgerError> {
+        let described = Site::new(Arc::clone(&store), prefix).read(DESCRIPTION, 64 << 10).await?;
+        let described = described.ok_or(LedgerError::NoLedger)?;
+        let corrupt = |reason: String| LedgerError::Corrupt { path: DESCRIPTION.to_owned(), reason };
+        let described: Description = serde_json::from_slice(&described).map_err(|e| corrupt(e.to_string()))?;
+        let key = PublicKey::parse(&described.key).map_err(|e| corrupt(e.to_string()))?;
+        Self::open(store, prefix, key).await
     }
 
     /// The published checkpoint.
@@ -105,6 +118,21 @@ async fn partial_or_full(site: &Site, path: String, max: usize) -> Result<(Strin
         (None, Some((full, _))) => Ok((full.to_owned(), site.need(full, max).await?)),
         (None, None) => Err(LedgerError::Missing { path }),
     }
+}
+
+/// Sees to it that a log, up to its checkpoint, goes on from a known one.
+///
+/// **Errors**: [`LedgerError::NotExtended`]; the store's.
+pub(crate) async fn extends(site: &Site, newest: Option<&Checkpoint>, known: &Checkpoint) -> Result<(), LedgerError> {
+    let (from, size) = (known.size(), newest.map_or(0, Checkpoint::size));
+    let refused = LedgerError::NotExtended { known: from, size };
+    let newest = match newest {
+        _ if from == 0 => return Ok(()),
+        Some(newest) if from <= size => newest,
+        _ => return Err(refused),
+    };
+    let proof = hashes(site, size, |tree| prove_tree(size, from, tree)).await?;
+    check_tree(&proof, size, newest.hash(), from, known.hash()).map_err(|_| refused)
 }
 
 /// Makes the proof file of a leaf, and checks it before it is given away.

@@ -9,7 +9,7 @@ use super::error::LedgerError;
 use super::index::{SMALL, UidIndex, key};
 use super::key::PublicKey;
 use super::leaf::{LEAF_BYTES_MAX, Leaf};
-use super::store::{Object, Site};
+use super::store::{Created, Object, Site};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use tlog_tiles::{HashReader, record_hash, stored_hash_index};
@@ -165,4 +165,21 @@ pub(crate) async fn read_batch(site: &Site, from: u64) -> Result<Option<Batch>, 
     let path = batch::path(from);
     let Some(bytes) = site.read(&path, BATCH_BYTES_MAX).await? else { return Ok(None) };
     Batch::decode(&bytes).map(Some).map_err(|reason| LedgerError::Corrupt { path, reason })
+}
+
+/// Sees to it that the place is this key's ledger.
+pub(crate) async fn describe(site: &Site, key: &PublicKey) -> Result<(), LedgerError> {
+    let bytes = Description::bytes(key);
+    if site.create(DESCRIPTION, bytes).await? == Created::Ours {
+        return Ok(());
+    }
+    let there = site.need(DESCRIPTION, 64 << 10).await?;
+    let found: Description = serde_json::from_slice(&there)
+        .map_err(|e| LedgerError::Corrupt { path: DESCRIPTION.to_owned(), reason: e.to_string() })?;
+    Err(LedgerError::OtherLedger {
+        format: found.format,
+        expected_format: super::FORMAT,
+        found: found.key,
+        expected: key.to_string(),
+    })
 }

@@ -110,9 +110,10 @@ impl Site {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.0.put_opts(&Path::from(path), PutPayload::from(bytes.clone()), options).await {
             Ok(_) => Ok(Created::Ours),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => match self.read(path, usize::MAX).await? {
-                Some(there) if there == bytes => Ok(Created::Ours),
-                _ => Ok(Created::Others),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => match self.read(path, bytes.len()).await {
+                Ok(Some(there)) if there == bytes => Ok(Created::Ours),
+                Ok(_) | Err(LedgerError::Corrupt { .. }) => Ok(Created::Others),
+                Err(error) => Err(error),
             },
             Err(source) => Err(failed(path)(source)),
         }

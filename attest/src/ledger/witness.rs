@@ -4,6 +4,7 @@
 //! back or forked without the witness's help.
 
 use super::key::{KeyError, NoteKey};
+use std::collections::BTreeSet;
 
 /// The type byte of a timestamped Ed25519 cosignature's key.
 const COSIGNATURE_V1: u8 = 4;
@@ -76,16 +77,19 @@ pub struct WitnessPolicy {
 }
 
 impl WitnessPolicy {
-    /// `need` of these. A witness that is named twice counts once.
+    /// `need` of these. A witness with several keys counts once.
     ///
     /// **Errors**: more needed than there are.
     pub fn new(mut witnesses: Vec<Witness>, need: usize) -> Result<Self, PolicyError> {
         witnesses.sort_by_key(ToString::to_string);
         witnesses.dedup();
-        if need > witnesses.len() {
-            return Err(PolicyError { need, there: witnesses.len() });
-        }
-        Ok(Self { witnesses, need })
+        let there = different(witnesses.iter().map(Witness::name));
+        if need > there { Err(PolicyError { need, there }) } else { Ok(Self { witnesses, need }) }
+    }
+
+    /// How many different witnesses have signed.
+    pub(crate) fn count(signed: &[Cosignature]) -> usize {
+        different(signed.iter().map(|cosignature| cosignature.witness.as_str()))
     }
 
     /// The witnesses.
@@ -97,6 +101,10 @@ impl WitnessPolicy {
     pub fn need(&self) -> usize {
         self.need
     }
+}
+
+fn different<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.collect::<BTreeSet<_>>().len()
 }
 
 /// A policy that nothing can meet.

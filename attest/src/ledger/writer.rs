@@ -8,8 +8,8 @@ use super::error::LedgerError;
 use super::index::{Key, key};
 use super::key::Signer;
 use super::leaf::Leaf;
-use super::reader::prove_at;
-use super::state::{BUNDLE_BYTES_MAX, CHECKPOINT, DESCRIPTION, Description, State, bundle_leaves, read_batch};
+use super::reader::{extends, prove_at};
+use super::state::{BUNDLE_BYTES_MAX, CHECKPOINT, State, bundle_leaves, describe, read_batch};
 use super::store::{Created, Object, Site};
 use super::witness::Witness;
 use bytes::Bytes;
@@ -68,7 +68,7 @@ impl Ledger {
     /// left it.
     pub async fn open(store: Arc<dyn ObjectStore>, prefix: &Path, signer: Signer) -> Result<Self, LedgerError> {
         let site = Site::new(store, prefix);
-        describe(&site, &signer).await?;
+        describe(&site, signer.public()).await?;
         let mut ledger = Self { site, signer, tail: None, bundle: None };
         ledger.tail = Some(ledger.recover().await?);
         Ok(ledger)
@@ -102,6 +102,16 @@ impl Ledger {
     pub async fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LedgerError> {
         let tail = self.take().await?;
         Ok(self.tail.insert(tail).checkpoint.clone())
+    }
+
+    /// Sees to it that the log goes on from a checkpoint that was kept elsewhere. A store that was rolled back looks like
+    /// an earlier state, and a writer that appends to it signs a second history: a process that keeps its newest
+    /// checkpoint and asks this after opening does not.
+    ///
+    /// **Errors**: [`LedgerError::NotExtended`]; the store's.
+    pub async fn confirm(&mut self, known: &Checkpoint) -> Result<(), LedgerError> {
+        let tail = self.take().await?;
+        extends(&self.site, self.tail.insert(tail).checkpoint.as_ref(), known).await
     }
 
     /// Adds witnesses' cosignatures of the newest checkpoint to it, and publishes it with them. Keep the note that
@@ -283,21 +293,4 @@ fn grown(edge: &Edge, leaves: &[(Leaf, Bytes)]) -> (Edge, Vec<Object>) {
     let (mut edge, mut full) = (edge.clone(), Vec::new());
     leaves.iter().for_each(|(_, bytes)| edge.push(record_hash(bytes), &mut full));
     (edge, full.into_iter().map(Object::from).collect())
-}
-
-/// Sees to it that the place is this key's ledger.
-async fn describe(site: &Site, signer: &Signer) -> Result<(), LedgerError> {
-    let bytes = Description::bytes(signer.public());
-    if site.create(DESCRIPTION, bytes).await? == Created::Ours {
-        return Ok(());
-    }
-    let there = site.need(DESCRIPTION, 64 << 10).await?;
-    let found: Description = serde_json::from_slice(&there)
-        .map_err(|e| LedgerError::Corrupt { path: DESCRIPTION.to_owned(), reason: e.to_string() })?;
-    Err(LedgerError::OtherLedger {
-        format: found.format,
-        expected_format: super::FORMAT,
-        found: found.key,
-        expected: signer.public().to_string(),
-    })
 }

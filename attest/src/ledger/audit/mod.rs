@@ -22,7 +22,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use std::sync::Arc;
 use times::Times;
-use tlog_tiles::{Hash, record_hash};
+use tlog_tiles::{EMPTY_HASH, Hash, record_hash};
 
 /// What an audit is held against.
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +46,13 @@ pub async fn audit(
     options: &AuditOptions<'_>,
 ) -> Result<Report, LedgerError> {
     let site = Site::new(store, prefix);
-    let mut walk = Walk { site, options, state: State::default(), caveats: Vec::new(), size: 0 };
+    let mut walk = Walk { site, options, state: State::default(), caveats: Vec::new(), size: 0, root: EMPTY_HASH };
     let divergence = match walk.run().await {
         Ok(()) => None,
         Err(Stop::Divergence(divergence)) => Some(*divergence),
         Err(Stop::Failed(error)) => return Err(*error),
     };
-    let root = walk.state.edge.root().map_or([0; 32], |root| root.0);
-    Ok(Report { leaves: walk.size, root, divergence, caveats: walk.caveats })
+    Ok(Report { leaves: walk.size, root: walk.root.0, divergence, caveats: walk.caveats })
 }
 
 /// Why the walk ended early.
@@ -89,8 +88,9 @@ struct Walk<'a> {
     options: &'a AuditOptions<'a>,
     state: State,
     caveats: Vec<Caveat>,
-    /// Leaves of batches that were found right.
+    /// Leaves of batches that were found right, and the root over them.
     size: u64,
+    root: Hash,
 }
 
 impl Walk<'_> {
@@ -141,8 +141,9 @@ impl Walk<'_> {
             if ours && unknown > 0 {
                 self.caveats.push(Caveat::UnknownSignatures(unknown));
             }
-            best = best.max(signed.len());
-            if !signed.is_empty() && signed.len() >= policy.need() {
+            let have = WitnessPolicy::count(&signed);
+            best = best.max(have);
+            if have > 0 && have >= policy.need() {
                 newest = newest.max(Some(checkpoint.size()));
             }
             seen.extend(signed.iter().map(|signature| (checkpoint.size(), signature.time_s)));
@@ -207,7 +208,7 @@ impl Walk<'_> {
         objects.extend(tiles.into_iter().map(Object::from));
         self.compare(objects, until <= covered).await?;
         self.compare(self.state.partial(), until == covered).await?;
-        self.size = until;
+        (self.size, self.root) = (until, checkpoint.hash());
         Ok(())
     }
 

@@ -168,6 +168,30 @@ pub enum Divergence {
     },
 }
 
+impl Divergence {
+    /// A name for it that does not change.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ObjectMissing { .. } => "object_missing",
+            Self::ObjectChanged { .. } => "object_changed",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Removed { .. } => "removed",
+            Self::Leaves { .. } => "leaves_changed",
+            Self::Leaf { .. } => "leaf_changed",
+            Self::Moved { .. } => "moved",
+            Self::Record { .. } => "record_changed",
+            Self::Raw { .. } => "raw_changed",
+            Self::Twice { .. } => "logged_twice",
+            Self::TimeWentBack { .. } => "time_went_back",
+            Self::BackDated { .. } => "back_dated",
+            Self::PostDated { .. } => "post_dated",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::TwoHistories { .. } => "two_histories",
+            Self::NotWitnessed { .. } => "not_witnessed",
+        }
+    }
+}
+
 /// What cannot be excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Caveat {
@@ -217,4 +241,18 @@ pub enum Caveat {
     /// Signatures on the published checkpoint that no given key checks.
     #[error("{0} signatures on the checkpoint are by keys that were not given")]
     UnknownSignatures(usize),
+}
+
+impl Caveat {
+    /// A name for it that does not change.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoKnownCheckpoint => "no_known_checkpoint",
+            Self::AfterKnown { .. } => "after_known_checkpoint",
+            Self::NoWitness => "no_witness",
+            Self::AfterWitness { .. } => "after_witness",
+            Self::Unpublished { .. } => "unpublished",
+            Self::UnknownSignatures(_) => "unknown_signatures",
+        }
+    }
 }

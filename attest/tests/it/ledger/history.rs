@@ -5,7 +5,7 @@ use super::witness::{policy, witness};
 use super::{NOW, audited, entries, leaves, ledger_of, log, objects, open, plain_audit, public, put, run};
 use object_store::memory::InMemory;
 use std::sync::Arc;
-use tarn_attest::ledger::{Caveat, Checkpoint, Divergence, WitnessPolicy};
+use tarn_attest::ledger::{Caveat, Checkpoint, Divergence, LedgerError, WitnessPolicy};
 
 const NONE: fn() -> WitnessPolicy = WitnessPolicy::default;
 
@@ -37,6 +37,30 @@ fn a_rolled_back_log_is_found_by_a_kept_checkpoint() {
         assert_eq!(plain_audit(&back).await.divergence, None);
         let report = audited(&back, &[kept], &NONE()).await;
         assert_eq!(report.divergence, Some(Divergence::RolledBack { size: 5, known: 9 }));
+    });
+}
+
+#[test]
+fn a_writer_that_keeps_its_checkpoint_signs_no_second_history() {
+    run(async {
+        let store = ledger_of(&[5]).await;
+        let before = objects(&store).await;
+        let mut ledger = open(&store).await;
+        ledger.append(&entries(5..300), NOW).await.unwrap();
+        let kept = ledger.checkpoint().await.unwrap().unwrap();
+        ledger.append(&entries(300..301), NOW).await.unwrap();
+        open(&store).await.confirm(&kept).await.unwrap();
+        let back = Arc::new(InMemory::new());
+        for (path, bytes) in before {
+            put(&back, &path, bytes).await;
+        }
+        let refused = open(&back).await.confirm(&kept).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::NotExtended { known: 300, size: 5 }), "{refused}");
+        open(&back).await.append(&entries(7..400), NOW).await.unwrap();
+        let refused = open(&back).await.confirm(&kept).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::NotExtended { known: 300, size: 398 }), "{refused}");
+        let empty = Arc::new(InMemory::new());
+        assert!(matches!(open(&empty).await.confirm(&kept).await, Err(LedgerError::NotExtended { size: 0, .. })));
     });
 }
 

@@ -3,6 +3,7 @@
 mod append;
 mod crash;
 mod faulty;
+mod forged;
 mod format;
 mod history;
 mod malformed;

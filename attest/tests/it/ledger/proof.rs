@@ -60,6 +60,11 @@ fn every_reason() {
     assert_eq!(refused(|f| f["index"] = json!(300)), Reason::Outside { index: 300, size: 300 });
     assert_eq!(refused(|f| drop(f["inclusion"].as_array_mut().unwrap().pop())), Reason::NotIncluded);
     assert_eq!(refused(|f| f["inclusion"].as_array_mut().unwrap().reverse()), Reason::NotIncluded);
+    let longer = |f: &mut serde_json::Map<String, Value>| {
+        let again = f["inclusion"][0].clone();
+        f["inclusion"].as_array_mut().unwrap().push(again);
+    };
+    assert_eq!(verify(&with(&file, longer), &key), Err(Reason::NotIncluded));
     assert_eq!(
         refused(|f| f["format"] = json!("tarn.evidence.proof/2")),
         Reason::UnknownFormat("tarn.evidence.proof/2".into())

@@ -27,7 +27,7 @@ fn split(n: usize) -> usize {
 }
 
 /// Section 2.1: the Merkle tree hash.
-fn mth(d: &[Bytes]) -> Hash {
+pub fn mth(d: &[Bytes]) -> Hash {
     match d {
         [] => Sha256::digest([]).into(),
         [leaf] => Sha256::digest([&[0][..], leaf].concat()).into(),

@@ -83,6 +83,17 @@ fn one_witness_twice_is_one() {
         let (signed, _) = checkpoint.cosignatures(&[one.public(), one.public()][..1]).unwrap();
         assert_eq!(signed.len(), 1);
         assert!(WitnessPolicy::new(vec![one.public(), one.public()], 2).is_err());
+        // Nor are two keys two witnesses.
+        let rotated = witness("w1.example", 5);
+        assert!(WitnessPolicy::new(vec![one.public(), rotated.public()], 2).is_err());
+        let two = witness("w2.example", 2);
+        let both = rotated.cosign(&one.cosign(log(&store).await.checkpoint().note(), 1), 2);
+        let keys = [one.public(), rotated.public()];
+        open(&store).await.cosign(&both, &keys).await.unwrap();
+        let file = log(&store).await.prove(&uid(1)).await.unwrap();
+        let policy = WitnessPolicy::new(vec![one.public(), rotated.public(), two.public()], 2).unwrap();
+        let refused = verify_witnessed(&file, &public(), &policy).unwrap_err();
+        assert_eq!(refused, Reason::TooFewWitnesses { have: 1, need: 2 });
     });
 }
 
