@@ -59,7 +59,8 @@ fn a_record_is_proved_and_the_proof_checked_without_the_lake() {
     let moved = elsewhere.path().join("proof.json");
     std::fs::rename(&proof, &moved).unwrap();
     std::fs::remove_dir_all(place.at("lake")).unwrap();
-    let row = &place.verify(&moved, &place.key).ok().rows()[0];
+    let rows = place.verify(&moved, &place.key).ok().rows();
+    let row = &rows[0];
     assert_eq!((&row["holds"], &row["uid"], &row["leaf"]), (&json!(true), &json!("uid-3"), &json!(3)));
     assert_eq!(row["logged_at"], "2025-11-27T10:40:00.000Z");
 
@@ -131,10 +132,11 @@ fn an_audit_finds_what_was_changed_and_says_what_it_cannot_exclude() {
 #[test]
 fn wrong_usage_is_told() {
     let place = Place::new();
+    let secret = place.at("evidence.key");
     let cases: [(&str, &[&str]); 4] = [
         ("prove", &["uid-99"]),
         ("audit", &["--key", "no+such"]),
-        ("audit", &["--key", &place.key, "--known", text(&place.at("evidence.key"))]),
+        ("audit", &["--key", &place.key, "--known", text(&secret)]),
         ("audit", &["--key", &place.key, "--need", "2"]),
     ];
     for (command, more) in cases {
