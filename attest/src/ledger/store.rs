@@ -85,9 +85,18 @@ impl Site {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let max = (range.end - range.start) as usize;
-        let part = self.read_part(path, Some(range), max).await?;
-        part.ok_or_else(|| LedgerError::Missing { path: path.to_owned() })
+        let (start, max) = (range.start, (range.end - range.start) as usize);
+        match self.read_part(path, Some(range), max).await {
+            Ok(part) => part.ok_or_else(|| LedgerError::Missing { path: path.to_owned() }),
+            // Stores have no error of their own for a part that begins beyond the end.
+            Err(error) => match self.0.head(&Path::from(path)).await {
+                Ok(meta) if meta.size <= start => {
+                    let reason = format!("it ends at byte {}", meta.size);
+                    Err(LedgerError::Corrupt { path: path.to_owned(), reason })
+                }
+                _ => Err(error),
+            },
+        }
     }
 
     /// Writes objects, over what is there.

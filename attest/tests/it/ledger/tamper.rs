@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use proptest::prelude::*;
 use std::sync::Arc;
-use tarn_attest::ledger::{Divergence, Ledger, Log, Report, verify};
+use tarn_attest::ledger::{Divergence, Entry, Ledger, LedgerError, Log, Report, verify};
 
 async fn copy(objects: &[(Path, Bytes)]) -> Arc<InMemory> {
     let store = Arc::new(InMemory::new());
@@ -194,6 +194,47 @@ fn a_removed_end_is_found_by_the_checkpoint_that_stays() {
         let store = copy(&whole).await;
         store.delete(&Path::from(format!("{}/batch/{:020}", prefix(), 3))).await.unwrap();
         assert_eq!(plain_audit(&store).await.divergence, Some(Divergence::Removed { from: 3, promised: 33 }));
+    });
+}
+
+#[test]
+fn a_damaged_index_is_named_and_proves_nothing() {
+    run(async {
+        let size = (1 << 14) + 3;
+        let store = Arc::new(InMemory::new());
+        let mut ledger = super::open(&store).await;
+        let small = |n: u64| Entry::new(&uid(n), &n.into(), None).unwrap();
+        ledger.append(&(0..size).map(small).collect::<Vec<_>>(), NOW).await.unwrap();
+        let path = Path::from(format!("{}/index/14/{:012}", prefix(), 0));
+        let whole = store.get(&path).await.unwrap().bytes().await.unwrap();
+        let mut changed = whole.to_vec();
+        // The leaf of the first row.
+        changed[16 + 4 * 65 + 31] ^= 1;
+        let mut emptied = whole.to_vec();
+        emptied[16..16 + 4 * 65].fill(0);
+        let damaged = [changed, emptied, whole[..5].to_vec(), whole[..whole.len() - 1].to_vec(), Vec::new()];
+        for (at, bytes) in damaged.into_iter().enumerate() {
+            put(&store, &path, bytes).await;
+            let report = plain_audit(&store).await;
+            assert!(names(&report, &name(&path)), "{at}: {:?}", report.divergence);
+            let reader = super::log(&store).await;
+            let mut refused = 0;
+            for n in (0..size).step_by(499) {
+                match reader.prove(&uid(n)).await {
+                    Ok(file) => assert_eq!(verify(&file, &public()).unwrap().leaf().uid, uid(n)),
+                    Err(LedgerError::Corrupt { .. } | LedgerError::Unknown { .. }) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            assert!(refused > 0 || [0, 3].contains(&at), "{at}");
+        }
+        // A writer that cannot read it says so; one that misses it makes it again.
+        assert!(matches!(Ledger::open(store.clone(), &prefix(), signer()).await, Err(LedgerError::Corrupt { .. })));
+        store.delete(&path).await.unwrap();
+        assert!(names(&plain_audit(&store).await, &name(&path)));
+        super::open(&store).await;
+        assert_eq!(plain_audit(&store).await.divergence, None);
+        assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), whole);
     });
 }
 
