@@ -158,8 +158,7 @@ impl Walk<'_> {
             Some(_) => {}
         }
         match self.options.known.iter().map(Checkpoint::size).max() {
-            // A witness follows the log, so what it signed last is what the log was.
-            None if newest.is_some_and(|witnessed| witnessed >= size) => {}
+            // Cosignatures on the published one help nothing here: it may be an older one, cosigned at its time.
             None => self.caveats.push(Caveat::NoKnownCheckpoint),
             Some(known) if known < size => self.caveats.push(Caveat::AfterKnown { known }),
             Some(_) => {}

@@ -64,6 +64,29 @@ fn a_writer_that_keeps_its_checkpoint_signs_no_second_history() {
     });
 }
 
+/// A cosigned checkpoint on the store is no proof that the log was never longer.
+#[test]
+fn a_log_that_was_rolled_back_to_a_cosigned_state_is_not_called_safe() {
+    run(async {
+        let one = witness("w1.example", 1);
+        let store = ledger_of(&[5]).await;
+        let mut ledger = open(&store).await;
+        let cosign = |c: Checkpoint| one.cosign(c.note(), (NOW / 1000) as u64 + 1);
+        ledger.cosign(&cosign(checkpoint(&store).await), &[one.public()]).await.unwrap();
+        let before = objects(&store).await;
+        ledger.append(&entries(5..9), NOW).await.unwrap();
+        let kept = Checkpoint::verify(&cosign(checkpoint(&store).await), &public()).unwrap();
+        let back = Arc::new(InMemory::new());
+        for (path, bytes) in before {
+            put(&back, &path, bytes).await;
+        }
+        let report = audited(&back, &[], &policy(&[&one], 1)).await;
+        assert_eq!((report.divergence, report.caveats), (None, vec![Caveat::NoKnownCheckpoint]));
+        let report = audited(&back, &[kept], &policy(&[&one], 1)).await;
+        assert_eq!(report.divergence, Some(Divergence::RolledBack { size: 5, known: 9 }));
+    });
+}
+
 #[test]
 fn an_older_checkpoint_in_place_of_the_newest_is_told() {
     run(async {

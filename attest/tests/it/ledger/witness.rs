@@ -65,7 +65,7 @@ fn a_proof_carries_the_witnesses_of_its_checkpoint() {
         assert_eq!(none, Err(Reason::TooFewWitnesses { have: 0, need: 1 }));
         // Opening again keeps them; the next checkpoint has none.
         let report = audited(&store, &[], &policy(&[&one, &two], 2)).await;
-        assert_eq!((report.divergence, report.caveats), (None, vec![]));
+        assert_eq!((report.divergence, report.caveats), (None, vec![Caveat::NoKnownCheckpoint]));
         open(&store).await.append(&super::entries(8..9), super::NOW).await.unwrap();
         let report = audited(&store, &[], &policy(&[&one], 1)).await;
         assert_eq!(report.divergence, Some(Divergence::NotWitnessed { need: 1, best: 0 }));
@@ -149,7 +149,8 @@ fn unknown_signatures_are_told() {
         let note = ledger.checkpoint().await.unwrap().unwrap().note().clone();
         ledger.cosign(&stranger.cosign(&one.cosign(&note, 1_764_240_001), 3), &[one.public()]).await.unwrap();
         let report = audited(&store, &[], &policy(&[&one], 1)).await;
-        assert_eq!((report.divergence, report.caveats), (None, vec![Caveat::UnknownSignatures(1)]));
+        let caveats = vec![Caveat::UnknownSignatures(1), Caveat::NoKnownCheckpoint];
+        assert_eq!((report.divergence, report.caveats), (None, caveats));
         let report = audited(&store, &[], &WitnessPolicy::default()).await;
         assert!(report.caveats.contains(&Caveat::UnknownSignatures(2)), "{:?}", report.caveats);
     });
