@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["schema-ocsf", "ingest", "rules"]),
     ("lake", &["schema-ocsf"]),
     ("connectors", &["schema-ocsf", "ingest"]),
+    ("attest", &["schema-ocsf"]),
     ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors"]),
 ];
 

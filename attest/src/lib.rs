@@ -1,0 +1,5 @@
+//! Trust evidence.
+//!
+//! * [`ledger`]: evidence as leaves of an append-only Merkle log, its proofs and its audit.
+
+pub mod ledger;
