@@ -124,7 +124,8 @@ pub struct Step {
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// For people: what was found, or what was expected and what was there. Values in it are the documents'.
+    /// For people: what was found, or what was expected and what was there. Values in it are the documents', with control
+    /// characters escaped, and short.
     pub detail: String,
 }
 
@@ -209,10 +210,18 @@ impl Trail {
     }
 
     fn push(&mut self, check: Check, outcome: Outcome, detail: &str) {
-        let detail = match detail.char_indices().nth(DETAIL_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", &detail[..end]),
-            None => detail.to_owned(),
-        };
+        let mut shown = String::new();
+        for (i, c) in detail.chars().enumerate() {
+            match c {
+                _ if i >= DETAIL_CHARS_MAX => {
+                    shown.push('…');
+                    break;
+                }
+                c if c.is_control() => shown.extend(c.escape_default()),
+                c => shown.push(c),
+            }
+        }
+        let detail = shown;
         self.steps.push(Step { check, outcome, detail });
     }
 

@@ -8,6 +8,7 @@ use crate::reason::Reason;
 use crate::record::{Check, Failure};
 use chrono::{DateTime, Utc};
 use sigstore_verify::crypto::{CertificateInfo, parse_certificate_info};
+use sigstore_verify::types::KindVersion;
 
 pub(super) struct Facts {
     pub(super) signed_by: SignedBy,
@@ -32,7 +33,8 @@ impl Facts {
         };
         let entries = bundle.parsed.verification_material.tlog_entries.iter().map(|entry| LogEntry {
             log_id: hex::encode(entry.log_id.key_id.as_bytes()),
-            index: entry.log_index.get(),
+            index: (entry.inclusion_promise.is_some() || entry.kind_version == KindVersion::HashedRekordV002)
+                .then(|| entry.log_index.get()),
             kind: format!("{}/{}", entry.kind_version.kind(), entry.kind_version.version()),
             body: Digest::sha256(entry.canonicalized_body.as_bytes()),
         });
@@ -69,7 +71,10 @@ impl Facts {
             }
             (Check::CertificateTransparency, _) => "published in a trusted log".to_owned(),
             (Check::LogInclusion | Check::LogEntry, _) => {
-                let entry = |e: &LogEntry| format!("{} {} of log {}", e.kind, e.index, e.log_id);
+                let entry = |e: &LogEntry| {
+                    let index = e.index.map(|index| format!(" {index}")).unwrap_or_default();
+                    format!("{}{index} of log {}", e.kind, e.log_id)
+                };
                 self.log_entries.iter().map(entry).collect::<Vec<_>>().join(", ")
             }
             (Check::Artifact, _) => self.subject.to_owned(),

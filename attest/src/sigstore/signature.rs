@@ -74,8 +74,9 @@ pub struct BuildClaims {
 pub struct LogEntry {
     /// The log: the SHA-256 of its key, in hex.
     pub log_id: String,
-    /// Its place in the log.
-    pub index: u64,
+    /// Its place in the log, where somebody vouches for it: the promise of Rekor v1, the proof of Rekor v2. (The proof of
+    /// v1 is for a place in one of the log's parts.)
+    pub index: Option<u64>,
     /// Kind and version, such as `hashedrekord/0.0.1`.
     pub kind: String,
     /// The SHA-256 of the entry's body.

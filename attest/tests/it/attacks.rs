@@ -2,6 +2,7 @@
 
 use crate::cases::Case;
 use crate::world::{ARTIFACT, Log, PAYLOAD_TYPE, SIGNED_AT, World, b64, hashedrekord, root, statement, unb64};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tarn_attest::digest::Digest;
 use tarn_attest::{Artifact, Attestation, Check, Outcome, Reason, Verification};
@@ -28,7 +29,7 @@ fn bundles_made_here_are_genuine() {
     assert_eq!(message.reason(), None, "{:#?}", message.record());
     let signature = &message.verified().unwrap().get().signature;
     assert_eq!(signature.signed_at[0].timestamp(), SIGNED_AT);
-    assert_eq!(signature.log_entries[0].index, 1);
+    assert_eq!(signature.log_entries[0].index, Some(1));
     let payload = statement("https://example.com/said", &json!({})).to_string();
     let attested = world.verify(&world.attested(PAYLOAD_TYPE, payload.as_bytes()));
     assert_eq!(attested.reason(), None, "{:#?}", attested.record());
@@ -180,6 +181,18 @@ fn a_promise_with_another_time() {
 }
 
 #[test]
+fn a_place_that_nobody_vouches_for_is_not_recorded() {
+    let world = World::new();
+    let mut bundle = world.message(ARTIFACT);
+    entry(&mut bundle)["logIndex"] = "7".into();
+    assert_eq!(failure(&world.verify(&bundle)).1, Reason::InclusionPromiseInvalid);
+    entry(&mut bundle).as_object_mut().unwrap().remove("inclusionPromise");
+    let verification = world.verify(&bundle);
+    let signature = &verification.verified().unwrap().get().signature;
+    assert_eq!((signature.log_entries[0].index, signature.signed_at.len()), (None, 0));
+}
+
+#[test]
 fn proofs_that_were_stripped() {
     let world = World::new();
     let mut bundle = world.message(ARTIFACT);
@@ -320,4 +333,51 @@ fn what_is_no_key_and_no_root() {
         None,
     );
     assert_eq!(failure(&verification), (Check::Policy, Reason::KeyInvalid));
+}
+
+#[test]
+fn details_do_nothing_to_a_terminal() {
+    let world = World::new();
+    let mut named = statement("https://example.com/said\u{1b}[2J", &json!({}));
+    named["subject"][0]["name"] = format!("built\r\u{7}{}", "x".repeat(1000)).into();
+    let verification = world.verify(&world.attested(PAYLOAD_TYPE, named.to_string().as_bytes()));
+    assert_eq!(verification.reason(), None);
+    for step in &verification.record().steps {
+        assert!(!step.detail.contains(char::is_control), "{step:?}");
+        assert!(step.detail.chars().count() < 600, "{step:?}");
+    }
+}
+
+/// A byte that is put in the place of another, before it, or for nothing.
+fn edit(bytes: &[u8], at: usize, byte: u8, how: u8) -> Vec<u8> {
+    let at = at % bytes.len();
+    match how {
+        0 => [&bytes[..at], &[byte], &bytes[at + 1..]].concat(),
+        1 => [&bytes[..at], &[byte], &bytes[at..]].concat(),
+        _ => [&bytes[..at], &bytes[at + 1..]].concat(),
+    }
+}
+
+proptest! {
+    // Keys are new each time, so a seed would repeat nothing.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_changed_byte_changes_nothing_that_is_verified(at in any::<usize>(), byte in 0x20_u8..0x7f, how in 0_u8..3, kind in any::<bool>()) {
+        let world = World::new();
+        let said = statement("https://example.com/said", &json!({"ok": true})).to_string();
+        let bundle = if kind { world.message(ARTIFACT) } else { world.attested(PAYLOAD_TYPE, said.as_bytes()) };
+        let genuine = world.verify(&bundle).into_parts().1.unwrap();
+        let changed = edit(bundle.to_string().as_bytes(), at, byte, how);
+        if let Some(verified) = world.verify_bytes(&world.root(), &changed).verified() {
+            // A key that is renamed is a part that is left out: less may be established, nothing else.
+            let (found, all) = (verified.get(), genuine.get());
+            prop_assert_eq!(&found.statement, &all.statement);
+            prop_assert_eq!(&found.signature.signed_by, &all.signature.signed_by);
+            prop_assert!(found.signature.signed_at.iter().all(|time| all.signature.signed_at.contains(time)));
+            let (entry, whole) = (&found.signature.log_entries[0], &all.signature.log_entries[0]);
+            prop_assert!(entry.index.is_none_or(|index| Some(index) == whole.index));
+            prop_assert_eq!((&entry.log_id, &entry.body, &entry.kind), (&whole.log_id, &whole.body, &whole.kind));
+        }
+    }
 }
