@@ -17,7 +17,7 @@ pub struct Limits {
 }
 
 /// Bundles, envelopes and what they carry, SBOMs too: one component is some twenty values.
-pub const DOCUMENT: Limits = Limits { bytes_max: 64 << 20, depth_max: 64, values_max: 8_000_000 };
+pub const DOCUMENT: Limits = Limits { bytes_max: 64 << 20, depth_max: 64, values_max: 4_000_000 };
 /// A trusted root is some kilobytes.
 pub const TRUSTED_ROOT: Limits = Limits { bytes_max: 1 << 20, depth_max: 16, values_max: 20_000 };
 

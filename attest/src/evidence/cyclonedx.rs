@@ -1,7 +1,7 @@
 //! CycloneDX 1.2 to 1.7, JSON.
 
 use super::PredicateError;
-use super::sbom::{Component, Format, Rejected, Sbom, hash, purl};
+use super::sbom::{Component, Format, Rejected, Sbom, hash, purl, reference};
 use crate::json;
 use serde::Deserialize;
 
@@ -76,9 +76,9 @@ impl Sbom {
         // What is within the subject is in the bill.
         let subject = document.metadata.component.map(|mut subject| {
             let within = std::mem::take(&mut subject.components);
-            let reference = subject.reference.clone();
             let subject = row(subject, None, &mut rejected);
-            within.into_iter().for_each(|c| add(c, reference.as_deref(), &mut components, &mut rejected));
+            let parent = subject.reference.as_deref();
+            within.into_iter().for_each(|c| add(c, parent, &mut components, &mut rejected));
             subject
         });
         document.components.into_iter().for_each(|c| add(c, None, &mut components, &mut rejected));
@@ -96,8 +96,9 @@ impl Sbom {
 /// A component before those within it. The depth is bounded by that of the document.
 fn add(mut wire: Wire, parent: Option<&str>, rows: &mut Vec<Component>, rejected: &mut Vec<Rejected>) {
     let within = std::mem::take(&mut wire.components);
-    let reference = wire.reference.clone();
-    rows.push(row(wire, parent, rejected));
+    let row = row(wire, parent, rejected);
+    let reference = row.reference.clone();
+    rows.push(row);
     within.into_iter().for_each(|c| add(c, reference.as_deref(), rows, rejected));
 }
 
@@ -109,7 +110,7 @@ fn row(wire: Wire, parent: Option<&str>, rejected: &mut Vec<Rejected>) -> Compon
     let license = |choice: Choice| choice.expression.or_else(|| choice.license.and_then(|l| l.id.or(l.name)));
     let hashes = wire.hashes.iter().filter_map(|h| hash(&h.alg, &h.content, &name, rejected)).collect();
     Component {
-        reference: wire.reference,
+        reference: reference(wire.reference, &name, rejected),
         parent: parent.map(str::to_owned),
         version: wire.version,
         purl: purl(wire.purl, &name, rejected),

@@ -98,6 +98,19 @@ impl fmt::Display for Purl {
     }
 }
 
+/// Bytes of a reference: it stands in every component within.
+const REFERENCE_BYTES_MAX: usize = 1024;
+
+/// Takes a reference, or notes that it is too long.
+pub(super) fn reference(text: Option<String>, component: &str, rejected: &mut Vec<Rejected>) -> Option<String> {
+    let text = text?;
+    if text.len() > REFERENCE_BYTES_MAX {
+        rejected.push(Rejected { component: component.to_owned(), field: "reference", value: text });
+        return None;
+    }
+    Some(text)
+}
+
 /// Reads a purl, or notes that it is none.
 pub(super) fn purl(text: Option<String>, component: &str, rejected: &mut Vec<Rejected>) -> Option<Purl> {
     let text = text?;

@@ -1,7 +1,7 @@
 //! SPDX 2.2 and 2.3, JSON. SPDX 3 is another model, and is refused by its version.
 
 use super::PredicateError;
-use super::sbom::{Component, Format, Rejected, Sbom, hash, purl};
+use super::sbom::{Component, Format, Rejected, Sbom, hash, purl, reference};
 use crate::json;
 use serde::Deserialize;
 
@@ -115,7 +115,7 @@ fn row(package: Package, rejected: &mut Vec<Rejected>) -> Component {
     let hashes = checksums.iter().filter_map(|c| hash(&c.algorithm, &c.checksum_value, &name, rejected)).collect();
     let located = package.external_refs.into_iter().find(|r| r.reference_type == "purl").map(|r| r.reference_locator);
     Component {
-        reference: Some(package.id),
+        reference: reference(Some(package.id), &name, rejected),
         parent: None,
         version: package.version_info,
         purl: purl(located, &name, rejected),

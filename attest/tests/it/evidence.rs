@@ -60,6 +60,15 @@ fn cyclonedx_is_a_row_a_component() {
 }
 
 #[test]
+fn a_reference_that_is_long_is_not_repeated_in_what_is_within() {
+    let mut document = cyclonedx();
+    document["components"][0]["bom-ref"] = "x".repeat(2000).into();
+    let sbom = Sbom::cyclonedx(document.to_string().as_bytes()).unwrap();
+    assert_eq!((sbom.components[0].reference.as_ref(), sbom.components[1].parent.as_ref()), (None, None));
+    assert!(sbom.rejected.iter().any(|r| r.field == "reference"));
+}
+
+#[test]
 fn spdx_is_a_row_a_package() {
     let sbom = Sbom::spdx(spdx().to_string().as_bytes()).unwrap();
     assert_eq!((sbom.format, sbom.version.as_str()), (Format::Spdx, "SPDX-2.3"));

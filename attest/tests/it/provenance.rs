@@ -6,7 +6,7 @@ use chrono::{TimeDelta, TimeZone, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tarn_attest::evidence::provenance::{Expectations, ExpectedMaterial, OtherParameters, Source};
-use tarn_attest::evidence::{Predicate, Provenance, vsa};
+use tarn_attest::evidence::{Predicate, PredicateError, Provenance, vsa};
 use tarn_attest::policy::Expectation;
 use tarn_attest::{Artifact, Reason, Request, RequestedSigner};
 
@@ -196,6 +196,19 @@ fn sources_are_read_as_people_write_them() {
     for text in ["", "github.com", "https://", "https:///o/r", "@refs/heads/main"] {
         assert!(text.parse::<Source>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn parameters_are_bounded_in_number_and_path() {
+    let with = |parameters: Value| {
+        let mut predicate = v02();
+        predicate["invocation"]["parameters"] = parameters;
+        Provenance::v0_2(predicate.to_string().as_bytes())
+    };
+    assert_eq!(with(json!(vec![1; 10_000])).unwrap().parameters.len(), 10_000);
+    assert!(matches!(with(json!(vec![1; 20_000])), Err(PredicateError::Value(_))));
+    assert!(with(json!({"x".repeat(1000): [1, 2]})).is_ok());
+    assert!(matches!(with(json!({"x".repeat(2000): [1, 2]})), Err(PredicateError::Value(_))));
 }
 
 /// Provenance that other projects made: in the bundles of the conformance cases.

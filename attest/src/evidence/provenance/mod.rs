@@ -189,7 +189,7 @@ impl Provenance {
         if !external_parameters.is_object() && !external_parameters.is_null() {
             return Err(PredicateError::Value("externalParameters is no object".into()));
         }
-        let parameters = flatten(&external_parameters);
+        let parameters = flatten(&external_parameters)?;
         let materials: Vec<Material> = resolved_dependencies.into_iter().map(Material::from).collect();
         let (source, entry_point) = source_of(&build_type, &parameters, &materials);
         let metadata = run_details.metadata;
@@ -214,12 +214,13 @@ impl Provenance {
         let ConfigSource { uri, digest, entry_point } = invocation.config_source;
         let source = uri.and_then(|uri| uri.parse::<Source>().ok());
         let source = source.map(|source| Source { commit: commit(&digest.0), ..source });
+        let parameters = flatten(&invocation.parameters)?;
         named(builder.id, build_type).map(|(builder, build_type)| Self {
             builder,
             build_type,
             source,
             entry_point,
-            parameters: flatten(&invocation.parameters),
+            parameters,
             materials: materials.into_iter().map(Material::from).collect(),
             invocation: metadata.build_invocation_id,
             started_on: metadata.build_started_on,
@@ -274,30 +275,38 @@ fn source_of(
     (source, entry_point.map(str::to_owned))
 }
 
+/// Leaves of the parameters, and bytes of the path to one: a short document can have long paths to many.
+const PARAMETERS_MAX: usize = 10_000;
+const PATH_BYTES_MAX: usize = 1024;
+
 /// An object's leaves by their paths.
-fn flatten(value: &Value) -> BTreeMap<String, String> {
-    fn walk(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
-        let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        match value {
-            Value::Object(object) => {
-                for (name, value) in object {
-                    let name = name.replace('\\', r"\\").replace('.', r"\.");
-                    walk(&below(&name), value, leaves);
-                }
-            }
-            Value::Array(list) => {
-                list.iter().enumerate().for_each(|(i, value)| walk(&below(&i.to_string()), value, leaves));
-            }
-            Value::Null if path.is_empty() => {}
-            Value::String(text) => {
-                leaves.insert(path.to_owned(), text.clone());
-            }
-            other => {
-                leaves.insert(path.to_owned(), other.to_string());
+fn flatten(value: &Value) -> Result<BTreeMap<String, String>, PredicateError> {
+    let mut leaves = BTreeMap::new();
+    if !value.is_null() {
+        walk(String::new(), value, &mut leaves)?;
+    }
+    Ok(leaves)
+}
+
+fn walk(path: String, value: &Value, leaves: &mut BTreeMap<String, String>) -> Result<(), PredicateError> {
+    if path.len() > PATH_BYTES_MAX || leaves.len() > PARAMETERS_MAX {
+        let detail = format!("more than {PARAMETERS_MAX} parameters, or a path to one over {PATH_BYTES_MAX} bytes");
+        return Err(PredicateError::Value(detail));
+    }
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                walk(below(&name.replace('\\', r"\\").replace('.', r"\.")), value, leaves)?;
             }
         }
+        Value::Array(list) => {
+            for (i, value) in list.iter().enumerate() {
+                walk(below(&i.to_string()), value, leaves)?;
+            }
+        }
+        Value::String(text) => drop(leaves.insert(path, text.clone())),
+        other => drop(leaves.insert(path, other.to_string())),
     }
-    let mut leaves = BTreeMap::new();
-    walk("", value, &mut leaves);
-    leaves
+    Ok(())
 }
