@@ -151,5 +151,5 @@ fn contents(parsed: &Parsed) -> String {
         _ => "signed by a certificate's key",
     };
     let (entries, times) = (material.tlog_entries.len(), material.timestamp_verification_data.rfc3161_timestamps.len());
-    format!("{signer}, {entries} log entries, {times} timestamps")
+    format!("{signer}, log entries: {entries}, timestamps: {times}")
 }

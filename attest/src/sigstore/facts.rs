@@ -61,7 +61,8 @@ impl Facts {
     pub(super) fn detail(&self, check: Check, times: &[DateTime<Utc>]) -> String {
         match (check, &self.signed_by) {
             (Check::Structure, _) => "whole".to_owned(),
-            (Check::Certificate | Check::Signature, _) => format!("by {}", self.signer()),
+            (Check::Certificate, _) => self.signer().to_string(),
+            (Check::Signature, _) => format!("by {}", self.signer()),
             (Check::SigningTime, SignedBy::Key { .. }) if times.is_empty() => {
                 "nobody vouches for one, and a key needs none".to_owned()
             }

@@ -30,14 +30,15 @@ pub struct Args {
     /// The trusted root; that of Sigstore's public instance by default
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
-    #[command(flatten)]
-    expected: ExpectedArgs,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// What was signed: a file, or its digest (sha256:…)
     #[arg(value_name = "FILE_OR_DIGEST")]
     artifact: String,
+    // Last, as its heading would go on.
+    #[command(flatten)]
+    expected: ExpectedArgs,
 }
 
 /// Who must have signed.
