@@ -1,6 +1,7 @@
 //! The commands, one module each, and what they share: usage errors and exit codes.
 
 mod arguments;
+mod attest;
 mod bench;
 mod config;
 mod demo;
@@ -42,6 +43,7 @@ enum Command {
     Sources(sources::Args),
     Ocsf(ocsf::Args),
     Lake(lake::Args),
+    Attest(attest::Args),
     Evidence(evidence::Args),
     Simulate(simulate::Args),
     Bench(bench::Args),
@@ -63,6 +65,7 @@ impl Cli {
             Command::Sources(args) => args.run(),
             Command::Ocsf(args) => args.run(),
             Command::Lake(args) => args.run(),
+            Command::Attest(args) => args.run(),
             Command::Evidence(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Bench(args) => args.run(),

@@ -12,7 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lake", &["schema-ocsf"]),
     ("connectors", &["schema-ocsf", "ingest"]),
     ("attest", &["schema-ocsf"]),
-    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors"]),
+    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors", "attest"]),
 ];
 
 fn dependencies(manifest: &str) -> BTreeSet<String> {

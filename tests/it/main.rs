@@ -4,6 +4,7 @@
 mod architecture;
 #[cfg(target_os = "linux")]
 mod atomic;
+mod attest;
 mod backtest;
 mod bad_input;
 mod bench;
