@@ -13,6 +13,8 @@ const ITEMS: &str = "items";
 const DATA: &str = "data";
 /// What else a page of Google's APIs has.
 const ITEMS_BESIDE: [&str; 4] = ["kind", "etag", "selfLink", "nextPageToken"];
+/// What else a list of Kubernetes objects has; kubectl writes these in the order of the alphabet.
+const KUBERNETES_BESIDE: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 /// Names of members that may make an object an envelope.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -23,6 +25,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub struct Seen {
     /// `kind` ends in `List`, as audit's EventList.
     list: bool,
+    /// All are of a list of Kubernetes objects.
+    kubernetes: bool,
     /// All are of a page of Graph or Azure Resource Manager.
     odata: bool,
     /// All are of a page of one of Google's APIs.
@@ -36,7 +40,7 @@ pub struct Seen {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { list: false, odata: true, google: true, google_kind: false, hook: false, count: 0 }
+        Self { list: false, kubernetes: true, odata: true, google: true, google_kind: false, hook: false, count: 0 }
     }
 }
 
@@ -46,6 +50,7 @@ impl Seen {
         self.count += 1;
         let is = |names: &[&str]| names.iter().any(|name| name.as_bytes() == key);
         self.odata &= is(&[VALUE, "nextLink"]) || key.starts_with(b"@odata.") || key.starts_with(b"odata.");
+        self.kubernetes &= is(&[ITEMS]) || is(&KUBERNETES_BESIDE);
         self.google &= is(&[ITEMS]) || is(&ITEMS_BESIDE);
         if is(&["kind"]) {
             self.list |= value.ends_with(b"List\"");
@@ -59,6 +64,7 @@ impl Seen {
     pub fn enters(&self, key: &str, long: bool) -> bool {
         ALWAYS.contains(&key)
             || (key == ITEMS && (self.list || self.google && self.google_kind))
+            || (key == ITEMS && self.kubernetes && self.count > 0 && long)
             || (key == VALUE && self.odata && (self.count > 0 || long))
     }
 
@@ -67,6 +73,7 @@ impl Seen {
         match () {
             () if self.odata => Some(VALUE),
             () if self.google && self.google_kind => Some(ITEMS),
+            () if self.kubernetes && self.list => Some(ITEMS),
             () if self.hook => Some("data.events"),
             () => None,
         }

@@ -76,6 +76,7 @@ fn pages_and_deliveries_give_their_records() {
         r#"{"value":[{"a":1}],"nextLink":"n"}{"value":[{"b":"x"}]}"#,
         r#"{"kind":"admin#reports#activities","etag":"e","items":[{"a":1},{"b":"x"}]}"#,
         r#"{"items":[{"a":1},{"b":"x"}],"kind":"admin#reports#activities","nextPageToken":"t"}"#,
+        r#"{"apiVersion":"v1","items":[{"a":1},{"b":"x"}],"kind":"List","metadata":{"resourceVersion":""}}"#,
         &format!(r#"{{{HOOK},"data":{{"events":[{{"a":1}},{{"b":"x"}}]}},"eventId":"1"}}"#),
         &format!(r#"{{"data":{{"n":1,"events":[{{"a":1}},{{"b":"x"}}]}},{HOOK}}}"#),
     ] {
@@ -92,6 +93,7 @@ fn pages_and_deliveries_give_their_records() {
         r#"{"nextLink":"n"}"#,
         r#"{"items":[{"a":1}]}"#,
         r#"{"kind":"cart","items":[{"a":1}]}"#,
+        r#"{"items":[{"a":1}],"kind":"PriceList","shop":"s"}"#,
         r#"{"kind":"admin#reports#activity","items":[{"a":1}],"actor":{}}"#,
         r#"{"kind":"admin#reports#activities","items":{"a":1}}"#,
         r#"{"data":{"events":[{"a":1}]}}"#,
@@ -148,6 +150,7 @@ fn envelopes_of_any_length_give_their_records() {
         (format!("{{\"Records\":[{many}],\"tail\":[{tail}]}}\n"), false),
         (format!("{{\"kind\":\"EventList\",\"items\":[{many}]}}\n"), false),
         (format!("{{\"v\":1,\"Records\":[{many},{{\"a\":"), true),
+        (format!("{{\"apiVersion\":\"v1\",\"items\":[{many}],\"kind\":\"List\",\"metadata\":{{}}}}"), false),
         (format!("{{\"value\":[{many}],\"nextLink\":\"{{[\"}}\n"), false),
         (format!("{{\"@odata.context\":\"c\",\"value\":[{many},{{\"a\":"), true),
         (format!("{{\"kind\":\"admin#reports#activities\",\"items\":[{many}],\"nextPageToken\":\"t\"}}"), false),
