@@ -11,7 +11,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["schema-ocsf", "ingest", "rules"]),
     ("lake", &["schema-ocsf"]),
     ("connectors", &["schema-ocsf", "ingest"]),
-    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors"]),
+    ("enclave", &["schema-ocsf", "attest"]),
+    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors", "enclave"]),
 ];
 
 fn dependencies(manifest: &str) -> BTreeSet<String> {

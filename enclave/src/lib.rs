@@ -1,0 +1,11 @@
+//! Key release: evidence of trusted execution environments is verified, a policy is asked, what was decided is recorded,
+//! and only then a key goes out, encrypted to the attested key (`docs/enclave.md`).
+//!
+//! No cryptography is made here: signatures, certificates and ciphers are those of aws-lc-rs, rustls-webpki, coset and
+//! jsonwebtoken. Verifiers do no IO, and take the time as an argument.
+
+pub mod evidence;
+pub mod reason;
+pub mod simulated;
+
+pub use reason::{Reason, Refusal};

@@ -1,0 +1,6 @@
+//! Key release at its seams: documents in, verdicts out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+mod nitro;
+mod real;
+mod reasons;
