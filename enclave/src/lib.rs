@@ -5,6 +5,7 @@
 //! jsonwebtoken. Verifiers do no IO, and take the time as an argument.
 
 pub mod evidence;
+mod json;
 pub mod reason;
 pub mod simulated;
 

@@ -4,6 +4,8 @@
 //! are recorded with what was presented. An [`Attested`] comes only from a verification that passed.
 
 pub mod nitro;
+pub mod sample;
+pub mod token;
 
 use crate::reason::{Reason, Refusal};
 use chrono::{DateTime, TimeDelta, Utc};

@@ -3,8 +3,10 @@
 //! A [`SimulatedRoot`] is a type of its own. Verifiers of hardware take none, its text is no certificate that they would
 //! load, and a certificate of one is refused by its subject. What is verified against one says `simulated` in every record.
 
+mod issuer;
 mod nsm;
 
+pub use issuer::TokenIssuer;
 pub use nsm::{NsmRequest, SoftwareNsm};
 
 use chrono::{DateTime, TimeDelta, Utc};

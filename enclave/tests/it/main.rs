@@ -4,3 +4,4 @@
 mod nitro;
 mod real;
 mod reasons;
+mod tokens;
