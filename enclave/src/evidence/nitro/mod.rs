@@ -115,6 +115,8 @@ impl Nitro {
             uid: Some(document.module_id.clone()),
             issued_at: Some(document.timestamp),
             debug: document.is_debug(),
+            // PCR0 is the digest of the enclave's image.
+            image_digest: document.pcrs.get(&0).map(|value| named_digest(value)),
             measurements: document.measurements(),
             nonce: document.nonce.clone(),
             user_data: document.user_data.clone(),
@@ -123,6 +125,11 @@ impl Nitro {
             ..Claims::new(Platform::Nitro, self.assurance, bytes, payload)
         }
     }
+}
+
+/// A digest with the name of the algorithm that has its length.
+fn named_digest(value: &[u8]) -> String {
+    format!("sha{}:{}", value.len() * 8, hex::encode(value))
 }
 
 /// An enclave in debug mode measures nothing: its PCR0, PCR1 and PCR2 are zeros, whatever is loaded.
