@@ -1,5 +1,7 @@
 //! Where keys are kept until they are released.
 
+pub mod cms;
+pub mod kms;
 pub mod local;
 
 use crate::secret::Secret;

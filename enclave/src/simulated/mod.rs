@@ -4,9 +4,11 @@
 //! load, and a certificate of one is refused by its subject. What is verified against one says `simulated` in every record.
 
 mod issuer;
+mod kms;
 mod nsm;
 
 pub use issuer::TokenIssuer;
+pub use kms::SimulatedKms;
 pub use nsm::{NsmRequest, SoftwareNsm};
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -4,6 +4,7 @@
 mod broker;
 mod crowd;
 mod jwe;
+mod kms;
 mod nitro;
 mod policy;
 mod real;
