@@ -12,6 +12,7 @@ pub mod jwe;
 pub mod keys;
 pub mod policy;
 pub mod reason;
+pub mod sealed;
 pub mod secret;
 pub mod simulated;
 pub mod verifiers;

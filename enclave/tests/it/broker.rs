@@ -302,3 +302,16 @@ async fn names_are_names() {
     }
     assert_eq!(world.resource(&client, "a/b").await.refusal(), ("key-not-found", 404));
 }
+
+#[test]
+fn the_report_data_is_over_the_canonical_json() {
+    use sha2::Digest as _;
+    let key = json!({"kty": "EC", "crv": "P-256", "alg": "ECDH-ES+A256KW", "x": "eA", "y": "eQ"});
+    let runtime = serde_json::from_value(json!({"nonce": "bm9uY2U=", "tee-pubkey": key})).unwrap();
+    let canonical = concat!(
+        r#"{"additional-evidence":"","nonce":"bm9uY2U=","#,
+        r#""tee-pubkey":{"alg":"ECDH-ES+A256KW","crv":"P-256","kty":"EC","x":"eA","y":"eQ"}}"#
+    );
+    let digest = sha2::Sha384::digest(canonical).to_vec();
+    assert_eq!(tarn_enclave::broker::protocol::report_data(&runtime).unwrap(), digest);
+}

@@ -9,6 +9,7 @@ mod nitro;
 mod policy;
 mod real;
 mod reasons;
+mod sealed;
 mod store;
 mod tokens;
 mod world;

@@ -52,6 +52,7 @@ pub fn policies(mode: Mode) -> Policies {
 pub struct Ledger {
     pub kept: Mutex<Vec<Attempt>>,
     tried: AtomicUsize,
+    done: AtomicUsize,
     /// Every so many-th record fails; 0 for none.
     pub fail_every: AtomicUsize,
 }
@@ -62,17 +63,19 @@ impl Recorder for Ledger {
         let number = self.tried.fetch_add(1, Ordering::SeqCst) + 1;
         tokio::task::yield_now().await;
         let every = self.fail_every.load(Ordering::SeqCst);
-        if every != 0 && number.is_multiple_of(every) {
-            return Err(RecorderError("the disk is full".to_owned()));
+        let failed = every != 0 && number.is_multiple_of(every);
+        if !failed {
+            self.kept.lock().unwrap().push(attempt.clone());
         }
-        self.kept.lock().unwrap().push(attempt.clone());
-        Ok(())
+        self.done.fetch_add(1, Ordering::SeqCst);
+        if failed { Err(RecorderError("the disk is full".to_owned())) } else { Ok(()) }
     }
 }
 
 impl Ledger {
+    /// Records that were kept or failed.
     pub fn tried(&self) -> usize {
-        self.tried.load(Ordering::SeqCst)
+        self.done.load(Ordering::SeqCst)
     }
 
     pub fn last(&self) -> Attempt {
