@@ -171,11 +171,12 @@ impl Broker {
         let name = name?;
         check_expiry(&workload.attested, now)?;
         self.ask(attempt, &workload.attested, &name).await?;
-        let key = self.parts.keys.key(&name).await.map_err(|error| match error {
+        let fetched = self.parts.keys.key(&name).await.map_err(|error| match error {
             StoreError::NotFound => Refusal::new(Reason::KeyNotFound, format!("no key {name}")),
             StoreError::Failed(_) => Refusal::new(Reason::KeyStoreFailed, error),
         })?;
-        Ok((workload, key))
+        attempt.request_uid = fetched.request_uid;
+        Ok((workload, fetched.key))
     }
 
     async fn ask(&self, attempt: &mut Attempt, attested: &Attested, name: &KeyName) -> Result<(), Refusal> {
@@ -230,6 +231,7 @@ impl Broker {
             steps: Vec::new(),
             recipient: None,
             evidence_uids: Vec::new(),
+            request_uid: None,
             source,
         }
     }

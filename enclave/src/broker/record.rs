@@ -85,6 +85,8 @@ pub struct Attempt {
     pub recipient: Option<[u8; 32]>,
     /// `metadata.uid` of the records that passed for the image's digest.
     pub evidence_uids: Vec<String>,
+    /// The request's id in the key store's own log.
+    pub request_uid: Option<String>,
     /// Where the request came from.
     pub source: Option<SocketAddr>,
 }
@@ -172,6 +174,13 @@ impl Attempt {
         record
     }
 
+    /// The record as the ledger keeps it: canonical JSON (RFC 8785).
+    ///
+    /// **Errors**: none that such a record gives.
+    pub fn to_canonical(&self) -> Result<Vec<u8>, RecorderError> {
+        serde_json_canonicalizer::to_vec(&self.to_ocsf()).map_err(|error| RecorderError(error.to_string()))
+    }
+
     fn key_release_info(&self) -> Value {
         let (store_id, store) = self.store.ocsf();
         let (verdict_id, verdict) = self.policy_verdict.ocsf();
@@ -184,6 +193,9 @@ impl Attempt {
         info["key_uri"] = uri.into();
         if let Some(key) = &self.key {
             info["key_uid"] = key.as_str().into();
+        }
+        if let Some(request) = &self.request_uid {
+            info["request_uid"] = request.as_str().into();
         }
         if let Some(session) = &self.session {
             info["session_uid"] = hex_uid(session).into();

@@ -3,8 +3,7 @@
 //! uses it runs in an enclave itself.
 
 use super::cms::Enveloped;
-use super::{KeyName, KeyStore, StoreError, StoreKind};
-use crate::secret::Secret;
+use super::{Fetched, KeyName, KeyStore, StoreError, StoreKind};
 use async_trait::async_trait;
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::{KeySize, OaepPrivateDecryptingKey, PrivateDecryptingKey};
@@ -33,13 +32,22 @@ pub struct Wrapped {
     pub context: BTreeMap<String, String>,
 }
 
+/// What KMS answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// `CiphertextForRecipient`.
+    pub ciphertext: Vec<u8>,
+    /// The request's id, which CloudTrail has too.
+    pub request_uid: Option<String>,
+}
+
 /// `Decrypt` with `Recipient`.
 #[async_trait]
 pub trait Decrypt: Send + Sync {
-    /// `CiphertextForRecipient` of a wrapped key, for the enclave that the document attests.
+    /// Unwraps a key for the enclave that the document attests.
     ///
     /// **Errors**: KMS refused, or is away.
-    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Vec<u8>, String>;
+    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Answer, String>;
 }
 
 /// The store.
@@ -75,12 +83,13 @@ impl KmsStore {
 
 #[async_trait]
 impl KeyStore for KmsStore {
-    async fn key(&self, name: &KeyName) -> Result<Secret, StoreError> {
+    async fn key(&self, name: &KeyName) -> Result<Fetched, StoreError> {
         let wrapped = self.keys.get(name).ok_or(StoreError::NotFound)?;
         let document = self.attester.document(&self.public).map_err(StoreError::Failed)?;
         let answer = self.kms.decrypt(wrapped, document).await.map_err(StoreError::Failed)?;
-        let opened = Enveloped::read(&answer).and_then(|enveloped| enveloped.open(&self.private));
-        opened.map_err(|error| StoreError::Failed(error.to_string()))
+        let opened = Enveloped::read(&answer.ciphertext).and_then(|enveloped| enveloped.open(&self.private));
+        let key = opened.map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Fetched { key, request_uid: answer.request_uid })
     }
 
     fn kind(&self) -> StoreKind {
@@ -95,8 +104,9 @@ pub struct AwsKms(pub aws_sdk_kms::Client);
 #[cfg(feature = "kms")]
 #[async_trait]
 impl Decrypt for AwsKms {
-    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Answer, String> {
         use aws_sdk_kms::error::DisplayErrorContext;
+        use aws_sdk_kms::operation::RequestId as _;
         use aws_sdk_kms::primitives::Blob;
         use aws_sdk_kms::types::{KeyEncryptionMechanism, RecipientInfo};
         let recipient = RecipientInfo::builder()
@@ -110,7 +120,8 @@ impl Decrypt for AwsKms {
         }
         let answer = request.recipient(recipient).send().await;
         let answer = answer.map_err(|error| format!("KMS: {}", DisplayErrorContext(error)))?;
+        let request_uid = answer.request_id().map(str::to_owned);
         let ciphertext = answer.ciphertext_for_recipient.ok_or("KMS answered without CiphertextForRecipient")?;
-        Ok(ciphertext.into_inner())
+        Ok(Answer { ciphertext: ciphertext.into_inner(), request_uid })
     }
 }

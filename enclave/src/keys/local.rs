@@ -3,7 +3,7 @@
 //!
 //! It protects keys from whoever reads backups or the store's disk, not from whoever is root on the broker's machine.
 
-use super::{KeyName, KeyStore, StoreError, StoreKind};
+use super::{Fetched, KeyName, KeyStore, StoreError, StoreKind};
 use crate::secret::Secret;
 use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -187,8 +187,8 @@ fn read(path: &Path) -> Result<Option<Secret>, LocalError> {
 
 #[async_trait]
 impl KeyStore for LocalStore {
-    async fn key(&self, name: &KeyName) -> Result<Secret, StoreError> {
-        self.unwrap(name)
+    async fn key(&self, name: &KeyName) -> Result<Fetched, StoreError> {
+        Ok(Fetched { key: self.unwrap(name)?, request_uid: None })
     }
 
     fn kind(&self) -> StoreKind {

@@ -98,13 +98,22 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// A key in the clear, as a store gave it.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The key.
+    pub key: Secret,
+    /// The request's id in the store's own log, such as CloudTrail's, by which both records are joined.
+    pub request_uid: Option<String>,
+}
+
 /// A store of keys.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// The key of a name, in the clear.
+    /// The key of a name.
     ///
     /// **Errors**: there is none, or the store failed.
-    async fn key(&self, name: &KeyName) -> Result<Secret, StoreError>;
+    async fn key(&self, name: &KeyName) -> Result<Fetched, StoreError>;
 
     /// Which store it is.
     fn kind(&self) -> StoreKind;

@@ -5,7 +5,7 @@ use super::SimulatedRoot;
 use crate::evidence::Expected;
 use crate::evidence::nitro::Nitro;
 use crate::keys::cms::{AES_256_CBC, DATA, ENVELOPED_DATA, OAEP_SHA256, RSAES_OAEP};
-use crate::keys::kms::{Decrypt, Wrapped};
+use crate::keys::kms::{Answer, Decrypt, Wrapped};
 use crate::secret::Secret;
 use async_trait::async_trait;
 use aws_lc_rs::cipher::{AES_256, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
@@ -54,8 +54,9 @@ impl SimulatedKms {
 
 #[async_trait]
 impl Decrypt for SimulatedKms {
-    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Vec<u8>, String> {
-        self.answer(wrapped, &document)
+    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Answer, String> {
+        let request_uid = Some(uuid::Uuid::new_v4().to_string());
+        Ok(Answer { ciphertext: self.answer(wrapped, &document)?, request_uid })
     }
 }
 

@@ -315,3 +315,30 @@ fn the_report_data_is_over_the_canonical_json() {
     let digest = sha2::Sha384::digest(canonical).to_vec();
     assert_eq!(tarn_enclave::broker::protocol::report_data(&runtime).unwrap(), digest);
 }
+
+#[tokio::test]
+async fn one_token_does_not_answer_two_challenges() {
+    let world = World::new();
+    let (one, two) =
+        (world.client_of(Platform::ConfidentialSpace).await, world.client_of(Platform::ConfidentialSpace).await);
+    // One key pair in both sessions, and one token that holds both challenges: the service allows six.
+    let nonces = [&one, &two].map(|client| {
+        let bind = one.workload.to_bind(&client.challenge).unwrap();
+        URL_SAFE_NO_PAD.encode(bind.report_data)
+    });
+    let now = world.now().timestamp();
+    let claims = json!({
+        "iss": "https://google.example", "aud": "broker", "iat": now, "exp": now + 3600, "eat_nonce": nonces,
+        "secboot": true, "hwmodel": "GCP_INTEL_TDX", "swname": "CONFIDENTIAL_SPACE", "dbgstat": "disabled-since-boot",
+        "submods": {"container": {"image_digest": format!("sha256:{}", "0a".repeat(32))}},
+    });
+    let token = world.google.token(&claims).unwrap();
+    let attest = async |client: &crate::world::Client| {
+        let body = json!(one.workload.attestation(&client.challenge, json!({"token": token})).unwrap());
+        world.call(post("/kbs/v0/attest", Some(&client.cookie), body.to_string())).await
+    };
+    assert_eq!(attest(&one).await.status, StatusCode::OK);
+    assert_eq!(attest(&two).await.refusal(), ("nonce-replayed", 401));
+    assert_eq!(world.resource(&one, WEIGHTS).await.refusal(), ("measurement-mismatch", 403), "no PCR0 in a token");
+    assert_eq!(world.ledger.last().claims.unwrap().platform, Platform::ConfidentialSpace);
+}

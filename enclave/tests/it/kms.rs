@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tarn_enclave::Secret;
 use tarn_enclave::keys::cms::{ANSWER_BYTES_MAX, CmsError, Enveloped};
-use tarn_enclave::keys::kms::{Attester, Decrypt, KmsStore, Wrapped};
+use tarn_enclave::keys::kms::{Answer, Attester, Decrypt, KmsStore, Wrapped};
 use tarn_enclave::keys::{KeyName, KeyStore as _, StoreError};
 use tarn_enclave::simulated::{NsmRequest, SimulatedAuthority, SimulatedKms, SoftwareNsm};
 
@@ -48,10 +48,10 @@ struct Between {
 
 #[async_trait::async_trait]
 impl Decrypt for Between {
-    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Answer, String> {
         let answer = self.kms.decrypt(wrapped, document).await?;
-        self.last.lock().unwrap().clone_from(&answer);
-        Ok((self.change)(answer))
+        self.last.lock().unwrap().clone_from(&answer.ciphertext);
+        Ok(Answer { ciphertext: (self.change)(answer.ciphertext), ..answer })
     }
 }
 
@@ -137,7 +137,8 @@ fn bounds_hold() {
 #[tokio::test]
 async fn an_enclave_gets_the_key_and_another_image_does_not() {
     let (keys, between) = store(&PCR0, |answer| answer);
-    assert_eq!(keys.key(&name("a/b/c")).await.unwrap().expose(), b"a data key");
+    let fetched = keys.key(&name("a/b/c")).await.unwrap();
+    assert_eq!((fetched.key.expose(), fetched.request_uid.is_some()), (&b"a data key"[..], true));
     assert!(!between.last.lock().unwrap().windows(10).any(|window| window == b"a data key"));
     assert_eq!(keys.key(&name("a/b/d")).await.unwrap_err(), StoreError::NotFound);
     assert!(matches!(keys.key(&name("a/b/other")).await, Err(StoreError::Failed(_))));

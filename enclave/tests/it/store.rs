@@ -38,7 +38,7 @@ async fn keys_are_kept_sealed_and_come_back() {
     let text = std::fs::read_to_string(&place.store).unwrap();
     assert!(!text.contains("very secret"));
     let store = place.open().unwrap();
-    assert_eq!(store.key(&name("a/b/c")).await.unwrap().expose(), key.expose());
+    assert_eq!(store.key(&name("a/b/c")).await.unwrap().key.expose(), key.expose());
     assert_eq!(store.key(&name("a/b/d")).await.unwrap_err(), StoreError::NotFound);
     assert_eq!(store.names().collect::<Vec<_>>(), ["a/b/c"]);
     let mode = |path: &PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;

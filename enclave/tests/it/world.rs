@@ -16,9 +16,10 @@ use tarn_enclave::broker::{Attempt, Broker, Limits, Parts, Passed, Provenance, R
 use tarn_enclave::client::Workload;
 use tarn_enclave::evidence::Platform;
 use tarn_enclave::evidence::nitro::Nitro;
+use tarn_enclave::evidence::token::{Issuer, Service, Tokens};
 use tarn_enclave::keys::local::LocalStore;
 use tarn_enclave::policy::{Mode, Policies};
-use tarn_enclave::simulated::{NsmRequest, SimulatedAuthority, SoftwareNsm};
+use tarn_enclave::simulated::{NsmRequest, SimulatedAuthority, SoftwareNsm, TokenIssuer};
 use tarn_enclave::verifiers::Verifiers;
 use tower::ServiceExt as _;
 
@@ -107,6 +108,7 @@ pub struct World {
     pub router: Router,
     pub ledger: Arc<Ledger>,
     pub nsm: SoftwareNsm,
+    pub google: TokenIssuer,
     seconds: Arc<AtomicI64>,
     _folder: tempfile::TempDir,
 }
@@ -130,8 +132,11 @@ impl World {
         let seconds = Arc::new(AtomicI64::new(START));
         let clock = Arc::clone(&seconds);
         let ledger = Arc::new(Ledger::default());
-        let verifiers =
-            Verifiers { nitro: Some(Nitro::simulated(authority.root())), sample: true, ..Verifiers::default() };
+        let google = TokenIssuer::generate("google").unwrap();
+        let issuer = Issuer { issuer: "https://google.example".to_owned(), audience: Some("broker".to_owned()) };
+        let tokens = Tokens::simulated(Service::ConfidentialSpace, google.keys().unwrap(), issuer);
+        let nitro = Some(Nitro::simulated(authority.root()));
+        let verifiers = Verifiers { nitro, tokens: vec![tokens], sample: true };
         let broker = Broker::new(Parts {
             verifiers,
             policies: policies(mode),
@@ -141,7 +146,7 @@ impl World {
             clock: Arc::new(move || DateTime::from_timestamp(clock.load(Ordering::SeqCst), 0).unwrap()),
             limits,
         });
-        Self { router: router(Arc::new(broker.unwrap())), ledger, nsm, seconds, _folder: folder }
+        Self { router: router(Arc::new(broker.unwrap())), ledger, nsm, google, seconds, _folder: folder }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
