@@ -1,6 +1,6 @@
 //! The broker by its protocol: who gets a key, who does not and why, and what is recorded of both.
 
-use crate::world::{FORBIDDEN, KEY, WEIGHTS, World, fetch, post};
+use crate::world::{FORBIDDEN, KEY, UNKNOWN, WEIGHTS, World, fetch, post};
 use axum::http::{StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -155,7 +155,7 @@ async fn policies_decide_and_say_why() {
         (reply.refusal().0.to_owned(), reply.refusal().1, attempt.policy_verdict)
     };
     assert_eq!(with(0xa2, WEIGHTS).await, ("measurement-mismatch".to_owned(), 403, PolicyVerdict::Forbid));
-    assert_eq!(with(0xee, WEIGHTS).await, ("measurement-mismatch".to_owned(), 403, PolicyVerdict::Forbid));
+    assert_eq!(with(UNKNOWN, WEIGHTS).await, ("evidence-missing".to_owned(), 403, PolicyVerdict::Forbid));
     assert_eq!(with(0xa1, FORBIDDEN).await, ("policy-denied".to_owned(), 403, PolicyVerdict::Forbid));
     assert_eq!(with(0xa1, "other/kind/tag").await, ("policy-denied".to_owned(), 403, PolicyVerdict::Forbid));
     assert_eq!(with(0xa1, "models/scorer/absent").await, ("key-not-found".to_owned(), 404, PolicyVerdict::Permit));

@@ -181,7 +181,9 @@ async fn no_key_goes_where_it_must_not_and_every_attempt_is_recorded_once() {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     kept.iter().for_each(|attempt| *reasons.entry(attempt.reason().caption()).or_default() += 1);
     println!("{attempts} attempts, {hung_up} hung up, {keys} keys: {reasons:?}");
-    for expected in ["Debug Mode", "Document Expired", "Key Not Bound", "Measurement Mismatch", "Policy Denied"] {
+    for expected in
+        ["Debug Mode", "Document Expired", "Key Not Bound", "Measurement Mismatch", "Evidence Missing", "Policy Denied"]
+    {
         assert!(reasons.contains_key(expected), "{expected} was never met: {reasons:?}");
     }
     let _: Value = kept[0].to_ocsf();

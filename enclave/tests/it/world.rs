@@ -28,6 +28,9 @@ pub const WEIGHTS: &str = "models/scorer/weights";
 pub const FORBIDDEN: &str = "models/scorer/forbidden";
 pub const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
+/// Each byte of the digest of an image that no evidence is known of.
+pub const UNKNOWN: u8 = 0xee;
+
 /// The digest of the image that may have the key.
 pub fn good_image() -> Vec<u8> {
     vec![0xa1; 48]
@@ -39,11 +42,12 @@ pub fn policies(mode: Mode) -> Policies {
         permit (principal, action == Action::"release", resource == Key::"{WEIGHTS}");
         permit (principal, action == Action::"release", resource == Key::"models/scorer/absent");
         @reason("Measurement Mismatch")
-        forbid (principal, action, resource) unless {{ context.measurements.contains("PCR0={}") }};
+        forbid (principal, action, resource) unless {{ context.measurements.containsAny(["PCR0={}", "PCR0={}"]) }};
         @reason("Evidence Missing")
         forbid (principal, action, resource) unless {{ context.evidence.contains("provenance") }};
         "#,
         hex::encode(good_image()),
+        hex::encode([UNKNOWN; 48]),
     );
     Policies::new(&text, mode).unwrap()
 }
