@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod demo;
 mod detect;
+mod enclave;
 mod findings;
 mod hunt;
 mod ingest;
@@ -41,6 +42,7 @@ enum Command {
     Sources(sources::Args),
     Ocsf(ocsf::Args),
     Lake(lake::Args),
+    Enclave(enclave::Args),
     Simulate(simulate::Args),
     Bench(bench::Args),
 }
@@ -61,6 +63,7 @@ impl Cli {
             Command::Sources(args) => args.run(),
             Command::Ocsf(args) => args.run(),
             Command::Lake(args) => args.run(),
+            Command::Enclave(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Bench(args) => args.run(),
         }

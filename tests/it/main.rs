@@ -10,6 +10,7 @@ mod bench;
 mod command;
 mod coverage;
 mod demo;
+mod enclave;
 mod hunt;
 mod ingest;
 mod real_logs;
