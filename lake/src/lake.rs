@@ -195,8 +195,9 @@ impl Lake {
         &self.inner.newest
     }
 
-    /// The store, rooted at the lake.
-    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+    /// The store, rooted at the lake, for what is kept beside the tables. On a local disk, what is written is there when
+    /// a write returns.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.inner.store
     }
 

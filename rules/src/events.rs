@@ -59,11 +59,13 @@ pub struct Step {
 }
 
 impl Happens {
-    /// All events, in the order of the steps.
-    pub fn events(&self) -> Vec<Value> {
+    /// An event of each form that there is.
+    pub fn forms(&self) -> Vec<Value> {
         match self {
             Self::Event(event) => vec![event.clone()],
-            Self::Sequence(steps) => steps.iter().flat_map(Step::events).map(|(_, event)| event).collect(),
+            Self::Sequence(steps) => {
+                steps.iter().filter_map(|step| step.events().next()).map(|(_, event)| event).collect()
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
-//! OCSF 1.8.0 as data, and what stands on it: class → Arrow schema, records built by path, canonical JSON, validation.
+//! OCSF 1.8.0 and our extension `trust` as data, and what stands on it: class → Arrow schema, records built by path,
+//! canonical JSON, validation.
 //!
-//! The facts are in `data/ocsf.json`, made by `generate.py` from OCSF's compiled schema. No IO, no async.
+//! The facts are in `data/ocsf.json`, made by `generate.py` from OCSF's compiled schema and `extensions/`. No IO, no
+//! async.
 
 pub mod column;
 pub mod flatten;

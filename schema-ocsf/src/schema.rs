@@ -106,7 +106,7 @@ impl Entity {
         self.attributes.is_empty()
     }
 
-    /// The extension that it comes from: `win`, `linux`, `macos`.
+    /// The extension that it comes from: `win`, `linux`, `macos`, `trust`.
     pub fn extension(&self) -> Option<&str> {
         Some(self.name.split_once('/')?.0)
     }
@@ -128,9 +128,11 @@ pub struct Class {
 }
 
 impl Class {
-    /// The name of the class's table: the class name, with `_` for the extension's `/`.
+    /// The name of the class's table: the class name, with `_` for the extension's `/`. Classes of our own extension go
+    /// without it: `artifact_signing`.
     pub fn table(&self) -> String {
-        self.entity.name.replace('/', "_")
+        let name = &self.entity.name;
+        name.strip_prefix("trust/").unwrap_or(name).replace('/', "_")
     }
 }
 
@@ -157,7 +159,18 @@ pub struct Type {
     pub observable: Option<u32>,
 }
 
-/// OCSF 1.8.0 with the linux, win and macos extensions.
+/// An extension, as `metadata.extensions` names it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Extension {
+    /// Its uid in OCSF's registry; 999 is for development.
+    #[serde(rename = "u")]
+    pub uid: u32,
+    /// Its version.
+    #[serde(rename = "v")]
+    pub version: String,
+}
+
+/// OCSF 1.8.0 with its linux, win and macos extensions, and with ours, `trust`.
 pub struct Schema {
     version: String,
     types: HashMap<String, Type>,
@@ -166,7 +179,7 @@ pub struct Schema {
     objects: HashMap<String, Entity>,
     attributes: Vec<Attribute>,
     profiles: BTreeMap<String, String>,
-    extensions: BTreeMap<String, u32>,
+    extensions: BTreeMap<String, Extension>,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +208,7 @@ struct Raw {
     classes: HashMap<String, RawEntity>,
     objects: HashMap<String, RawEntity>,
     profiles: BTreeMap<String, String>,
-    extensions: BTreeMap<String, u32>,
+    extensions: BTreeMap<String, Extension>,
     attributes: Vec<Attribute>,
 }
 
@@ -314,8 +327,8 @@ impl Schema {
         &self.profiles
     }
 
-    /// All extensions: names with their uids.
-    pub fn extensions(&self) -> &BTreeMap<String, u32> {
+    /// All extensions, by name.
+    pub fn extensions(&self) -> &BTreeMap<String, Extension> {
         &self.extensions
     }
 
@@ -341,10 +354,10 @@ mod tests {
     fn the_schema_is_complete() {
         let schema = Schema::v1_8();
         assert_eq!(schema.version(), "1.8.0");
-        assert_eq!(schema.classes().count(), 83);
-        assert_eq!(schema.objects().count(), 178);
+        assert_eq!(schema.classes().count(), 85);
+        assert_eq!(schema.objects().count(), 187);
         assert_eq!(schema.profiles().len(), 14);
-        assert_eq!(schema.extensions().keys().collect::<Vec<_>>(), ["linux", "macos", "win"]);
+        assert_eq!(schema.extensions().keys().collect::<Vec<_>>(), ["linux", "macos", "trust", "win"]);
         assert_eq!(schema.type_named("port_t").unwrap().range, Some((0, 65_535)));
         let api = schema.class(ClassUid(6003)).unwrap();
         assert_eq!((api.entity.name.as_str(), api.category_uid), ("api_activity", 6));
@@ -352,6 +365,8 @@ mod tests {
         let key = schema.class_named("win_registry_key_activity").unwrap();
         assert_eq!((key.uid, key.entity.extension()), (ClassUid(201_001), Some("win")));
         assert_eq!(schema.object("process").unwrap().observable, Some(25));
+        let tables: std::collections::BTreeSet<_> = schema.classes().map(Class::table).collect();
+        assert_eq!(tables.len(), 85);
     }
 
     #[test]
@@ -387,7 +402,7 @@ mod tests {
     fn the_data_loads_in_milliseconds() {
         let start = std::time::Instant::now();
         let raw: Raw = serde_json::from_str(include_str!("../data/ocsf.json")).unwrap();
-        assert_eq!(Schema::build(raw).classes.len(), 83);
+        assert_eq!(Schema::build(raw).classes.len(), 85);
         let took = start.elapsed();
         eprintln!("schema loaded in {took:?}");
         // Unoptimised and with other tests beside it; an optimised build takes a few.

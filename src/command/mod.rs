@@ -1,11 +1,13 @@
 //! The commands, one module each, and what they share: usage errors and exit codes.
 
 mod arguments;
+mod attest;
 mod bench;
 mod config;
 mod demo;
 mod detect;
 mod enclave;
+mod evidence;
 mod findings;
 mod hunt;
 mod ingest;
@@ -42,6 +44,8 @@ enum Command {
     Sources(sources::Args),
     Ocsf(ocsf::Args),
     Lake(lake::Args),
+    Attest(attest::Args),
+    Evidence(evidence::Args),
     Enclave(enclave::Args),
     Simulate(simulate::Args),
     Bench(bench::Args),
@@ -63,6 +67,8 @@ impl Cli {
             Command::Sources(args) => args.run(),
             Command::Ocsf(args) => args.run(),
             Command::Lake(args) => args.run(),
+            Command::Attest(args) => args.run(),
+            Command::Evidence(args) => args.run(),
             Command::Enclave(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Bench(args) => args.run(),

@@ -273,7 +273,7 @@ impl Server {
         let query = &self.config.query;
         let options = SqlOptions { memory_bytes: (query.memory_mib as usize) << 20, ..SqlOptions::default() };
         let database = database::database(self.live.clone(), self.log.clone(), options);
-        let queries = Queries::new(database, access.clone(), query.clone());
+        let queries = Queries::new(database, access.clone(), query.clone()).context("no threads for queries")?;
         let keep = updates::keep(self.log.clone(), Room::new(FINDINGS_ROOM), self.config.frame_bytes_max());
         let state = http::State {
             access: access.clone(),

@@ -11,8 +11,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["schema-ocsf", "ingest", "rules"]),
     ("lake", &["schema-ocsf"]),
     ("connectors", &["schema-ocsf", "ingest"]),
+    ("attest", &["schema-ocsf"]),
     ("enclave", &["schema-ocsf", "attest"]),
-    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors", "enclave"]),
+    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors", "attest", "enclave"]),
 ];
 
 fn dependencies(manifest: &str) -> BTreeSet<String> {

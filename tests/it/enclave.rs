@@ -1,7 +1,7 @@
 //! `tarn enclave` on one machine: a file is sealed, an attested process gets its key, and others a refusal that says why.
 
 use crate::command::{Run, tarn, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,6 +34,9 @@ impl Place {
         let (authority, root) = (place.path("authority.txt"), place.path("root.txt"));
         tarn(&["enclave", "authority", "--out", text(&authority), "--root", text(&root)]).ok();
         place.seal().ok();
+        let key =
+            tarn(&["evidence", "key", "new", text(&place.path("evidence.key")), "--name", "example.com/evidence"]);
+        std::fs::write(place.path("evidence.pub"), key.ok().stdout).unwrap();
         let measured = tarn(&["enclave", "measure"]).ok().stdout;
         let policy = format!(
             "permit (principal, action == Action::\"release\", resource == Key::\"models/scorer/weights\");\n\
@@ -76,7 +79,8 @@ impl Place {
             ("--wrapping-key", "wrapping.key"),
             ("--policy", "policy.cedar"),
             ("--simulated-root", "root.txt"),
-            ("--records", "records.ndjson"),
+            ("--lake", "lake"),
+            ("--ledger-key", "evidence.key"),
         ] {
             command.arg(option).arg(self.path(file));
         }
@@ -97,15 +101,28 @@ impl Place {
         tarn(&arguments)
     }
 
-    fn records(&self) -> Vec<(String, String)> {
-        let lines = std::fs::read_to_string(self.path("records.ndjson")).unwrap();
-        let record = |line: &str| {
-            let record: Value = serde_json::from_str(line).unwrap();
-            assert_eq!(record["tee_evidence"]["assurance"], "Simulated");
+    /// What the ledger proves of the decisions that a run tells of.
+    fn records(&self, run: &Run) -> Vec<(String, String)> {
+        let decisions = run.stderr.lines().filter_map(|line| line.split(": decision ").nth(1));
+        let record = |uid: &str| {
+            let (proof, lake, key) = (self.path("proof.json"), self.path("lake"), self.path("evidence.pub"));
+            tarn(&["evidence", "prove", uid, "--lake", text(&lake), "-o", text(&proof)]).ok();
+            tarn(&["evidence", "verify", text(&proof), "--key", text(&key)]).ok();
+            let proof: Value = serde_json::from_slice(&std::fs::read(proof).unwrap()).unwrap();
+            let record: Value = serde_json::from_str(proof["record"].as_str().unwrap()).unwrap();
+            assert_eq!(
+                (&record["metadata"]["uid"], &record["tee_evidence"]["assurance"]),
+                (&json!(uid), &json!("Simulated"))
+            );
             let text = |name: &str| record[name].as_str().unwrap().to_owned();
             (text("activity_name"), text("trust_reason"))
         };
-        lines.lines().map(record).collect()
+        decisions.map(record).collect()
+    }
+
+    fn audit(&self) -> Vec<Value> {
+        let (lake, key) = (self.path("lake"), self.path("evidence.pub"));
+        tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()
     }
 }
 
@@ -115,7 +132,7 @@ fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn refused(run: &Run, why: &str, out: &Path) {
     assert_eq!(run.code, 1, "{}", run.stderr);
-    assert!(run.stderr.starts_with(&format!("refused: {why}: ")), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("\nrefused: {why}: ")), "{}", run.stderr);
     assert!(!out.exists(), "nothing was opened");
 }
 
@@ -124,29 +141,27 @@ fn an_attested_process_opens_the_file_and_others_are_refused() {
     let place = Place::new();
     let broker = place.broker(&["--trial"]);
     let out = place.path("opened.bin");
-    refused(&place.unseal(&broker, &["--measure", text(&place.path("model.bin"))]), "Measurement Mismatch", &out);
-    refused(&place.unseal(&broker, &["--debug"]), "Debug Mode", &out);
-    place.unseal(&broker, &[]).ok();
+    let other = place.unseal(&broker, &["--measure", text(&place.path("model.bin"))]);
+    refused(&other, "Measurement Mismatch", &out);
+    let debug = place.unseal(&broker, &["--debug"]);
+    refused(&debug, "Debug Mode", &out);
+    let good = place.unseal(&broker, &[]).ok();
     assert_eq!(std::fs::read(&out).unwrap(), MODEL);
     assert!(!std::fs::read(place.path("model.sealed")).unwrap().windows(7).any(|window| window == b"weights"));
-    assert_eq!(
-        place.records(),
-        owned(&[
-            ("Attest", "Verified"),
-            ("Refuse", "Measurement Mismatch"),
-            ("Attest", "Debug Mode"),
-            ("Attest", "Verified"),
-            ("Release", "Verified"),
-        ])
-    );
+    assert_eq!(place.records(&other), owned(&[("Attest", "Verified"), ("Refuse", "Measurement Mismatch")]));
+    assert_eq!(place.records(&debug), owned(&[("Attest", "Debug Mode")]));
+    assert_eq!(place.records(&good), owned(&[("Attest", "Verified"), ("Release", "Verified")]));
+    let audit = place.audit();
+    assert_eq!((&audit[0]["result"], &audit[0]["leaves"]), (&json!("whole"), &json!(5)));
 }
 
 #[test]
 fn production_refuses_and_records_what_is_simulated() {
     let place = Place::new();
     let broker = place.broker(&[]);
-    refused(&place.unseal(&broker, &[]), "Simulated Evidence", &place.path("opened.bin"));
-    assert_eq!(place.records(), owned(&[("Attest", "Verified"), ("Refuse", "Simulated Evidence")]));
+    let run = place.unseal(&broker, &[]);
+    refused(&run, "Simulated Evidence", &place.path("opened.bin"));
+    assert_eq!(place.records(&run), owned(&[("Attest", "Verified"), ("Refuse", "Simulated Evidence")]));
 }
 
 #[test]
@@ -154,11 +169,13 @@ fn mistakes_are_named() {
     let place = Place::new();
     let again = place.seal();
     assert!(again.code == 1 && again.stderr.contains("has a key already"), "{}", again.stderr);
-    let [store, wrapping, policy, records, root] =
-        ["keys.json", "wrapping.key", "policy.cedar", "records.ndjson", "root.txt"].map(|name| place.path(name));
+    let [store, wrapping, policy, ledger, root] =
+        ["keys.json", "wrapping.key", "policy.cedar", "evidence.key", "root.txt"].map(|name| place.path(name));
+    let lake = place.path("lake");
     let broker = |more: &[&str]| {
         let mut arguments = vec!["enclave", "broker", "--listen", "127.0.0.1:0", "--store", text(&store)];
-        arguments.extend(["--wrapping-key", text(&wrapping), "--policy", text(&policy), "--records", text(&records)]);
+        arguments.extend(["--wrapping-key", text(&wrapping), "--policy", text(&policy), "--lake", text(&lake)]);
+        arguments.extend(["--ledger-key", text(&ledger)]);
         arguments.extend(more);
         tarn(&arguments)
     };

@@ -4,6 +4,7 @@
 mod architecture;
 #[cfg(target_os = "linux")]
 mod atomic;
+mod attest;
 mod backtest;
 mod bad_input;
 mod bench;
@@ -11,6 +12,7 @@ mod command;
 mod coverage;
 mod demo;
 mod enclave;
+mod evidence;
 mod hunt;
 mod ingest;
 mod real_logs;

@@ -25,6 +25,8 @@ import pyarrow.compute as pc
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "schema-ocsf"))
+import generate  # noqa: E402
 # Dotted columns of a table that are asked for their most frequent value.
 COLUMNS_PER_TABLE = 3
 
@@ -100,7 +102,7 @@ def validator(schema, cache, record):
     key = (record["class_uid"], profiles)
     if key not in cache:
         name = schema.lookup_class_name_from_uid(key[0])
-        for known in (name, f"win/{name}", f"linux/{name}"):
+        for known in (name, f"win/{name}", f"linux/{name}", f"trust/{name}"):
             try:
                 found = schema.get_class_schema(known, profiles=list(profiles))
             except ValueError:
@@ -111,7 +113,9 @@ def validator(schema, cache, record):
 
 
 def validate(tarn):
-    schema, cache, seen = OcsfJsonSchemaEmbedded(get_ocsf_schema("1.8.0")), {}, 0
+    ocsf = get_ocsf_schema("1.8.0")
+    generate.Extension(ocsf, ROOT / "schema-ocsf/extensions/trust").merge()
+    schema, cache, seen = OcsfJsonSchemaEmbedded(ocsf), {}, 0
     invalid = collections.Counter()
     for line in tarn.run("ocsf", "export", "--lake", tarn.lake).splitlines():
         record, seen = json.loads(line), seen + 1

@@ -12,6 +12,7 @@ pub mod http;
 mod limits;
 pub mod postgres;
 mod running;
+mod workers;
 
 pub use cells::nested_as_json;
 pub use database::{Answer, Database, Session, Shape, TableInfo};

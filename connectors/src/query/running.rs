@@ -1,8 +1,10 @@
 //! Queries as they run: their limits, their names, and how they end.
 //!
-//! A task of its own pulls a query's rows into a short channel, so that the time limit holds even when the reader has
-//! stopped reading: the work and its memory are given back then, and the reader finds the error when it comes back.
+//! A task of its own, on threads of their own, pulls a query's rows into a short channel. The time limit holds when the
+//! reader has stopped reading: the work and its memory are given back then, and the reader finds the error when it comes
+//! back. It holds for the reader, too, while the work computes and does not look at the time.
 
+use super::workers::Workers;
 use super::{Answer, Database, QueryError, QueryLimits, Session};
 use crate::access::{Access, Identity};
 use arrow::array::{ArrayRef, RecordBatch};
@@ -14,9 +16,9 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 /// Batches between the work and its reader.
@@ -74,6 +76,7 @@ struct Shared {
     limits: QueryLimits,
     room: Arc<Semaphore>,
     running: Mutex<HashMap<QueryId, Entry>>,
+    workers: Workers,
 }
 
 /// All queries of a server, over whatever protocol they come. Cheap to clone.
@@ -87,10 +90,11 @@ impl fmt::Debug for Queries {
 }
 
 impl Queries {
-    /// Queries to `database`, by whom `access` allows it.
-    pub fn new(database: Database, access: Access, limits: QueryLimits) -> Self {
+    /// Queries to `database`, by whom `access` allows it. **Errors**: the system's, when it gives no threads.
+    pub fn new(database: Database, access: Access, limits: QueryLimits) -> std::io::Result<Self> {
         let room = Arc::new(Semaphore::new(limits.concurrent_max.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Shared { database, access, limits, room, running: Mutex::default() }))
+        let workers = Workers::new()?;
+        Ok(Self(Arc::new(Shared { database, access, limits, room, running: Mutex::default(), workers })))
     }
 
     /// Who may ask.
@@ -128,24 +132,28 @@ impl Queries {
         let entry = self.enter(ask.id.unwrap_or_else(QueryId::random), asker, &cancel)?;
         let id = entry.id;
         let stop = Stop { cancel: cancel.clone(), at: begun + time_max, limit: time_max };
-        let plan = async {
+        let database = self.0.database.clone();
+        let plan = self.0.workers.spawn(async move {
             let session = match ask.session {
                 Some(session) => session,
-                None => self.0.database.open().await?,
+                None => database.open().await?,
             };
             session.run(ask.sql, ask.parameters).await
-        };
-        let Answer { schema, rows } = stop.or(plan).await??;
+        });
+        let planned = stop.or(plan).await?;
+        let Answer { schema, rows } = planned.unwrap_or_else(|e| Err(died(&e)))?;
         let (into, batches) = mpsc::channel(BATCHES_AHEAD);
         let rows_max = ask.rows_max.unwrap_or(u64::MAX).min(limits.rows_max);
-        let pump = Pump { stop, into, rows_max, asker: Arc::clone(&asker.name), begun, entry, _permit: permit };
-        let work = tokio::spawn(pump.run(rows));
+        let pump =
+            Pump { stop: stop.clone(), into, rows_max, asker: Arc::clone(&asker.name), begun, entry, _permit: permit };
+        let work = self.0.workers.spawn(pump.run(rows));
         Ok(Running {
             id,
             schema,
             rows_max,
             wished: ask.rows_max.is_some_and(|wish| wish <= limits.rows_max),
             batches,
+            stop,
             end: None,
             work: Some(work),
             _cancel: cancel.drop_guard(),
@@ -204,7 +212,13 @@ impl Drop for Entered {
     }
 }
 
+/// A task that ended without its result.
+fn died(error: &tokio::task::JoinError) -> QueryError {
+    QueryError::Internal { message: error.to_string() }
+}
+
 /// What ends a query from outside.
+#[derive(Clone)]
 struct Stop {
     cancel: CancellationToken,
     at: Instant,
@@ -289,8 +303,9 @@ pub struct Running {
     pub rows_max: u64,
     wished: bool,
     batches: mpsc::Receiver<RecordBatch>,
+    stop: Stop,
     end: Option<Result<End, QueryError>>,
-    work: Option<JoinHandle<Result<End, QueryError>>>,
+    work: Option<AbortOnDropHandle<Result<End, QueryError>>>,
     _cancel: DropGuard,
 }
 
@@ -305,11 +320,17 @@ impl Running {
     ///
     /// **Errors**: why the query ended early; the same again if asked again.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
-        if let Some(batch) = self.batches.recv().await {
-            return Ok(Some(batch));
-        }
         if let Some(work) = &mut self.work {
-            let end = work.await.unwrap_or_else(|e| Err(QueryError::Internal { message: e.to_string() }));
+            // What has come is given, also behind the time limit; so is the work's own end, where it knows it.
+            let next = match self.batches.try_recv() {
+                Ok(batch) => return Ok(Some(batch)),
+                Err(_) => self.stop.or(self.batches.recv()).await,
+            };
+            let end = match next {
+                Ok(Some(batch)) => return Ok(Some(batch)),
+                Ok(None) => work.await.unwrap_or_else(|e| Err(died(&e))),
+                Err(error) => Err(error),
+            };
             self.work = None;
             self.end = Some(end);
         }

@@ -58,7 +58,7 @@ impl Served {
             }
             async { answer }.boxed()
         });
-        let queries = Queries::new(database(), access, QueryLimits::default());
+        let queries = Queries::new(database(), access, QueryLimits::default()).unwrap();
         Self { url: serve(router(Findings::new(queries, keep))).await, kept }
     }
 

@@ -106,6 +106,7 @@ impl Broker {
         let nonce = self.sessions.take_challenge(session, now)?;
         let attestation: Attestation = json::read(&body?, limits.body_bytes_max)?;
         let runtime = attestation.runtime_data;
+        attempt.document = Some(attestation.tee_evidence.primary_evidence.to_string().into_bytes());
         if runtime.nonce != nonce {
             return Err(Refusal::new(Reason::NonceMismatch, "the answer is to another challenge than the session's"));
         }
@@ -228,6 +229,7 @@ impl Broker {
             policy: self.parts.policies.digest(),
             platform: known.map(|(_, platform)| platform),
             claims: None,
+            document: None,
             steps: Vec::new(),
             recipient: None,
             evidence_uids: Vec::new(),

@@ -26,6 +26,8 @@ use std::time::Duration;
 pub use decision::report_data;
 
 const COOKIE_NAME: &str = "kbs-session-id";
+/// The decision's id, in every answer to an attempt: the `metadata.uid` of its record.
+pub const DECISION: &str = "tarn-decision";
 /// Bytes of a cookie or token that is looked at.
 const TICKET_BYTES_MAX: usize = 8 << 10;
 /// How long a body may take.
@@ -97,11 +99,15 @@ async fn resource(
 }
 
 fn reply<T>(decided: Result<Outcome<T>, tokio::task::JoinError>, good: impl FnOnce(T) -> Response) -> Response {
-    match decided {
-        Ok(Outcome { result: Ok(value), .. }) => good(value),
-        Ok(Outcome { uid, result: Err(refusal) }) => failure(&refusal, Some(&uid)),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    let Ok(Outcome { uid, result }) = decided else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let mut response = match result {
+        Ok(value) => good(value),
+        Err(refusal) => failure(&refusal, Some(&uid)),
+    };
+    if let Ok(uid) = HeaderValue::try_from(uid) {
+        response.headers_mut().insert(DECISION, uid);
     }
+    response
 }
 
 /// The body, within its bounds.

@@ -79,6 +79,8 @@ pub struct Attempt {
     pub platform: Option<Platform>,
     /// What the evidence says, if it could be read.
     pub claims: Option<Claims>,
+    /// The evidence as it was presented, in this attempt: what the ledger keeps beside the record. Not in the record.
+    pub document: Option<Vec<u8>>,
     /// The steps of its verification, in this attempt.
     pub steps: Vec<Step>,
     /// SHA-256 of the public key that keys are encrypted to, as SubjectPublicKeyInfo.

@@ -5,4 +5,5 @@ mod arbitrary;
 mod builder;
 mod referee;
 mod round_trip;
+mod trust;
 mod validation;

@@ -1,7 +1,8 @@
 //! `tarn enclave broker`: the key broker as a server.
 
-use super::records::{EvidenceFile, RecordFile};
+use super::ledger::{EvidenceFile, LedgerRecorder};
 use super::{small_file, small_text};
+use crate::command::arguments::LakeArgs;
 use crate::command::{Usage, block_on};
 use anyhow::Context;
 use chrono::Utc;
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use tarn_attest::ledger::Signer;
 use tarn_enclave::broker::{Broker, Limits, Parts, router};
 use tarn_enclave::evidence::nitro::{HardwareRoot, Nitro};
 use tarn_enclave::evidence::token::{HardwareKeys, Issuer, Service, Tokens};
@@ -25,7 +27,7 @@ const GOOGLE_ISSUER: &str = "https://confidentialcomputing.googleapis.com";
 /// Release keys to attested workloads, by the protocol of Confidential Containers (KBS 0.4.0)
 #[derive(ClapArgs)]
 #[command(
-    after_help = "Example:\n  tarn enclave broker --store keys.json --wrapping-key wrapping.key --policy policy.cedar --nitro-root root.der --records releases.ndjson"
+    after_help = "Example:\n  tarn enclave broker --store keys.json --wrapping-key wrapping.key --policy policy.cedar --nitro-root root.der --lake ./lake --ledger-key evidence.key"
 )]
 pub struct Args {
     /// The key store
@@ -37,9 +39,11 @@ pub struct Args {
     /// Who may have which key, in Cedar
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// Where a record of every attempt goes; without it nothing is released
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// The signing key of the lake's evidence ledger, where every attempt is recorded before a key goes out
     #[arg(long, value_name = "FILE")]
-    records: PathBuf,
+    ledger_key: PathBuf,
     /// Evidence that passed, by the image's digest, in JSON
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
@@ -85,17 +89,22 @@ impl Args {
         let mode = if self.trial { Mode::Trial } else { Mode::Production };
         let policies = Policies::new(&small_text(&self.policy)?, mode)
             .map_err(|error| Usage(format!("{}: {error}", self.policy.display())))?;
-        let parts = Parts {
-            verifiers: self.roots.verifiers()?,
-            policies,
-            keys: Arc::new(LocalStore::open(&self.store, &self.wrapping_key)?),
-            provenance: Arc::new(self.evidence.as_deref().map(EvidenceFile::read).transpose()?.unwrap_or_default()),
-            recorder: Arc::new(RecordFile::open(&self.records)?),
-            clock: Arc::new(Utc::now),
-            limits: Limits::default(),
-        };
-        let router = router(Arc::new(Broker::new(parts)?));
+        let verifiers = self.roots.verifiers()?;
+        let keys = LocalStore::open(&self.store, &self.wrapping_key)?;
+        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?.unwrap_or_default();
+        let signer = Signer::parse(&small_text(&self.ledger_key)?)
+            .map_err(|error| Usage(format!("{}: {error}", self.ledger_key.display())))?;
         block_on(async {
+            let parts = Parts {
+                verifiers,
+                policies,
+                keys: Arc::new(keys),
+                provenance: Arc::new(evidence),
+                recorder: Arc::new(LedgerRecorder::open(&self.lake.open_or_create().await?, signer).await?),
+                clock: Arc::new(Utc::now),
+                limits: Limits::default(),
+            };
+            let router = router(Arc::new(Broker::new(parts)?));
             let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let listener = tokio::net::TcpListener::bind(self.listen).await.with_context(|| self.listen.to_string())?;
             eprintln!("listening on http://{}", listener.local_addr()?);

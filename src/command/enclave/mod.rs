@@ -2,8 +2,8 @@
 
 mod authority;
 mod broker;
+mod ledger;
 mod measure;
-mod records;
 mod seal;
 mod unseal;
 
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn enclave seal model.bin --key models/scorer/weights --out model.sealed --store keys.json --wrapping-key wrapping.key
-  tarn enclave broker --store keys.json --wrapping-key wrapping.key --policy policy.cedar --nitro-root root.der --records r.ndjson
+  tarn enclave broker --store keys.json --wrapping-key wrapping.key --policy policy.cedar --nitro-root root.der --lake ./lake --ledger-key evidence.key
   tarn enclave unseal model.sealed --broker http://127.0.0.1:8087 --authority authority.txt --out model.bin
 
 docs/enclave.md has the whole round on one machine.")]

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tarn_enclave::Secret;
+use tarn_enclave::broker::protocol::DECISION;
 use tarn_enclave::client::{ToBind, Workload};
 use tarn_enclave::evidence::Platform;
 use tarn_enclave::keys::KeyName;
@@ -93,10 +94,12 @@ impl Args {
         let with_cookie = |request: RequestBuilder| request.header(header::COOKIE, &cookie);
         let attestation = workload.attestation(&challenge, evidence)?;
         let attested = with_cookie(client.post(format!("{base}/attest"))).json(&attestation).send().await?;
+        tell("attested", &attested);
         if let Err(refusal) = answer::<Value>(attested).await? {
             return Ok(Err(refusal));
         }
         let released = with_cookie(client.get(format!("{base}/resource/{name}"))).send().await?;
+        tell("asked", &released);
         match answer::<Response>(released).await? {
             Ok(answer) => Ok(Ok(workload.open(&answer)?)),
             Err(refusal) => Ok(Err(refusal)),
@@ -124,6 +127,13 @@ impl Args {
             user_data: None,
         })?;
         Ok(json!({"document": STANDARD.encode(document)}))
+    }
+}
+
+/// Says by which decision, so that its record can be proved.
+fn tell(what: &str, answer: &reqwest::Response) {
+    if let Some(uid) = answer.headers().get(DECISION).and_then(|uid| uid.to_str().ok()) {
+        eprintln!("{what}: decision {uid}");
     }
 }
 

@@ -1,0 +1,37 @@
+//! Verifiers of signatures and provenance: documents in, typed evidence out.
+//!
+//! A verifier reads bytes that somebody else made, decides by a policy and a trusted root, and leaves a [`Record`]
+//! whether they passed or failed: which checks were made, in which order, which one failed with which [`Reason`], and
+//! the digests it all stands on. What passed is a [`Verified`] value, which nothing but a verifier makes.
+//!
+//! * [`verify`]: Sigstore bundles, keyless and with keys, and the in-toto statements in them.
+//! * [`dsse::verify`]: a bare DSSE envelope and a key.
+//! * [`evidence`]: statements, SLSA provenance, verification summaries, and SBOMs as rows.
+//! * [`conformance`]: the answer to the Sigstore client conformance protocol.
+//! * [`ledger`]: evidence as leaves of an append-only Merkle log on any object store, its proofs and its audit.
+//!
+//! The verifiers open no files and no sockets, and no cryptography is ours: `sigstore-verify` does it, behind [`sigstore`].
+
+pub mod artifact;
+mod attestation;
+pub mod conformance;
+pub mod digest;
+pub mod dsse;
+pub mod evidence;
+pub mod json;
+pub mod ledger;
+pub mod policy;
+pub mod reason;
+pub mod record;
+mod request;
+pub mod sigstore;
+mod verified;
+
+pub use artifact::Artifact;
+pub use attestation::{Attestation, verify};
+pub use digest::{Algorithm, Digest};
+pub use policy::Policy;
+pub use reason::Reason;
+pub use record::{Check, Outcome, Record, Step};
+pub use request::{Request, RequestedSigner};
+pub use verified::{Verification, Verified};

@@ -1,0 +1,15 @@
+//! The verifiers as their callers see them: cases of the Sigstore conformance suite, a log and keys made here, and what
+//! attackers make of both; the ledger, in which what was logged is proved and what was changed is found.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod attacks;
+mod cases;
+mod certificates;
+mod conformance;
+mod dsse;
+mod evidence;
+mod json;
+mod ledger;
+mod policy;
+mod provenance;
+mod world;

@@ -1,0 +1,171 @@
+//! `tarn attest verify`: a bundle about an artifact, step by step.
+
+use super::{Signed, document, report};
+use crate::command::Usage;
+use crate::command::arguments::key_value;
+use crate::output::Format;
+use clap::Args as ClapArgs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tarn_attest::evidence::provenance::{self, Source};
+use tarn_attest::evidence::vsa;
+use tarn_attest::policy::Expectation;
+use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
+
+/// Verify a Sigstore bundle about a file or a digest, offline
+///
+/// Prints every check with what came of it. Exit code 1 when one fails; the reasons are in docs/attest.md.
+#[derive(ClapArgs)]
+#[command(after_help = "Examples:
+  tarn attest verify --identity me@example.com --issuer https://accounts.example.com release.tar.gz
+  tarn attest verify --bundle app.sigstore.json --key build.pub \\
+    --provenance-builder https://builder.example/build.yml \\
+    --provenance-source https://github.com/o/r@refs/tags/v1 sha256:0123…")]
+pub struct Args {
+    /// The bundle; the file's name and .sigstore.json by default
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    signer: SignerArgs,
+    /// The trusted root; that of Sigstore's public instance by default
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
+    /// How to print rows
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// What was signed: a file, or its digest (sha256:…)
+    #[arg(value_name = "FILE_OR_DIGEST")]
+    artifact: String,
+    // Last, as its heading would go on.
+    #[command(flatten)]
+    expected: ExpectedArgs,
+}
+
+/// Who must have signed.
+#[derive(ClapArgs)]
+struct SignerArgs {
+    /// Who must have signed, exactly: an address or a URI
+    #[arg(long, value_name = "IDENTITY", requires = "issuer", required_unless_present_any = ["identity_pattern", "key"])]
+    identity: Option<String>,
+    /// Who must have signed: a regular expression of all of it
+    #[arg(long, value_name = "REGEX", requires = "issuer", conflicts_with = "identity")]
+    identity_pattern: Option<String>,
+    /// Who must have vouched for them, exactly
+    #[arg(long, value_name = "URL", conflicts_with = "key")]
+    issuer: Option<String>,
+    /// The public key that must have signed, instead of an identity
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["identity", "identity_pattern"])]
+    key: Option<PathBuf>,
+}
+
+/// What must have been said.
+#[derive(ClapArgs)]
+#[command(next_help_heading = "What must have been said")]
+struct ExpectedArgs {
+    /// The statement's predicate type
+    #[arg(long, value_name = "URI")]
+    predicate_type: Option<String>,
+    /// A bill of materials that can be read: CycloneDX or SPDX
+    #[arg(long)]
+    sbom: bool,
+    /// SLSA provenance by this builder; without @… of its own, by any version of it
+    #[arg(long, value_name = "URI")]
+    provenance_builder: Option<String>,
+    /// SLSA provenance of this kind of build
+    #[arg(long, value_name = "URI")]
+    provenance_build_type: Option<String>,
+    /// SLSA provenance of a build from this repository, and reference: https://github.com/o/r@refs/tags/v1
+    #[arg(long, value_name = "SOURCE", value_parser = |text: &str| text.parse::<Source>())]
+    provenance_source: Option<Source>,
+    /// The commit that it was built from
+    #[arg(long, value_name = "HEX", requires = "provenance_source", value_parser = commit)]
+    provenance_commit: Option<Digest>,
+    /// SLSA provenance of a build by this workflow, file or target
+    #[arg(long, value_name = "NAME")]
+    provenance_entry_point: Option<String>,
+    /// SLSA provenance of a build with this parameter, such as workflow.ref=refs/heads/main; repeat it for more
+    #[arg(long, value_name = "PATH=VALUE", value_parser = key_value)]
+    provenance_parameter: Vec<(String, String)>,
+    /// A SLSA verification summary by this verifier
+    #[arg(long, value_name = "URI")]
+    summary_verifier: Option<String>,
+    /// The name under which it looked at the artifact
+    #[arg(long, value_name = "URI", requires = "summary_verifier")]
+    summary_resource: Option<String>,
+    /// A level that it must reach, such as SLSA_BUILD_LEVEL_3; repeat it for more
+    #[arg(long, value_name = "LEVEL", requires = "summary_verifier")]
+    summary_level: Vec<String>,
+    /// How old it may be, in days
+    #[arg(long, value_name = "DAYS", requires = "summary_verifier")]
+    summary_age_max: Option<u32>,
+}
+
+fn commit(text: &str) -> Result<Digest, String> {
+    Digest::from_hex(Algorithm::GitCommit, text).map_err(|e| e.to_string())
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let expectation = self.expected.expectation()?;
+        let mut signed = Signed::named(&self.artifact)?;
+        let bundle = match (&self.bundle, &signed) {
+            (Some(path), _) => document(path)?,
+            (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
+            (None, _) => document(Path::new(&format!("{}.sigstore.json", self.artifact)))?,
+        };
+        let key = self.signer.key.as_deref().map(document).transpose()?;
+        let root = self.trusted_root.as_deref().map(document).transpose()?;
+        let issuer = self.signer.issuer.as_deref().unwrap_or_default();
+        let signer = match (&key, &self.signer.identity, &self.signer.identity_pattern) {
+            (Some(key), ..) => RequestedSigner::Key(key),
+            (None, Some(identity), _) => RequestedSigner::Identity { identity, issuer },
+            (None, None, Some(pattern)) => RequestedSigner::Pattern { pattern, issuer },
+            (None, None, None) => return Err(Usage("expected --identity and --issuer, or --key".into()).into()),
+        };
+        let artifact = signed.artifact();
+        let request = Request { artifact, bundle: &bundle, signer, expectation, trusted_root: root.as_deref() };
+        report(&request.verify(), self.format)
+    }
+}
+
+impl ExpectedArgs {
+    /// What was asked for.
+    ///
+    /// **Errors**: [`Usage`] for two kinds of statement, of which a bundle holds one.
+    fn expectation(self) -> anyhow::Result<Option<Expectation>> {
+        let provenance = self.provenance_builder.is_some()
+            || self.provenance_build_type.is_some()
+            || self.provenance_source.is_some()
+            || self.provenance_entry_point.is_some()
+            || !self.provenance_parameter.is_empty();
+        let kinds = [self.predicate_type.is_some(), self.sbom, provenance, self.summary_verifier.is_some()];
+        if kinds.iter().filter(|asked| **asked).count() > 1 {
+            let of = "--predicate-type, --sbom, --provenance-… and --summary-…";
+            return Err(Usage(format!("a bundle holds one statement: expected one kind of {of}")).into());
+        }
+        let commit = self.provenance_commit;
+        Ok(if let Some(predicate_type) = self.predicate_type {
+            Some(Expectation::PredicateType(predicate_type))
+        } else if let Some(verifier) = self.summary_verifier {
+            let days = self.summary_age_max.map(i64::from).map(chrono::TimeDelta::days);
+            Some(Expectation::Summary(vsa::Expectations {
+                verifier,
+                resource_uri: self.summary_resource,
+                levels: self.summary_level,
+                fresh: days.map(|age_max| vsa::Fresh { now: chrono::Utc::now(), age_max }),
+            }))
+        } else if provenance {
+            Some(Expectation::Provenance(provenance::Expectations {
+                builder: self.provenance_builder,
+                build_type: self.provenance_build_type,
+                source: self.provenance_source.map(|source| Source { commit, ..source }),
+                entry_point: self.provenance_entry_point,
+                parameters: self.provenance_parameter.into_iter().collect(),
+                ..provenance::Expectations::default()
+            }))
+        } else {
+            self.sbom.then_some(Expectation::Sbom)
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! `tarn evidence`: keys, proofs, their check, and the audit, as users call them.
+
+use crate::command::{tarn, text};
+use object_store::path::Path as StorePath;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Signer};
+use tarn_lake::{Lake, StoreOptions};
+
+const NOW: i64 = 1_764_240_000_000;
+
+struct Place {
+    folder: tempfile::TempDir,
+    key: String,
+}
+
+impl Place {
+    /// A lake whose ledger has five records, and a key that the command made.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("evidence.key");
+        let key = tarn(&["evidence", "key", "new", text(&secret), "--name", "example.com/evidence"]).ok().stdout;
+        let place = Self { folder, key: key.trim_end().to_owned() };
+        place.log(0..5);
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn log(&self, range: std::ops::Range<u64>) {
+        let signer = Signer::parse(&std::fs::read_to_string(self.at("evidence.key")).unwrap()).unwrap();
+        let entries: Vec<Entry> = range
+            .map(|n| Entry::new(&format!("uid-{n}"), &json!({"n": n}), Some(format!("raw {n}").into())).unwrap())
+            .collect();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let lake = Lake::open_or_create(text(&self.at("lake")), &StoreOptions::default()).await.unwrap();
+            let mut ledger = Ledger::open(lake.store().clone(), &StorePath::from(LAKE_PREFIX), signer).await.unwrap();
+            ledger.append(&entries, NOW).await.unwrap();
+        });
+    }
+
+    fn evidence(&self, command: &str, more: &[&str]) -> crate::command::Run {
+        let lake = self.at("lake");
+        tarn(&[&["evidence", command, "--lake", text(&lake)], more].concat())
+    }
+
+    fn verify(&self, file: &Path, key: &str) -> crate::command::Run {
+        tarn(&["evidence", "verify", text(file), "--key", key, "--format", "ndjson"])
+    }
+}
+
+#[test]
+fn a_record_is_proved_and_the_proof_checked_without_the_lake() {
+    let place = Place::new();
+    let (proof, elsewhere) = (place.at("proof.json"), tempfile::tempdir().unwrap());
+    place.evidence("prove", &["uid-3", "-o", text(&proof)]).ok();
+    let moved = elsewhere.path().join("proof.json");
+    std::fs::rename(&proof, &moved).unwrap();
+    std::fs::remove_dir_all(place.at("lake")).unwrap();
+    let rows = place.verify(&moved, &place.key).ok().rows();
+    let row = &rows[0];
+    assert_eq!((&row["holds"], &row["uid"], &row["leaf"]), (&json!(true), &json!("uid-3"), &json!(3)));
+    assert_eq!(row["logged_at"], "2025-11-27T10:40:00.000Z");
+
+    let tampered = std::fs::read_to_string(&moved).unwrap().replace(r#"{\"n\":3}"#, r#"{\"n\":4}"#);
+    std::fs::write(&moved, tampered).unwrap();
+    let run = place.verify(&moved, &place.key);
+    assert_eq!((run.code, &run.rows()[0]["reason"]), (1, &json!("record_changed")));
+    assert!(run.stderr.contains("its digest or size differs"), "{}", run.stderr);
+}
+
+#[test]
+fn keys_are_files_of_their_owner() {
+    let place = Place::new();
+    let secret = place.at("evidence.key");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let again = tarn(&["evidence", "key", "new", text(&secret), "--name", "example.com/evidence"]);
+    assert_eq!(again.code, 2, "a key is never overwritten");
+    assert_eq!(tarn(&["evidence", "key", "public", text(&secret)]).ok().stdout.trim_end(), place.key);
+    let named = tarn(&["evidence", "key", "new", text(&place.at("k")), "--name", "two words"]);
+    assert!(named.code == 2 && !place.at("k").exists(), "{}", named.stderr);
+    // By text or by file.
+    let (public, proof) = (place.at("evidence.pub"), place.at("p.json"));
+    std::fs::write(&public, format!("{}\n", place.key)).unwrap();
+    place.evidence("prove", &["uid-0", "-o", text(&proof)]).ok();
+    place.verify(&proof, text(&public)).ok();
+    let other = Signer::generate("example.com/evidence").unwrap().public().to_string();
+    assert_eq!(place.verify(&proof, &other).rows()[0]["reason"], "checkpoint");
+    assert_eq!(place.verify(&proof, text(&secret)).code, 2, "a secret is no public key");
+}
+
+#[test]
+fn an_audit_finds_what_was_changed_and_says_what_it_cannot_exclude() {
+    let place = Place::new();
+    let kinds = |run: &crate::command::Run| {
+        run.rows().iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let audit = |more: &[&str]| place.evidence("audit", &[&["--key", &place.key, "--format", "ndjson"], more].concat());
+    assert_eq!(kinds(&audit(&[]).ok()), ["whole", "no_witness", "no_known_checkpoint"]);
+
+    let (known, ledger) = (place.at("checkpoint"), place.at("lake").join(LAKE_PREFIX));
+    place.log(5..8);
+    std::fs::write(&known, place.evidence("checkpoint", &[]).ok().stdout).unwrap();
+    assert_eq!(kinds(&audit(&["--known", text(&known)]).ok()), ["whole", "no_witness"]);
+
+    let batch = ledger.join("batch/00000000000000000005");
+    let whole = std::fs::read(&batch).unwrap();
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&batch, changed).unwrap();
+    let run = audit(&[]);
+    assert_eq!((run.code, kinds(&run)[0].as_str(), &run.rows()[0]["leaves"]), (1, "raw_changed", &json!(5)));
+
+    // Rolled back to five leaves: only a kept checkpoint knows.
+    std::fs::remove_file(&batch).unwrap();
+    let run = audit(&[]);
+    assert_eq!((run.code, kinds(&run)[0].as_str()), (1, "removed"));
+    let first = std::fs::read(ledger.join("batch/00000000000000000000")).unwrap();
+    let note = &first[12 + 10 * 5..][..u32::from_be_bytes(first[4..8].try_into().unwrap()) as usize];
+    std::fs::write(ledger.join("checkpoint"), note).unwrap();
+    audit(&[]).ok();
+    let run = audit(&["--known", text(&known)]);
+    assert_eq!((run.code, kinds(&run)[0].as_str()), (1, "rolled_back"));
+}
+
+#[test]
+fn wrong_usage_is_told() {
+    let place = Place::new();
+    let secret = place.at("evidence.key");
+    let cases: [(&str, &[&str]); 4] = [
+        ("prove", &["uid-99"]),
+        ("audit", &["--key", "no+such"]),
+        ("audit", &["--key", &place.key, "--known", text(&secret)]),
+        ("audit", &["--key", &place.key, "--need", "2"]),
+    ];
+    for (command, more) in cases {
+        let run = place.evidence(command, more);
+        assert_eq!(run.code, 2, "{command} {more:?}: {}", run.stderr);
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let lake = empty.path().join("lake");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        Lake::open_or_create(text(&lake), &StoreOptions::default()).await.unwrap();
+    });
+    let run = tarn(&["evidence", "audit", "--lake", text(&lake), "--key", &place.key]);
+    assert!(run.code == 2 && run.stderr.contains("there is no ledger here"), "{}", run.stderr);
+}
