@@ -77,11 +77,11 @@ impl Recorder for LedgerRecorder {
 
 /// Evidence that passed, from a file: `{"sha256:…": [{"kind": "…", "uid": "…"}]}`.
 #[derive(Default)]
-pub(super) struct EvidenceFile(HashMap<String, Vec<Entry>>);
+pub(super) struct EvidenceFile(HashMap<String, Vec<Known>>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct Known {
     kind: String,
     uid: String,
 }
