@@ -6,6 +6,7 @@ mod bench;
 mod config;
 mod demo;
 mod detect;
+mod enclave;
 mod evidence;
 mod findings;
 mod hunt;
@@ -45,6 +46,7 @@ enum Command {
     Lake(lake::Args),
     Attest(attest::Args),
     Evidence(evidence::Args),
+    Enclave(enclave::Args),
     Simulate(simulate::Args),
     Bench(bench::Args),
 }
@@ -67,6 +69,7 @@ impl Cli {
             Command::Lake(args) => args.run(),
             Command::Attest(args) => args.run(),
             Command::Evidence(args) => args.run(),
+            Command::Enclave(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Bench(args) => args.run(),
         }

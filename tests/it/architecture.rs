@@ -12,7 +12,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lake", &["schema-ocsf"]),
     ("connectors", &["schema-ocsf", "ingest"]),
     ("attest", &["schema-ocsf"]),
-    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors", "attest"]),
+    ("enclave", &["schema-ocsf", "attest"]),
+    ("simulations", &["schema-ocsf", "ingest", "rules", "engine", "lake", "connectors", "attest", "enclave"]),
 ];
 
 fn dependencies(manifest: &str) -> BTreeSet<String> {

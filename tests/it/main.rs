@@ -11,6 +11,7 @@ mod bench;
 mod command;
 mod coverage;
 mod demo;
+mod enclave;
 mod evidence;
 mod hunt;
 mod ingest;

@@ -1,0 +1,156 @@
+//! `tarn enclave broker`: the key broker as a server.
+
+use super::ledger::{EvidenceFile, LedgerRecorder};
+use super::{small_file, small_text};
+use crate::command::arguments::LakeArgs;
+use crate::command::{Usage, block_on};
+use anyhow::Context;
+use chrono::Utc;
+use clap::Args as ClapArgs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tarn_attest::ledger::Signer;
+use tarn_enclave::broker::{Broker, Limits, Parts, router};
+use tarn_enclave::evidence::nitro::{HardwareRoot, Nitro};
+use tarn_enclave::evidence::token::{HardwareKeys, Issuer, Service, Tokens};
+use tarn_enclave::keys::local::LocalStore;
+use tarn_enclave::policy::{Mode, Policies};
+use tarn_enclave::simulated::SimulatedRoot;
+use tarn_enclave::verifiers::Verifiers;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Who issues the tokens of Confidential Space.
+const GOOGLE_ISSUER: &str = "https://confidentialcomputing.googleapis.com";
+
+/// Release keys to attested workloads, by the protocol of Confidential Containers (KBS 0.4.0)
+#[derive(ClapArgs)]
+#[command(
+    after_help = "Example:\n  tarn enclave broker --store keys.json --wrapping-key wrapping.key --policy policy.cedar --nitro-root root.der --lake ./lake --ledger-key evidence.key"
+)]
+pub struct Args {
+    /// The key store
+    #[arg(long, value_name = "FILE")]
+    store: PathBuf,
+    /// The store's wrapping key
+    #[arg(long, value_name = "FILE")]
+    wrapping_key: PathBuf,
+    /// Who may have which key, in Cedar
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// The signing key of the lake's evidence ledger, where every attempt is recorded before a key goes out
+    #[arg(long, value_name = "FILE")]
+    ledger_key: PathBuf,
+    /// Evidence that passed, by the image's digest, in JSON
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8087")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    roots: Roots,
+    /// Put simulated evidence to the policies as well, which production refuses
+    #[arg(long)]
+    trial: bool,
+}
+
+/// Whose word counts.
+#[derive(ClapArgs)]
+struct Roots {
+    /// AWS's root certificate for Nitro, in DER
+    #[arg(long, value_name = "FILE", conflicts_with = "simulated_root")]
+    nitro_root: Option<PathBuf>,
+    /// A simulated root, of `tarn enclave authority`
+    #[arg(long, value_name = "FILE")]
+    simulated_root: Option<PathBuf>,
+    /// The key set of Azure Attestation (JWKS)
+    #[arg(long, value_name = "FILE", requires = "azure_issuer")]
+    azure_keys: Option<PathBuf>,
+    /// The issuer of its tokens
+    #[arg(long, value_name = "URL", requires = "azure_keys")]
+    azure_issuer: Option<String>,
+    /// The key set of Confidential Space (JWKS)
+    #[arg(long, value_name = "FILE", requires = "google_audience")]
+    google_keys: Option<PathBuf>,
+    /// The audience that its tokens must name
+    #[arg(long, value_name = "TEXT", requires = "google_keys")]
+    google_audience: Option<String>,
+    /// Look at samples, of machines without hardware
+    #[arg(long)]
+    sample: bool,
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let mode = if self.trial { Mode::Trial } else { Mode::Production };
+        let policies = Policies::new(&small_text(&self.policy)?, mode)
+            .map_err(|error| Usage(format!("{}: {error}", self.policy.display())))?;
+        let verifiers = self.roots.verifiers()?;
+        let keys = LocalStore::open(&self.store, &self.wrapping_key)?;
+        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?.unwrap_or_default();
+        let signer = Signer::parse(&small_text(&self.ledger_key)?)
+            .map_err(|error| Usage(format!("{}: {error}", self.ledger_key.display())))?;
+        block_on(async {
+            let parts = Parts {
+                verifiers,
+                policies,
+                keys: Arc::new(keys),
+                provenance: Arc::new(evidence),
+                recorder: Arc::new(LedgerRecorder::open(&self.lake.open_or_create().await?, signer).await?),
+                clock: Arc::new(Utc::now),
+                limits: Limits::default(),
+            };
+            let router = router(Arc::new(Broker::new(parts)?));
+            let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let listener = tokio::net::TcpListener::bind(self.listen).await.with_context(|| self.listen.to_string())?;
+            eprintln!("listening on http://{}", listener.local_addr()?);
+            let stop = async move {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = int.recv() => {}
+                }
+            };
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+            Ok(ExitCode::SUCCESS)
+        })?
+    }
+}
+
+impl Roots {
+    fn verifiers(&self) -> anyhow::Result<Verifiers> {
+        let nitro = match (&self.nitro_root, &self.simulated_root) {
+            (Some(path), _) => {
+                let root = HardwareRoot::from_der(&small_file(path)?);
+                Some(Nitro::new(root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
+            }
+            (None, Some(path)) => {
+                let root = SimulatedRoot::from_text(&small_text(path)?);
+                Some(Nitro::simulated(&root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
+            }
+            (None, None) => None,
+        };
+        let mut tokens = Vec::new();
+        if let (Some(path), Some(issuer)) = (&self.azure_keys, &self.azure_issuer) {
+            let issuer = Issuer { issuer: issuer.clone(), audience: None };
+            tokens.push(Tokens::new(Service::AzureMaa, keys(path)?, issuer));
+        }
+        if let (Some(path), Some(audience)) = (&self.google_keys, &self.google_audience) {
+            let issuer = Issuer { issuer: GOOGLE_ISSUER.to_owned(), audience: Some(audience.clone()) };
+            tokens.push(Tokens::new(Service::ConfidentialSpace, keys(path)?, issuer));
+        }
+        if nitro.is_none() && tokens.is_empty() && !self.sample {
+            return Err(Usage("no evidence is taken: give a root, a key set, or --sample".to_owned()).into());
+        }
+        Ok(Verifiers { nitro, tokens, sample: self.sample })
+    }
+}
+
+fn keys(path: &Path) -> anyhow::Result<HardwareKeys> {
+    let keys = HardwareKeys::from_jwks(&small_file(path)?);
+    keys.map_err(|error| Usage(format!("{}: {error}", path.display())).into())
+}
