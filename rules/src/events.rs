@@ -211,7 +211,7 @@ pub fn of_rule(file: &Path) -> Result<Option<Vec<TestCase>>, EventsError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]

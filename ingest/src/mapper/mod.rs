@@ -144,11 +144,27 @@ struct Lane {
     kinds: AHashMap<Box<[u8]>, u16>,
 }
 
+impl Lane {
+    fn new(source: &crate::source::Source, tables: &BTreeMap<ClassUid, Table>) -> Self {
+        let fields: Vec<(&str, u16)> = source.fields.iter().enumerate().map(|(i, f)| (f.as_str(), i as u16)).collect();
+        let program = |kind: &crate::source::Kind| {
+            Program::new(source, kind, tables.get(&kind.class).map(|t| t.builder.schema().as_ref()))
+        };
+        Self {
+            tries: source.tries(&fields),
+            programs: source.kinds.iter().map(program).collect(),
+            discriminates: (0..source.fields.len() as u16).map(|f| source.discriminators.contains(&f)).collect(),
+            kinds: AHashMap::new(),
+        }
+    }
+}
+
 /// Maps blocks to batches. **Bounds**: rows stay in builders until [`Mapper::drain`].
 pub struct Mapper {
     sources: Arc<Sources>,
     options: MapOptions,
-    lanes: Vec<Lane>,
+    /// By source, from its first record on: most mappers see few of the sources.
+    lanes: Vec<Option<Lane>>,
     tables: BTreeMap<ClassUid, Table>,
     native: native::Tables,
     dead: Vec<DeadLetter>,
@@ -214,20 +230,7 @@ impl Mapper {
                 tables.insert(class, Table::new(class, Arc::new(schema)));
             }
         }
-        let lane = |source: &crate::source::Source| {
-            let fields: Vec<(&str, u16)> =
-                source.fields.iter().enumerate().map(|(i, f)| (f.as_str(), i as u16)).collect();
-            let program = |kind: &crate::source::Kind| {
-                Program::new(source, kind, tables.get(&kind.class).map(|t| t.builder.schema().as_ref()))
-            };
-            Lane {
-                tries: source.tries(&fields),
-                programs: source.kinds.iter().map(program).collect(),
-                discriminates: (0..source.fields.len() as u16).map(|f| source.discriminators.contains(&f)).collect(),
-                kinds: AHashMap::new(),
-            }
-        };
-        let lanes = sources.iter().map(lane).collect();
+        let lanes = sources.iter().map(|_| None).collect();
         let coverage = Coverage::new(options.coverage);
         Self {
             lanes,
@@ -277,7 +280,8 @@ impl Mapper {
                 inner = Members::of(&event).collect();
                 &inner
             };
-            self.lanes[id.0 as usize].tries[trie].walk(walked, &mut found);
+            let lane = &mut self.lanes[id.0 as usize];
+            lane.get_or_insert_with(|| Lane::new(source, &self.tables)).tries[trie].walk(walked, &mut found);
             self.row(source, &found, block, span, number);
         }
         self.dead.extend(block.dead.iter().cloned());
@@ -293,7 +297,7 @@ impl Mapper {
     ) {
         let kind = self.kind(source, found);
         let class = source.kinds[kind].class;
-        let lane = &self.lanes[source.id.0 as usize];
+        let Some(lane) = &self.lanes[source.id.0 as usize] else { return };
         let program = &lane.programs[kind];
         let Some(table) = self.tables.get_mut(&class) else { return };
         table.numbers.push(number);
@@ -355,7 +359,7 @@ impl Mapper {
     }
 
     fn kind(&mut self, source: &crate::source::Source, found: &Found<'_>) -> usize {
-        let lane = &mut self.lanes[source.id.0 as usize];
+        let lane = self.lanes[source.id.0 as usize].get_or_insert_with(|| Lane::new(source, &self.tables));
         let telling = || found.fields.iter().filter(|(f, _, _)| lane.discriminates[*f as usize]);
         let key = &mut self.scratch.key;
         key.clear();
