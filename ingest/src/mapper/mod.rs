@@ -144,6 +144,20 @@ struct Lane {
     kinds: AHashMap<Box<[u8]>, u16>,
 }
 
+/// The schemas of the tables of all kinds.
+fn schemas(sources: &Sources) -> BTreeMap<ClassUid, Arc<TableSchema>> {
+    let mut columns: BTreeMap<ClassUid, Vec<String>> = BTreeMap::new();
+    for kind in sources.iter().flat_map(|source| &source.kinds) {
+        let of = columns.entry(kind.class).or_insert_with(|| COMMON.iter().map(|c| (*c).to_owned()).collect());
+        of.extend(program::columns(kind));
+    }
+    // Paths were resolved when the mappings were compiled.
+    let schema = |(class, paths): (ClassUid, Vec<String>)| {
+        Some((class, Arc::new(TableSchema::new(class, paths.iter().map(String::as_str)).ok()?)))
+    };
+    columns.into_iter().filter_map(schema).collect()
+}
+
 impl Lane {
     fn new(source: &crate::source::Source, tables: &BTreeMap<ClassUid, Table>) -> Self {
         let fields: Vec<(&str, u16)> = source.fields.iter().enumerate().map(|(i, f)| (f.as_str(), i as u16)).collect();
@@ -216,20 +230,8 @@ impl<'a> Found<'a> {
 impl Mapper {
     /// A mapper for all sources.
     pub fn new(sources: Arc<Sources>, options: MapOptions) -> Self {
-        let mut columns: BTreeMap<ClassUid, Vec<String>> = BTreeMap::new();
-        for source in sources.iter() {
-            for kind in &source.kinds {
-                let of = columns.entry(kind.class).or_insert_with(|| COMMON.iter().map(|c| (*c).to_owned()).collect());
-                of.extend(program::columns(kind));
-            }
-        }
-        let mut tables = BTreeMap::new();
-        for (class, paths) in columns {
-            // Paths were resolved when the mappings were compiled.
-            if let Ok(schema) = TableSchema::new(class, paths.iter().map(String::as_str)) {
-                tables.insert(class, Table::new(class, Arc::new(schema)));
-            }
-        }
+        let schemas = sources.tables.get_or_init(|| schemas(&sources));
+        let tables = schemas.iter().map(|(class, schema)| (*class, Table::new(*class, schema.clone()))).collect();
         let lanes = sources.iter().map(|_| None).collect();
         let coverage = Coverage::new(options.coverage);
         Self {

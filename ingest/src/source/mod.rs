@@ -28,7 +28,8 @@ use crate::json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use tarn_schema_ocsf::{ClassUid, TableSchema};
 
 /// A source's number in [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +83,8 @@ const BUILTIN: &[(&str, &str)] = mappings![
 #[derive(Debug)]
 pub struct Sources {
     list: Vec<Source>,
+    /// Of the tables of all kinds, once a mapper has worked them out.
+    pub(crate) tables: OnceLock<BTreeMap<ClassUid, Arc<TableSchema>>>,
 }
 
 /// Where a rule's log source can come from: a source, and the entries of which one has to hold.
@@ -171,7 +174,7 @@ impl Sources {
             logsources += source.logsources.len() as u16;
             list.push(source);
         }
-        Ok(Self { list })
+        Ok(Self { list, tables: OnceLock::new() })
     }
 
     /// All of them.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tarn_ingest::container::{Blocks, Limits};
 use tarn_ingest::fields::{FieldReader, FieldRequest};
 use tarn_ingest::golden::{self, Mapped};
@@ -15,8 +15,8 @@ use tarn_schema_ocsf::validate::{Severity, validate};
 
 /// A container's bytes through the whole ingest lane.
 pub fn map(bytes: Vec<u8>) -> Mapped {
-    let sources = Arc::new(Sources::builtin().unwrap_or_else(|e| panic!("{e}")));
-    let mapped = golden::map(&sources, bytes).unwrap();
+    static SOURCES: LazyLock<Arc<Sources>> = LazyLock::new(|| Arc::new(Sources::builtin().unwrap()));
+    let mapped = golden::map(&SOURCES, bytes).unwrap();
     assert_eq!(mapped.records.len() + mapped.dead.len(), mapped.count, "records in are rows and dead letters");
     mapped
 }
