@@ -295,10 +295,10 @@ impl Correlator {
         if taken {
             self.give(&Item { of, time: matched.time, uid: Uid::new(&uid), values }, turn, out);
         }
-        let span = self.engine.correlations()[matched.correlation].timespan_us;
+        let correlation = &self.engine.correlations()[matched.correlation];
         let tell = match (turn, &mut self.early) {
-            (Turn::Due, Some(early)) => !early.confirm(&uid, &matched, span),
-            (Turn::Early, Some(early)) => early.tell(&uid, &matched, span),
+            (Turn::Due, Some(early)) => !early.confirm(&uid, &matched, correlation),
+            (Turn::Early, Some(early)) => early.tell(&uid, &matched, correlation),
             (_, None) => true,
         };
         if tell {

@@ -13,6 +13,7 @@ use super::{Correlated, Limits};
 use crate::bind::Engine;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use tarn_rules::correlation::Correlation;
 
 /// What was told early, and what became of it.
 pub struct Early {
@@ -62,21 +63,20 @@ impl Early {
         })
     }
 
-    /// Remembers a finding of a correlation with this time span; whether it is to be told, as it was not before and there
-    /// is room to remember it.
-    pub fn tell(&mut self, uid: &str, found: &Correlated, span: i64) -> bool {
+    /// Remembers a finding; whether it is to be told, as it was not before and there is room to remember it.
+    pub fn tell(&mut self, uid: &str, found: &Correlated, correlation: &Correlation) -> bool {
         let room = self.bytes + size(uid, Some(found)) <= self.bytes_max;
         let tell = !self.silent && room && !self.told.contains_key(uid);
         if tell {
-            self.found(uid, found.clone(), span);
+            self.found(uid, found.clone(), correlation);
         }
         tell
     }
 
-    /// Remembers a finding that was told, of a correlation with this time span.
-    pub fn found(&mut self, uid: &str, found: Correlated, span: i64) {
+    /// Remembers a finding that was told.
+    pub fn found(&mut self, uid: &str, found: Correlated, correlation: &Correlation) {
         // With late events before it, its first one may be the first of a match that comes after it.
-        let expires = found.last.saturating_add(span);
+        let expires = found.last.saturating_add(correlation.timespan_us);
         self.remember(uid, expires, Some(found));
     }
 
@@ -95,17 +95,20 @@ impl Early {
 
     /// Takes a finding made in event time; whether it was told. If not, early ones of its group within the time span are
     /// about the same.
-    pub fn confirm(&mut self, uid: &str, found: &Correlated, span: i64) -> bool {
+    pub fn confirm(&mut self, uid: &str, found: &Correlated, correlation: &Correlation) -> bool {
         if let Some((uid, told)) = self.told.remove_entry(uid) {
             self.bytes -= size(&uid, told.found.as_ref());
             self.order.remove(&(told.expires, uid));
             return true;
         }
+        if !correlation.condition.is_monotone() {
+            return false;
+        }
         for (_, early) in self.order.range((found.time, Arc::from(""))..) {
             if early.as_ref() != uid
                 && let Some(Told { found: Some(early), by, .. }) = self.told.get_mut(early)
                 && (early.correlation, &early.group) == (found.correlation, &found.group)
-                && early.first <= found.time.saturating_add(span)
+                && early.first <= found.time.saturating_add(correlation.timespan_us)
             {
                 by.get_or_insert_with(|| uid.into());
             }

@@ -4,7 +4,7 @@ use super::{Signed, document, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
 use crate::output::Format;
-use clap::Args as ClapArgs;
+use clap::{ArgGroup, Args as ClapArgs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tarn_attest::evidence::provenance::{self, Source};
@@ -43,18 +43,19 @@ pub struct Args {
 
 /// Who must have signed.
 #[derive(ClapArgs)]
+#[command(group(ArgGroup::new("who").required(true)))]
 struct SignerArgs {
     /// Who must have signed, exactly: an address or a URI
-    #[arg(long, value_name = "IDENTITY", requires = "issuer", required_unless_present_any = ["identity_pattern", "key"])]
+    #[arg(long, value_name = "IDENTITY", requires = "issuer", group = "who")]
     identity: Option<String>,
     /// Who must have signed: a regular expression of all of it
-    #[arg(long, value_name = "REGEX", requires = "issuer", conflicts_with = "identity")]
+    #[arg(long, value_name = "REGEX", requires = "issuer", group = "who")]
     identity_pattern: Option<String>,
     /// Who must have vouched for them, exactly
     #[arg(long, value_name = "URL", conflicts_with = "key")]
     issuer: Option<String>,
     /// The public key that must have signed, instead of an identity
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["identity", "identity_pattern"])]
+    #[arg(long, value_name = "FILE", group = "who")]
     key: Option<PathBuf>,
 }
 

@@ -1,8 +1,10 @@
 //! `tarn simulate list`: the techniques that can be tried, and what runs here.
 
+use crate::command::Usage;
 use crate::output::{Format, print_rows};
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tarn_simulations::atomic::allowed::List;
@@ -58,6 +60,11 @@ impl Args {
             }));
         }
         let tests = rows.len() - techniques;
+        if rows.is_empty() {
+            let known: BTreeSet<String> = stratus::table()?.into_iter().map(|t| t.platform).collect();
+            let known: Vec<String> = known.into_iter().chain(["linux".into()]).collect();
+            return Err(Usage(format!("nothing is of this platform; known are {}", known.join(", "))).into());
+        }
         print_rows(&rows, Format::or_default(self.format))?;
         let stratus = match binary {
             Some(binary) => format!("{} is installed", binary.version()),

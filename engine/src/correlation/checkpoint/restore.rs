@@ -237,7 +237,7 @@ impl<'e> Restoring<'e> {
                 let (told, rest): (Told, _) = postcard::take_from_bytes(bytes).map_err(|_| "what was told")?;
                 let found = told.found(*i, correlation).filter(|_| rest.is_empty()).ok_or("what was told")?;
                 if let Some(early) = &mut self.correlator.early {
-                    early.found(&found.uid(self.engine), found, correlation.timespan_us);
+                    early.found(&found.uid(self.engine), found, correlation);
                 }
                 Ok(())
             }
