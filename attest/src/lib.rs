@@ -20,6 +20,7 @@ pub mod dsse;
 pub mod evidence;
 pub mod json;
 pub mod ledger;
+pub mod lineage;
 pub mod policy;
 pub mod reason;
 pub mod record;

@@ -16,6 +16,7 @@ mod ocsf;
 mod rules;
 mod serve;
 mod simulate;
+mod slo;
 mod sources;
 mod sql;
 
@@ -46,6 +47,7 @@ enum Command {
     Lake(lake::Args),
     Attest(attest::Args),
     Evidence(evidence::Args),
+    Slo(slo::Args),
     Enclave(enclave::Args),
     Simulate(simulate::Args),
     Bench(bench::Args),
@@ -69,6 +71,7 @@ impl Cli {
             Command::Lake(args) => args.run(),
             Command::Attest(args) => args.run(),
             Command::Evidence(args) => args.run(),
+            Command::Slo(args) => args.run(),
             Command::Enclave(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Bench(args) => args.run(),

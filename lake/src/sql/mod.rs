@@ -16,6 +16,7 @@ mod listing;
 mod provider;
 pub mod rewrite;
 mod scope;
+pub mod slo;
 mod text;
 
 pub use error::SqlError;
@@ -80,6 +81,7 @@ pub struct SqlSession {
     asked: SessionContext,
     tables: BTreeMap<String, Arc<TableSnapshot>>,
     views: BTreeMap<&'static str, SchemaRef>,
+    window: slo::Window,
 }
 
 impl SqlSession {
@@ -116,6 +118,9 @@ impl SqlSession {
                 SessionContext::new_with_state(state.with_default_features().with_optimizer_rules(rules).build());
             context.register_udf(ScalarUDF::from(json_get()));
             context.register_udf(ScalarUDF::from(DateTrunc::new()));
+            for function in slo::functions() {
+                context.register_udf(function);
+            }
             let mut view = None;
             for (name, table) in &tables {
                 let provider: Arc<dyn TableProvider> = Arc::new(of(Arc::clone(table)));
@@ -133,7 +138,12 @@ impl SqlSession {
             (context, views)
         };
         let ((context, views), (asked, _)) = (open(LakeTable::new), open(LakeTable::with_views));
-        Self { context, asked, tables, views }
+        Self { context, asked, tables, views, window: slo::Window::default() }
+    }
+
+    /// The same session, with views of service levels ([`slo`]) that are about a window of time.
+    pub fn within(self, window: slo::Window) -> Self {
+        Self { window, ..self }
     }
 
     /// Makes a table function known to queries.
@@ -182,7 +192,13 @@ impl SqlSession {
     pub async fn query(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
         match parse(sql)? {
             show @ Statement::ShowTables { .. } => listing::show_tables(self, &show),
-            Statement::ExplainTable { table_name, .. } => listing::describe(self.described(&table_name)?),
+            Statement::ExplainTable { table_name, .. } => match scope::last_part(&table_name) {
+                Some(view) if slo::is_view(&view) => {
+                    let plan = self.logical(&self.context, parse(&format!("SELECT * FROM {view}"))?).await?;
+                    listing::describe(plan.schema().inner())
+                }
+                _ => listing::describe(self.described(&table_name)?),
+            },
             statement => {
                 let plan = self.logical(&self.asked, statement).await?;
                 self.run(plan).await.map_err(|e| self.explain_error(e))
@@ -234,6 +250,7 @@ impl SqlSession {
             },
             other => return Err(SqlError::not_a_query(other)),
         };
+        slo::expand(query, &self.tables, self.window)?;
         rewrite::rewrite(query, &|table: &str| self.schema(table).map(Arc::clone))?;
         let statement = PlannerStatement::Statement(Box::new(statement));
         let plan = context.state().statement_to_plan(statement).await.map_err(|e| self.explain_error(e))?;

@@ -48,6 +48,7 @@ const STATISTICS: &[&str] = &[
     "query.hostname",
     "finding_info.uid",
     "finding_info.analytic.uid",
+    "artifact.uid",
     "container",
     "record",
     crate::table::ARRIVAL,

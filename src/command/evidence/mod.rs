@@ -3,6 +3,7 @@
 mod audit;
 mod checkpoint;
 mod key;
+mod lineage;
 mod prove;
 mod verify;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use tarn_attest::ledger::{LAKE_PREFIX, LedgerError, PublicKey, Witness, WitnessPolicy};
 use tarn_lake::Lake;
 
-/// Prove evidence, check proofs, and audit the ledger
+/// Prove evidence, check proofs, audit the ledger, and show the lineage of what runs
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
@@ -29,6 +30,7 @@ enum Command {
     Audit(audit::Args),
     Checkpoint(checkpoint::Args),
     Key(key::Args),
+    Lineage(lineage::Args),
 }
 
 impl Args {
@@ -40,6 +42,7 @@ impl Args {
             Command::Audit(args) => args.run(),
             Command::Checkpoint(args) => args.run(),
             Command::Key(args) => args.run(),
+            Command::Lineage(args) => args.run(),
         }
     }
 }
