@@ -7,6 +7,7 @@
 //! * [`verify`]: Sigstore bundles, keyless and with keys, and the in-toto statements in them.
 //! * [`dsse::verify`]: a bare DSSE envelope and a key.
 //! * [`evidence`]: statements, SLSA provenance, verification summaries, and SBOMs as rows.
+//! * [`policies`]: the trust policy file, and a document verified by one policy of it.
 //! * [`conformance`]: the answer to the Sigstore client conformance protocol.
 //! * [`ledger`]: evidence as leaves of an append-only Merkle log on any object store, its proofs and its audit.
 //!
@@ -20,6 +21,7 @@ pub mod dsse;
 pub mod evidence;
 pub mod json;
 pub mod ledger;
+pub mod policies;
 pub mod policy;
 pub mod reason;
 pub mod record;
@@ -30,6 +32,7 @@ mod verified;
 pub use artifact::Artifact;
 pub use attestation::{Attestation, verify};
 pub use digest::{Algorithm, Digest};
+pub use policies::{Policies, TrustPolicy};
 pub use policy::Policy;
 pub use reason::Reason;
 pub use record::{Check, Outcome, Record, Step};
