@@ -9,6 +9,8 @@
 //! * [`evidence`]: statements, SLSA provenance, verification summaries, and SBOMs as rows.
 //! * [`policies`]: the trust policy file, and a document verified by one policy of it.
 //! * [`conformance`]: the answer to the Sigstore client conformance protocol.
+//! * [`ocsf`]: verifications and bills of materials as OCSF records.
+//! * [`intake`]: documents of any kind to the records that are made of them.
 //! * [`ledger`]: evidence as leaves of an append-only Merkle log on any object store, its proofs and its audit.
 //!
 //! The verifiers open no files and no sockets, and no cryptography is ours: `sigstore-verify` does it, behind [`sigstore`].
@@ -19,8 +21,10 @@ pub mod conformance;
 pub mod digest;
 pub mod dsse;
 pub mod evidence;
+pub mod intake;
 pub mod json;
 pub mod ledger;
+pub mod ocsf;
 pub mod policies;
 pub mod policy;
 pub mod reason;

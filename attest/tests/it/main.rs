@@ -10,6 +10,7 @@ mod dsse;
 mod evidence;
 mod json;
 mod ledger;
+mod ocsf;
 mod policies;
 mod policy;
 mod provenance;
