@@ -61,8 +61,8 @@ pub enum IntakeError {
     /// A bill of materials that cannot be read.
     #[error("the bill of materials: {0}")]
     Sbom(#[from] crate::evidence::PredicateError),
-    /// A bill of materials of something that it does not say.
-    #[error("the bill of materials names no digest of what it is about: name the artifact")]
+    /// A bill of materials, or a plain signature, of something that it does not say.
+    #[error("it names no digest of what it is about: name the artifact")]
     NoArtifact,
 }
 
@@ -81,7 +81,7 @@ pub fn take(
     if let Some(given) = given {
         return Ok(vec![verified(policy, document, given, now)]);
     }
-    let mut subjects = claimed(document.bytes);
+    let mut subjects = claimed(document.bytes)?;
     if subjects.len() > SUBJECTS_MAX {
         return Err(IntakeError::Subjects(subjects.len()));
     }
@@ -101,7 +101,7 @@ fn verified(policy: &TrustPolicy, document: Document<'_>, given: &Given<'_>, now
     let artifact = match (given.bytes, &given.named.digest) {
         (Some(bytes), _) => Artifact::Bytes(bytes),
         (None, Some(digest)) => Artifact::Digest(digest.clone()),
-        // Nothing is signed by this name: it is no digest of anything.
+        // A statement about nothing that binds, which fails whatever the artifact.
         (None, None) => Artifact::Bytes(&[]),
     };
     let (record, attestation) = policy.verify(artifact, document.bytes, now).into_parts();
@@ -195,17 +195,22 @@ struct Envelope {
 }
 
 /// What a document says that it is about. Nothing vouches for it before it is verified.
-fn claimed(bytes: &[u8]) -> Vec<Named> {
-    let Ok(shape) = json::read::<Shape>(bytes, json::DOCUMENT) else { return Vec::new() };
-    if let Some(digest) = shape.message_signature.and_then(|message| message.message_digest) {
-        let digest = match digest.algorithm.as_str() {
-            "SHA2_256" => Some((Algorithm::Sha256, digest.digest)),
-            "SHA2_384" => Some((Algorithm::Sha384, digest.digest)),
-            "SHA2_512" => Some((Algorithm::Sha512, digest.digest)),
-            _ => None,
-        };
-        let digest = digest.and_then(|(algorithm, text)| Digest::new(algorithm, STANDARD.decode(text).ok()?).ok());
-        return digest.into_iter().map(|digest| named(Some(digest), "")).collect();
+///
+/// **Errors**: a plain signature without a digest: it may be anything's.
+fn claimed(bytes: &[u8]) -> Result<Vec<Named>, IntakeError> {
+    let Ok(shape) = json::read::<Shape>(bytes, json::DOCUMENT) else { return Ok(Vec::new()) };
+    if let Some(message) = shape.message_signature {
+        let digest = message.message_digest.and_then(|digest| {
+            let algorithm = match digest.algorithm.as_str() {
+                "SHA2_256" => Algorithm::Sha256,
+                "SHA2_384" => Algorithm::Sha384,
+                "SHA2_512" => Algorithm::Sha512,
+                _ => return None,
+            };
+            Digest::new(algorithm, STANDARD.decode(digest.digest).ok()?).ok()
+        });
+        let digest = digest.ok_or(IntakeError::NoArtifact)?;
+        return Ok(vec![named(Some(digest), "")]);
     }
     let payload = shape.dsse_envelope.map(|envelope| envelope.payload).or(shape.payload);
     let statement = payload.and_then(|payload| STANDARD.decode(payload).ok()).and_then(|p| Statement::read(&p).ok());
@@ -215,5 +220,5 @@ fn claimed(bytes: &[u8]) -> Vec<Named> {
         let digest = sha256.or_else(|| subject.digests.iter().find(|digest| digest.is_binding()))?;
         Some(named(Some(digest.clone()), &subject.name))
     };
-    subjects.into_iter().filter_map(of).collect()
+    Ok(subjects.into_iter().filter_map(of).collect())
 }

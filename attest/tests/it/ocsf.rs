@@ -111,6 +111,17 @@ fn a_digest_that_is_given_is_what_is_verified() {
 }
 
 #[test]
+fn a_plain_signature_of_nobody_knows_what_is_not_taken_for_an_empty_file() {
+    let world = World::new();
+    let policies = policies(&world, KEYED);
+    let mut bundle = world.message(b"");
+    assert_eq!(one(&policies, &bundle).verdict, Some(Ok(())));
+    bundle["messageSignature"].as_object_mut().unwrap().remove("messageDigest");
+    let error = taken(&policies, bundle.to_string().as_bytes(), None).unwrap_err();
+    assert!(matches!(error, IntakeError::NoArtifact), "{error}");
+}
+
+#[test]
 fn a_verification_has_one_uid_and_another_one_has_another() {
     let world = World::new();
     let bundle = world.message(ARTIFACT);
