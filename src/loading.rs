@@ -114,10 +114,25 @@ impl Loader {
     ///
     /// **Errors**: it cannot be read: what came before stays, and a later run goes on from there. Or the lake's.
     pub async fn load(&mut self, input: &Input, bar: &ProgressBar) -> anyhow::Result<()> {
-        let Some(mut open) = self.open(input, bar)? else {
+        let Some(open) = self.open(input, bar)? else {
             self.summary.skipped += 1;
             return Ok(());
         };
+        self.read(open).await
+    }
+
+    /// Loads records that were made here. They are new, whatever the lake has.
+    ///
+    /// **Errors**: the lake's.
+    pub async fn load_bytes(&mut self, name: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
+        let container = self.ingest.begin_stream(name, &bytes[..bytes.len().min(HEAD_BYTES)]);
+        let (reader, progress) = HashingReader::new(std::io::Cursor::new(bytes));
+        let blocks = Blocks::open(reader, Limits::default())?;
+        let (before, reached) = (Reached::default(), Reached::default());
+        self.read(Open { name: name.to_owned(), container, blocks, progress: Ok(progress), before, reached }).await
+    }
+
+    async fn read(&mut self, mut open: Open) -> anyhow::Result<()> {
         self.summary.ingested += 1;
         let result = loop {
             match tokio::task::block_in_place(|| open.blocks.next_block()) {

@@ -29,17 +29,31 @@ pub fn verify(
     bundle: &[u8],
     policy: &Policy,
 ) -> Verification<Attestation> {
+    verify_then(verifier, artifact, bundle, &policy.signer, |trail, attestation| {
+        said(trail, attestation.statement.as_ref(), policy.expectation.as_ref())
+    })
+}
+
+/// Verifies who signed what, and then what the caller asks of it.
+pub(crate) fn verify_then(
+    verifier: &Verifier,
+    artifact: Artifact<'_>,
+    bundle: &[u8],
+    signer: &Signer,
+    then: impl FnOnce(&mut Trail, &Attestation) -> Result<(), Failure>,
+) -> Verification<Attestation> {
     Verification::run(|trail| {
         trail.plan([Check::Document]);
         let bundle = Bundle::read(trail, bundle)?;
-        let signature = verifier.signature(trail, &bundle, artifact, &policy.signer)?;
-        who(trail, &signature, &policy.signer)?;
+        let signature = verifier.signature(trail, &bundle, artifact, signer)?;
+        who(trail, &signature, signer)?;
         let statement = match bundle.content {
             Content::Message(_) => None,
             Content::Statement(statement) => Some(statement),
         };
-        said(trail, statement.as_ref(), policy.expectation.as_ref())?;
-        Ok(Attestation { signature, statement })
+        let attestation = Attestation { signature, statement };
+        then(trail, &attestation)?;
+        Ok(attestation)
     })
 }
 

@@ -78,3 +78,110 @@ fn a_verification_prints_its_steps_and_names_its_reason() {
     assert_eq!(absent.code, 2);
     assert!(absent.stderr.contains("absent.txt"), "{}", absent.stderr);
 }
+
+/// A folder with a bundle that passes, one that is none, a bill of materials, and a policy file.
+fn release(case: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &str, to: &str| std::fs::copy(case.join(from), folder.path().join(to)).unwrap();
+    std::fs::create_dir(folder.path().join("release")).unwrap();
+    copy("artifact", "release/d.txt");
+    copy("bundle.sigstore.json", "release/d.txt.sigstore.json");
+    copy("trusted_root.json", "root.json");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("release/broken.sigstore.json", "{}");
+    let digest = "0f".repeat(32);
+    let bill = r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {"component": {"type": "application",
+        "name": "d", "hashes": [{"alg": "SHA-256", "content": "DIGEST"}]}},
+        "components": [{"type": "library", "name": "zlib", "version": "1.3"}, {"type": "library", "name": "plain"}]}"#;
+    write("release/sbom.json", &bill.replace("DIGEST", &digest));
+    let file = |name: &str| std::fs::read_to_string(case.join(name)).ok().map(|t| t.trim().to_owned());
+    let identity = file("identity").unwrap_or_else(|| "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main".into());
+    let issuer = file("issuer").unwrap_or_else(|| "https://token.actions.githubusercontent.com".into());
+    let policy = format!(
+        "[[policy]]\nname = \"release\"\nidentity = \"{identity}\"\nissuer = \"{issuer}\"\ntrusted_root = \"root.json\"\n"
+    );
+    write("policies.toml", &policy);
+    folder
+}
+
+#[test]
+fn what_is_ingested_is_rows_and_leaves_once() {
+    let Some(data) = data() else { return };
+    let folder = release(&data.join("sigstore-bundles/intoto-with-custom-trust-root"));
+    let at = |name: &str| folder.path().join(name);
+    let (lake, policies, documents, key) = (at("lake"), at("policies.toml"), at("release"), at("evidence.key"));
+    let public = tarn(&["evidence", "key", "new", text(&key), "--name", "example.com/evidence"]).ok().stdout;
+    let ingest = |more: &[&str]| {
+        let all = ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies), text(&documents)];
+        tarn(&[&all[..], more].concat())
+    };
+    let logged = ["--ledger-key", text(&key)];
+    let first = ingest(&logged).ok();
+    let rows = first.rows();
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["verdict"].as_str().unwrap(), row["new"].as_bool().unwrap())).collect();
+    assert_eq!(told, [("failed", true), ("passed", true), ("not_checked", true)], "{}", first.stdout);
+    assert!(rows[1]["artifact"].as_str().unwrap().starts_with("sha256:330a0432"), "{}", rows[1]);
+
+    let again = ingest(&logged).ok().rows();
+    assert!(again.iter().all(|row| row["new"] == false), "{again:?}");
+    let count = |sql: &str| {
+        let run = tarn(&["sql", "--lake", text(&lake), "--format", "ndjson", sql]).ok();
+        run.rows()[0]["n"].as_u64().unwrap()
+    };
+    assert_eq!(count("SELECT count(*) AS n FROM artifact_signing"), 3);
+    assert_eq!(count("SELECT count(*) AS n FROM software_info"), 2);
+    let joined =
+        "SELECT count(*) AS n FROM software_info s JOIN artifact_signing a ON s.device.image.uid = a.artifact.uid";
+    assert_eq!(count(joined), 2);
+    let built = "SELECT count(*) AS n FROM artifact_signing WHERE provenance.builder_uid IS NOT NULL";
+    assert_eq!(count(built), 1);
+
+    let records = at("records.ndjson");
+    std::fs::write(&records, tarn(&["ocsf", "export", "--lake", text(&lake)]).ok().stdout).unwrap();
+    tarn(&["ocsf", "validate", text(&records)]).ok();
+
+    // Each is a leaf, with the bytes of its document.
+    for row in &rows {
+        let proof = at("proof.json");
+        tarn(&["evidence", "prove", "--lake", text(&lake), row["uid"].as_str().unwrap(), "-o", text(&proof)]).ok();
+        tarn(&["evidence", "verify", text(&proof), "--key", public.trim_end()]).ok();
+    }
+    let audit = ["evidence", "audit", "--lake", text(&lake), "--key", public.trim_end(), "--format", "ndjson"];
+    assert_eq!(tarn(&audit).ok().rows()[0]["leaves"], 3);
+
+    // A run that ended between ledger and tables: the next one puts into the tables what was logged, with its time.
+    let times = || {
+        let sql = "SELECT metadata.uid AS uid, time FROM artifact_signing ORDER BY metadata.uid";
+        tarn(&["sql", "--lake", text(&lake), "--format", "ndjson", sql]).ok().stdout
+    };
+    let before = times();
+    for entry in std::fs::read_dir(&lake).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("_evidence") {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+    assert!(ingest(&logged).ok().rows().iter().all(|row| row["new"] == true));
+    assert_eq!(times(), before);
+    assert_eq!(tarn(&audit).ok().rows()[0]["leaves"], 3);
+}
+
+#[test]
+fn a_policy_file_is_verified_by_and_its_mistakes_are_usage() {
+    let Some(data) = data() else { return };
+    let folder = release(&data.join("sigstore-bundles/intoto-with-custom-trust-root"));
+    let (policies, artifact) = (folder.path().join("policies.toml"), folder.path().join("release/d.txt"));
+    let verify =
+        |more: &[&str]| tarn(&[&["attest", "verify", "--policies", text(&policies), text(&artifact)], more].concat());
+    verify(&[]).ok();
+    verify(&["--policy", "release"]).ok();
+    let absent = verify(&["--policy", "other"]);
+    assert!(absent.code == 2 && absent.stderr.contains("there are release"), "{}", absent.stderr);
+    assert_eq!(verify(&["--sbom"]).code, 2);
+    let mut file = std::fs::read_to_string(&policies).unwrap();
+    file.push_str("max_age_days = 0\n");
+    std::fs::write(&policies, file).unwrap();
+    let wrong = verify(&[]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("policy[0].max_age_days"), "{}", wrong.stderr);
+}

@@ -129,7 +129,7 @@ pub struct Edge {
 pub struct Records {
     /// `artifact_signing`.
     pub signing: Vec<Row>,
-    /// `software_inventory_info`.
+    /// `software_info`.
     pub inventory: Vec<Row>,
     /// `api_activity` that names one of the artifacts.
     pub activity: Vec<Row>,

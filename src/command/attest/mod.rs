@@ -1,6 +1,8 @@
 //! `tarn attest`: was this signed, by whom, and what did they say of it?
 
 mod conformance;
+mod ingest;
+mod keep;
 mod verify;
 
 use super::Usage;
@@ -23,6 +25,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Verify(Box<verify::Args>),
+    Ingest(Box<ingest::Args>),
     Conformance(conformance::Args),
 }
 
@@ -31,6 +34,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Verify(args) => args.run(),
+            Command::Ingest(args) => args.run(),
             Command::Conformance(args) => args.run(),
         }
     }

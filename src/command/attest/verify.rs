@@ -1,5 +1,6 @@
 //! `tarn attest verify`: a bundle about an artifact, step by step.
 
+use super::ingest::choose;
 use super::{Signed, document, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use tarn_attest::evidence::provenance::{self, Source};
 use tarn_attest::evidence::vsa;
 use tarn_attest::policy::Expectation;
-use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
+use tarn_attest::{Algorithm, Digest, Policies, Request, RequestedSigner};
 
 /// Verify a Sigstore bundle about a file or a digest, offline
 ///
@@ -43,8 +44,16 @@ pub struct Args {
 
 /// Who must have signed.
 #[derive(ClapArgs)]
-#[command(group(ArgGroup::new("who").required(true)))]
+#[command(group(ArgGroup::new("who").required(true).args(["policies"])))]
 struct SignerArgs {
+    /// The trust policies (docs/attest.md), instead of a signer and what must have been said
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trusted_root", "issuer", "predicate_type", "sbom",
+        "provenance_builder", "provenance_build_type", "provenance_source", "provenance_entry_point",
+        "provenance_parameter", "summary_verifier"])]
+    policies: Option<PathBuf>,
+    /// The policy to verify by; the only one of the file by default
+    #[arg(long, value_name = "NAME", requires = "policies")]
+    policy: Option<String>,
     /// Who must have signed, exactly: an address or a URI
     #[arg(long, value_name = "IDENTITY", requires = "issuer", group = "who")]
     identity: Option<String>,
@@ -115,6 +124,11 @@ impl Args {
             (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
             (None, _) => document(Path::new(&format!("{}.sigstore.json", self.artifact)))?,
         };
+        if let Some(path) = &self.signer.policies {
+            let policies = Policies::load(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
+            let policy = choose(&policies, self.signer.policy.as_deref())?;
+            return report(&policy.verify(signed.artifact(), &bundle, chrono::Utc::now()), self.format);
+        }
         let key = self.signer.key.as_deref().map(document).transpose()?;
         let root = self.trusted_root.as_deref().map(document).transpose()?;
         let issuer = self.signer.issuer.as_deref().unwrap_or_default();

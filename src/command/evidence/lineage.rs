@@ -189,7 +189,7 @@ impl Questions {
         let digests: Vec<String> = artifacts.iter().cloned().collect();
         let mut records = Records {
             signing: self.among("artifact_signing", &["artifact.uid"], &digests).await?,
-            inventory: self.naming("software_inventory_info", &digests, "").await?,
+            inventory: self.naming("software_info", &digests, "").await?,
             activity: self.naming("api_activity", &digests, "").await?,
             keys: self.among("key_release", &["artifact.uid", "tee_evidence.image.uid"], &digests).await?,
             inference: Vec::new(),

@@ -1,0 +1,175 @@
+//! `tarn attest ingest`: bundles, envelopes and bills of materials, verified and kept as records.
+
+use super::keep::{self, Read};
+use super::{Signed, document};
+use crate::command::arguments::LakeArgs;
+use crate::command::{Usage, block_on};
+use crate::input::{self, Input};
+use crate::output::{Format, print_rows};
+use chrono::{DateTime, Utc};
+use clap::Args as ClapArgs;
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tarn_attest::intake::{Document, Given, Taken, take};
+use tarn_attest::ocsf::{ArtifactType, Named};
+use tarn_attest::{Digest, Policies, TrustPolicy};
+
+/// Verify bundles, envelopes and SBOMs, and record what came of it in a lake
+///
+/// Prints a row a record. What failed is recorded as well, and no reason for another exit code; what was recorded
+/// before, by its uid, adds nothing. A bundle is verified for the file beside it (its name without .sigstore.json), else
+/// for every subject that it names itself.
+#[derive(ClapArgs)]
+#[command(after_help = "Examples:
+  tarn attest ingest --lake ./lake --policies policies.toml release/
+  tarn attest ingest --lake ./lake --policies policies.toml --policy release-images --ledger-key evidence.key \\
+    --artifact sha256:0123… provenance.sigstore.json")]
+pub struct Args {
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// The trust policies (docs/attest.md)
+    #[arg(long, value_name = "FILE")]
+    policies: PathBuf,
+    /// The policy to verify by; the only one of the file by default
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
+    /// What all of the documents are about: a file, or a digest (sha256:…)
+    #[arg(long, value_name = "FILE_OR_DIGEST")]
+    artifact: Option<String>,
+    /// The key of the lake's evidence ledger, to which the records go as well
+    #[arg(long, value_name = "FILE")]
+    ledger_key: Option<PathBuf>,
+    /// How to print rows
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Sigstore bundles, DSSE envelopes, SBOMs: files, or folders, of which *.json are read
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// The policy of a name, or the only one.
+///
+/// **Errors**: [`Usage`], which says what there is.
+pub(super) fn choose<'a>(policies: &'a Policies, name: Option<&str>) -> anyhow::Result<&'a TrustPolicy> {
+    let chosen = match name {
+        Some(name) => policies.named(name),
+        None => policies.only(),
+    };
+    chosen.ok_or_else(|| {
+        let names = policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>().join(", ");
+        let what = name.map_or("--policy is needed".to_owned(), |name| format!("there is no policy {name:?}"));
+        Usage(format!("{what}; there are {names}")).into()
+    })
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let policies =
+            Policies::load(&self.policies).map_err(|e| Usage(format!("{}: {e}", self.policies.display())))?;
+        let policy = choose(&policies, self.policy.as_deref())?;
+        let signer = self.ledger_key.as_deref().map(keep::signer).transpose()?;
+        let now = Utc::now();
+        let mut read = Vec::new();
+        let mut unread = 0;
+        for path in documents(&self.paths)? {
+            let bytes = document(&path)?;
+            match self.take(policy, &path, &bytes, now)? {
+                Ok(taken) => read.push(Read { path, bytes: bytes.into(), taken }),
+                Err(error) => {
+                    eprintln!("error: {}: {error}", path.display());
+                    unread += 1;
+                }
+            }
+        }
+        let added = block_on(keep::keep(&self.lake, &mut read, signer))??;
+        let rows: Vec<_> =
+            read.iter().flat_map(|read| read.taken.iter().map(|taken| row(read, taken, &added))).collect();
+        print_rows(&rows, Format::or_default(self.format))?;
+        let failed = read.iter().flat_map(|read| &read.taken).filter(|t| matches!(t.verdict, Some(Err(_)))).count();
+        eprintln!("{} records, {failed} failed, {} new, {unread} documents unreadable", rows.len(), added.len());
+        Ok(if unread == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The records of a document.
+    fn take(
+        &self,
+        policy: &TrustPolicy,
+        path: &Path,
+        bytes: &[u8],
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<Result<Vec<Taken>, tarn_attest::intake::IntakeError>> {
+        let (uri, file) = (path.display().to_string(), path.file_name().unwrap_or_default().to_string_lossy());
+        let document = Document { bytes, uri: Some(&uri), name: &file };
+        let signed = match &self.artifact {
+            Some(name) => Some((name.clone(), Signed::named(name)?)),
+            None => beside(path).map(|name| Signed::named(&name).map(|signed| (name, signed))).transpose()?,
+        };
+        Ok(match signed {
+            None => take(policy, document, None, now),
+            Some((_, Signed::Digest(digest))) => {
+                let named = Named { digest: Some(digest), name: None, uri: None, kind: ArtifactType::Unknown };
+                take(policy, document, Some(&Given { named, bytes: None }), now)
+            }
+            Some((name, Signed::Bytes(bytes))) => {
+                let named = of_file(&name, Digest::sha256(&bytes));
+                take(policy, document, Some(&Given { named, bytes: Some(&bytes) }), now)
+            }
+            Some((name, Signed::Large(mut file))) => {
+                let digest = Digest::sha256_of(&mut file).map_err(|e| Usage(format!("{name}: {e}")))?;
+                take(policy, document, Some(&Given { named: of_file(&name, digest), bytes: None }), now)
+            }
+        })
+    }
+}
+
+fn of_file(name: &str, digest: Digest) -> Named {
+    let file = Path::new(name).file_name().map(|file| file.to_string_lossy().into_owned());
+    Named { digest: Some(digest), name: file, uri: Some(name.to_owned()), kind: ArtifactType::File }
+}
+
+/// The file that a bundle lies beside, where there is one.
+fn beside(path: &Path) -> Option<String> {
+    let name = path.to_str()?.strip_suffix(".sigstore.json")?;
+    Path::new(name).is_file().then(|| name.to_owned())
+}
+
+/// Documents as users name them: files as they are, and those of a folder that are JSON.
+fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut documents = Vec::new();
+    for path in paths {
+        let whole = path.is_dir();
+        for input in input::expand(std::slice::from_ref(path))? {
+            match input {
+                Input::File(file) if !whole || file.extension().is_some_and(|e| e == "json") => documents.push(file),
+                Input::File(_) => {}
+                Input::Stdin => return Err(Usage("a document is a file, not standard input".into()).into()),
+            }
+        }
+    }
+    if documents.is_empty() {
+        return Err(Usage("there is no document: of a folder, *.json are read".into()).into());
+    }
+    Ok(documents)
+}
+
+fn row(read: &Read, taken: &Taken, added: &HashSet<String>) -> Map<String, Value> {
+    let (verdict, reason) = match taken.verdict {
+        Some(Ok(())) => ("passed", None),
+        Some(Err(reason)) => ("failed", Some(reason.as_str())),
+        None => ("not_checked", None),
+    };
+    let artifact = taken.artifact.digest.as_ref().map(Digest::to_string).or_else(|| taken.artifact.name.clone());
+    let cells = [
+        ("document", json!(read.path.display().to_string())),
+        ("artifact", json!(artifact)),
+        ("verdict", json!(verdict)),
+        ("reason", json!(reason)),
+        ("components", json!(taken.components.len())),
+        ("new", json!(added.contains(&taken.evidence.uid))),
+        ("uid", json!(taken.evidence.uid)),
+    ];
+    cells.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
