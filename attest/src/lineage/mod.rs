@@ -217,9 +217,10 @@ fn join(edges: &mut [Edge]) {
             Stage::Attestation => Stage::Workload,
             _ => continue,
         };
+        // A key may be longer by what the other link does not know, such as a workload's by its decider.
+        let begins = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('\0'));
         let same = |(stage, key): &&(Stage, String)| {
-            *stage == before && (*key == edge.key || key.starts_with(&format!("{}\u{0}", edge.key)))
-                || (*stage == before && edge.key.starts_with(&format!("{key}\u{0}")))
+            *stage == before && (*key == edge.key || begins(key, &edge.key) || begins(&edge.key, key))
         };
         if let Some(at) = ends.keys().find(same)
             && let Some(end) = ends.get(at)
