@@ -29,18 +29,27 @@ pub fn verify(
     bundle: &[u8],
     policy: &Policy,
 ) -> Verification<Attestation> {
-    Verification::run(|trail| {
-        trail.plan([Check::Document]);
-        let bundle = Bundle::read(trail, bundle)?;
-        let signature = verifier.signature(trail, &bundle, artifact, &policy.signer)?;
-        who(trail, &signature, &policy.signer)?;
-        let statement = match bundle.content {
-            Content::Message(_) => None,
-            Content::Statement(statement) => Some(statement),
-        };
-        said(trail, statement.as_ref(), policy.expectation.as_ref())?;
-        Ok(Attestation { signature, statement })
-    })
+    Verification::run(|trail| checks(trail, verifier, artifact, bundle, policy))
+}
+
+/// The checks of [`verify`], within a verification.
+pub(crate) fn checks(
+    trail: &mut Trail,
+    verifier: &Verifier,
+    artifact: Artifact<'_>,
+    bundle: &[u8],
+    policy: &Policy,
+) -> Result<Attestation, Failure> {
+    trail.plan([Check::Document]);
+    let bundle = Bundle::read(trail, bundle)?;
+    let signature = verifier.signature(trail, &bundle, artifact, &policy.signer)?;
+    who(trail, &signature, &policy.signer)?;
+    let statement = match bundle.content {
+        Content::Message(_) => None,
+        Content::Statement(statement) => Some(statement),
+    };
+    said(trail, statement.as_ref(), policy.expectation.as_ref())?;
+    Ok(Attestation { signature, statement })
 }
 
 /// Checks the certificate's subject and issuer. A key is its own identity.

@@ -8,9 +8,10 @@
 //! * [`dsse::verify`]: a bare DSSE envelope and a key.
 //! * [`evidence`]: statements, SLSA provenance, verification summaries, and SBOMs as rows.
 //! * [`conformance`]: the answer to the Sigstore client conformance protocol.
+//! * [`oci`]: what is attached to a container image, in a layout on disk.
 //! * [`ledger`]: evidence as leaves of an append-only Merkle log on any object store, its proofs and its audit.
 //!
-//! The verifiers open no files and no sockets, and no cryptography is ours: `sigstore-verify` does it, behind [`sigstore`].
+//! The verifiers open no files and no sockets ([`oci::Layout`] reads what is to be verified), and no cryptography is ours: `sigstore-verify` does it, behind [`sigstore`].
 
 pub mod artifact;
 mod attestation;
@@ -20,6 +21,7 @@ pub mod dsse;
 pub mod evidence;
 pub mod json;
 pub mod ledger;
+pub mod oci;
 pub mod policy;
 pub mod reason;
 pub mod record;

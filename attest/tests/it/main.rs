@@ -10,6 +10,7 @@ mod dsse;
 mod evidence;
 mod json;
 mod ledger;
+mod oci;
 mod policy;
 mod provenance;
 mod world;
