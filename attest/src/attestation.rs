@@ -29,26 +29,42 @@ pub fn verify(
     bundle: &[u8],
     policy: &Policy,
 ) -> Verification<Attestation> {
-    Verification::run(|trail| checks(trail, verifier, artifact, bundle, policy))
+    verify_then(verifier, artifact, bundle, &policy.signer, |trail, attestation| {
+        said(trail, attestation.statement.as_ref(), policy.expectation.as_ref())
+    })
 }
 
-/// The checks of [`verify`], within a verification.
-pub(crate) fn checks(
+/// Verifies who signed what, and then what the caller asks of it.
+pub(crate) fn verify_then(
+    verifier: &Verifier,
+    artifact: Artifact<'_>,
+    bundle: &[u8],
+    signer: &Signer,
+    then: impl FnOnce(&mut Trail, &Attestation) -> Result<(), Failure>,
+) -> Verification<Attestation> {
+    Verification::run(|trail| {
+        let attestation = signed(trail, verifier, artifact, bundle, signer)?;
+        then(trail, &attestation)?;
+        Ok(attestation)
+    })
+}
+
+/// Checks who signed what, within a verification.
+pub(crate) fn signed(
     trail: &mut Trail,
     verifier: &Verifier,
     artifact: Artifact<'_>,
     bundle: &[u8],
-    policy: &Policy,
+    signer: &Signer,
 ) -> Result<Attestation, Failure> {
     trail.plan([Check::Document]);
     let bundle = Bundle::read(trail, bundle)?;
-    let signature = verifier.signature(trail, &bundle, artifact, &policy.signer)?;
-    who(trail, &signature, &policy.signer)?;
+    let signature = verifier.signature(trail, &bundle, artifact, signer)?;
+    who(trail, &signature, signer)?;
     let statement = match bundle.content {
         Content::Message(_) => None,
         Content::Statement(statement) => Some(statement),
     };
-    said(trail, statement.as_ref(), policy.expectation.as_ref())?;
     Ok(Attestation { signature, statement })
 }
 

@@ -128,6 +128,15 @@ impl Digest {
         Self { algorithm: Algorithm::Sha256, bytes: sha2::Sha256::digest(bytes).to_vec() }
     }
 
+    /// The SHA-256 of all that a reader gives.
+    ///
+    /// **Errors**: the reader's.
+    pub fn sha256_of(reader: &mut impl std::io::Read) -> std::io::Result<Self> {
+        let mut hasher = sha2::Sha256::new();
+        std::io::copy(reader, &mut hasher)?;
+        Ok(Self { algorithm: Algorithm::Sha256, bytes: hasher.finalize().to_vec() })
+    }
+
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

@@ -10,7 +10,7 @@ use crate::evidence::Statement;
 use crate::json;
 use crate::policy::{Expectation, PublicKey};
 use crate::reason::Reason;
-use crate::record::{Check, Failure};
+use crate::record::{Check, Failure, Trail};
 use crate::sigstore::{Signature, SignedBy};
 use crate::verified::Verification;
 use base64::Engine as _;
@@ -46,6 +46,16 @@ pub fn verify(
     artifact: Artifact<'_>,
     key: &PublicKey,
     expectation: Option<&Expectation>,
+) -> Verification<Attestation> {
+    verify_then(envelope, artifact, key, |trail, attestation| said(trail, attestation.statement.as_ref(), expectation))
+}
+
+/// Verifies who signed what, and then what the caller asks of it.
+pub(crate) fn verify_then(
+    envelope: &[u8],
+    artifact: Artifact<'_>,
+    key: &PublicKey,
+    then: impl FnOnce(&mut Trail, &Attestation) -> Result<(), Failure>,
 ) -> Verification<Attestation> {
     Verification::run(|trail| {
         trail.plan([Check::Document, Check::Statement, Check::Signature, Check::Artifact]);
@@ -88,8 +98,9 @@ pub fn verify(
             return Err(Failure::new(Check::Artifact, Reason::ArtifactMismatch, detail));
         };
         trail.passed(Check::Artifact, format!("it is the subject {:?}", subject.name));
-        said(trail, Some(&statement), expectation)?;
-        Ok(Attestation { signature, statement: Some(statement) })
+        let attestation = Attestation { signature, statement: Some(statement) };
+        then(trail, &attestation)?;
+        Ok(attestation)
     })
 }
 

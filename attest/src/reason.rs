@@ -134,6 +134,8 @@ reasons! {
     LevelMissing = "level_missing",
     /// A verification summary that is too old, or from the future.
     SummaryStale = "summary_stale",
+    /// Signed longer ago than the policy allows, in the future, or at a time for which nobody vouches.
+    SignatureStale = "signature_stale",
     /// The verification library refused for a reason that it did not have when this list was made.
     Unclassified = "unclassified",
 }

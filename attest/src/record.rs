@@ -64,7 +64,7 @@ pub enum Check {
     Result,
     /// The summary reaches the expected levels.
     Levels,
-    /// The summary is fresh.
+    /// The summary, or the signature, is fresh.
     Age,
 }
 

@@ -66,7 +66,8 @@ impl Statement {
         Ok(statement)
     }
 
-    fn read(payload: &[u8]) -> Result<Self, Failure> {
+    /// Reads a payload, which proves nothing.
+    pub(crate) fn read(payload: &[u8]) -> Result<Self, Failure> {
         let malformed = |detail: &str| Failure::new(Check::Statement, Reason::StatementMalformed, detail);
         let wire: Wire<'_> = json::read(payload, json::DOCUMENT)
             .map_err(|e| Failure::json(Check::Statement, &e, Reason::StatementMalformed))?;

@@ -2,12 +2,12 @@
 
 use super::cosign::{self, Annotations};
 use crate::artifact::Artifact;
-use crate::attestation::{Attestation, verify};
+use crate::attestation::{Attestation, said, verify_then};
 use crate::digest::Digest;
 use crate::dsse;
 use crate::policy::{Policy, Signer};
 use crate::reason::Reason;
-use crate::record::{Check, Failure};
+use crate::record::{Check, Failure, Trail};
 use crate::sigstore::Verifier;
 use crate::verified::Verification;
 
@@ -84,27 +84,57 @@ impl Attached {
     /// lies beside it, and then every check of a bundle 0.1 is made. Without, a key's signature is checked alone: nobody
     /// says then when it was made.
     pub fn verify(&self, verifier: &Verifier, image: &Digest, policy: &Policy) -> Verification<Attestation> {
+        self.verify_then(verifier, image, &policy.signer, |trail, attestation| {
+            said(trail, attestation.statement.as_ref(), policy.expectation.as_ref())
+        })
+    }
+
+    /// Verifies who signed what about an image, and then what the caller asks of it.
+    pub(super) fn verify_then(
+        &self,
+        verifier: &Verifier,
+        image: &Digest,
+        signer: &Signer,
+        then: impl FnOnce(&mut Trail, &Attestation) -> Result<(), Failure>,
+    ) -> Verification<Attestation> {
         let artifact = Artifact::Digest(image.clone());
-        match (&self.content, &policy.signer) {
-            (Content::Bundle(bytes), _) => verify(verifier, artifact, bytes, policy),
+        match (&self.content, signer) {
+            (Content::Bundle(bytes), _) => verify_then(verifier, artifact, bytes, signer, then),
             (Content::Envelope(envelope, annotations), Signer::Key(key)) if annotations.is_bare() => {
-                dsse::verify(envelope, artifact, key, policy.expectation.as_ref())
+                dsse::verify_then(envelope, artifact, key, then)
             }
-            (Content::Envelope(envelope, annotations), _) => {
-                cosign::envelope(verifier, self, envelope, annotations, image, policy)
-            }
-            (Content::Signature(payload, annotations), Signer::Key(key)) if annotations.is_bare() => {
-                cosign::bare_signature(self, payload, annotations, image, key, policy)
-            }
-            (Content::Signature(payload, annotations), _) => {
-                cosign::signature(verifier, self, payload, annotations, image, policy)
-            }
-            (Content::Other, _) => Verification::run(|trail| {
-                trail.digests.document = Some(self.digest.clone());
-                trail.digests.artifact = vec![image.clone()];
-                let detail = format!("nothing of the media type {:?} is verified", self.media_type);
-                Err(Failure::new(Check::Document, Reason::BundleUnsupported, detail))
+            (content, _) => Verification::run(|trail| {
+                self.begin(trail, image);
+                let attestation = match content {
+                    Content::Envelope(envelope, annotations) => {
+                        cosign::envelope(trail, verifier, envelope, annotations, image, signer)
+                    }
+                    Content::Signature(payload, annotations) => {
+                        let signed = match signer {
+                            Signer::Key(key) if annotations.is_bare() => {
+                                cosign::bare_signature(trail, payload, annotations, key)
+                            }
+                            _ => cosign::signature(trail, verifier, payload, annotations, signer),
+                        };
+                        self.begin(trail, image);
+                        signed.and_then(|attestation| cosign::names(trail, payload, image).map(|()| attestation))
+                    }
+                    Content::Bundle(_) | Content::Other => {
+                        let detail = format!("nothing of the media type {:?} is verified", self.media_type);
+                        Err(Failure::new(Check::Document, Reason::BundleUnsupported, detail))
+                    }
+                };
+                self.begin(trail, image);
+                let attestation = attestation?;
+                then(trail, &attestation)?;
+                Ok(attestation)
             }),
         }
+    }
+
+    /// The digests that the record stands on: of what is attached, and not of the bundle that is made of it here.
+    fn begin(&self, trail: &mut Trail, image: &Digest) {
+        trail.digests.document = Some(self.digest.clone());
+        trail.digests.artifact = vec![image.clone()];
     }
 }

@@ -3,16 +3,14 @@
 //!
 //! A layer with a log's promise holds the parts of a bundle 0.1, so one is made of it and verified as such.
 
-use super::attached::Attached;
 use crate::artifact::Artifact;
-use crate::attestation::{Attestation, checks, said};
+use crate::attestation::{Attestation, signed};
 use crate::digest::Digest;
 use crate::json::{self, Limits};
-use crate::policy::{Policy, PublicKey};
+use crate::policy::{PublicKey, Signer};
 use crate::reason::Reason;
 use crate::record::{Check, Failure, Trail};
 use crate::sigstore::{Signature, SignedBy, Verifier};
-use crate::verified::Verification;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -131,83 +129,59 @@ fn entry(text: &str) -> Result<Value, Failure> {
     }))
 }
 
-/// Verifies an envelope with a certificate or a promise beside it.
+/// Checks an envelope with a certificate or a promise beside it.
 pub(super) fn envelope(
+    trail: &mut Trail,
     verifier: &Verifier,
-    attached: &Attached,
     envelope: &[u8],
     annotations: &Annotations,
     image: &Digest,
-    policy: &Policy,
-) -> Verification<Attestation> {
-    Verification::run(|trail| {
-        begin(trail, attached, image);
-        let content = json::read(envelope, json::DOCUMENT)
-            .map_err(|e| Failure::json(Check::Document, &e, Reason::BundleMalformed))?;
-        let bundle = annotations.bundle("dsseEnvelope", content)?;
-        let checked = checks(trail, verifier, Artifact::Digest(image.clone()), &bundle, policy);
-        trail.digests.document = Some(attached.digest.clone());
-        checked
-    })
+    signer: &Signer,
+) -> Result<Attestation, Failure> {
+    let content = json::read(envelope, json::DOCUMENT)
+        .map_err(|e| Failure::json(Check::Document, &e, Reason::BundleMalformed))?;
+    let bundle = annotations.bundle("dsseEnvelope", content)?;
+    signed(trail, verifier, Artifact::Digest(image.clone()), &bundle, signer)
 }
 
-/// Verifies a signature over a payload, with a certificate or a promise beside it.
+/// Checks a signature over a payload, with a certificate or a promise beside it.
 pub(super) fn signature(
+    trail: &mut Trail,
     verifier: &Verifier,
-    attached: &Attached,
     payload: &[u8],
     annotations: &Annotations,
-    image: &Digest,
-    policy: &Policy,
-) -> Verification<Attestation> {
-    Verification::run(|trail| {
-        begin(trail, attached, image);
-        let digest = STANDARD.encode(Digest::sha256(payload).as_bytes());
-        let message = json!({
-            "messageDigest": {"algorithm": "SHA2_256", "digest": digest}, "signature": annotations.signature()?,
-        });
-        let bundle = annotations.bundle("messageSignature", message)?;
-        let signer = Policy { signer: policy.signer.clone(), expectation: None };
-        let checked = checks(trail, verifier, Artifact::Bytes(payload), &bundle, &signer);
-        begin(trail, attached, image);
-        names(trail, payload, image, checked?, policy)
-    })
+    signer: &Signer,
+) -> Result<Attestation, Failure> {
+    let digest = STANDARD.encode(Digest::sha256(payload).as_bytes());
+    let message = json!({
+        "messageDigest": {"algorithm": "SHA2_256", "digest": digest}, "signature": annotations.signature()?,
+    });
+    let bundle = annotations.bundle("messageSignature", message)?;
+    signed(trail, verifier, Artifact::Bytes(payload), &bundle, signer)
 }
 
-/// Verifies a key's signature over a payload, with nothing beside it.
+/// Checks a key's signature over a payload, with nothing beside it.
 pub(super) fn bare_signature(
-    attached: &Attached,
+    trail: &mut Trail,
     payload: &[u8],
     annotations: &Annotations,
-    image: &Digest,
     key: &PublicKey,
-    policy: &Policy,
-) -> Verification<Attestation> {
-    Verification::run(|trail| {
-        trail.plan([Check::Document, Check::Signature, Check::Artifact]);
-        begin(trail, attached, image);
-        trail.digests.signer = Some(key.fingerprint());
-        let signature =
-            STANDARD.decode(annotations.signature()?).map_err(|e| malformed(format!("the signature: {e}")))?;
-        trail.passed(Check::Document, "a payload and a signature over it, by a key");
-        let verifier = VerificationKey::from_spki(key.der())
-            .map_err(|e| Failure::new(Check::Policy, Reason::KeyInvalid, e.to_string()))?;
-        if verifier.verify(payload, &SignatureBytes::new(signature)).is_err() {
-            let detail = format!("the signature is not by {}", key.fingerprint());
-            return Err(Failure::new(Check::Signature, Reason::SignatureInvalid, detail));
-        }
-        trail.passed(Check::Signature, format!("by {}", key.fingerprint()));
-        let signed_by = SignedBy::Key { fingerprint: key.fingerprint() };
-        let signature = Signature { signed_by, signed_at: Vec::new(), log_entries: Vec::new() };
-        trail.signature = Some(signature.clone());
-        names(trail, payload, image, Attestation { signature, statement: None }, policy)
-    })
-}
-
-/// The digests that the record stands on: of what is attached, and not of the bundle that is made of it here.
-fn begin(trail: &mut Trail, attached: &Attached, image: &Digest) {
-    trail.digests.document = Some(attached.digest.clone());
-    trail.digests.artifact = vec![image.clone()];
+) -> Result<Attestation, Failure> {
+    trail.plan([Check::Document, Check::Signature, Check::Artifact]);
+    trail.digests.signer = Some(key.fingerprint());
+    let signature = STANDARD.decode(annotations.signature()?).map_err(|e| malformed(format!("the signature: {e}")))?;
+    trail.passed(Check::Document, "a payload and a signature over it, by a key");
+    let verifier = VerificationKey::from_spki(key.der())
+        .map_err(|e| Failure::new(Check::Policy, Reason::KeyInvalid, e.to_string()))?;
+    if verifier.verify(payload, &SignatureBytes::new(signature)).is_err() {
+        let detail = format!("the signature is not by {}", key.fingerprint());
+        return Err(Failure::new(Check::Signature, Reason::SignatureInvalid, detail));
+    }
+    trail.passed(Check::Signature, format!("by {}", key.fingerprint()));
+    let signed_by = SignedBy::Key { fingerprint: key.fingerprint() };
+    let signature = Signature { signed_by, signed_at: Vec::new(), log_entries: Vec::new() };
+    trail.signature = Some(signature.clone());
+    Ok(Attestation { signature, statement: None })
 }
 
 #[derive(Deserialize)]
@@ -230,13 +204,7 @@ struct Image {
 
 /// Checks that a payload, over which the signature is genuine, names the image. The reference in it is not read: images
 /// are copied between registries, and the digest says which it is.
-fn names(
-    trail: &mut Trail,
-    payload: &[u8],
-    image: &Digest,
-    attestation: Attestation,
-    policy: &Policy,
-) -> Result<Attestation, Failure> {
+pub(super) fn names(trail: &mut Trail, payload: &[u8], image: &Digest) -> Result<(), Failure> {
     let read = small("the payload", payload).map_err(|failure| Failure { check: Check::Artifact, ..failure });
     let Payload { critical } = read?;
     let fail = |detail: String| Err(Failure::new(Check::Artifact, Reason::ArtifactMismatch, detail));
@@ -247,8 +215,7 @@ fn names(
         return fail(format!("the payload names the image {:?}", critical.image.digest));
     }
     trail.passed(Check::Artifact, format!("the payload names the image {image}"));
-    said(trail, None, policy.expectation.as_ref())?;
-    Ok(attestation)
+    Ok(())
 }
 
 fn small<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, Failure> {

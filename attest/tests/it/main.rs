@@ -11,6 +11,8 @@ mod evidence;
 mod json;
 mod ledger;
 mod oci;
+mod ocsf;
+mod policies;
 mod policy;
 mod provenance;
 mod world;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use tarn_attest::digest::Digest;
 use tarn_attest::evidence::provenance;
-use tarn_attest::oci::{Content, Found, Layout, OciError};
+use tarn_attest::oci::{Content, Examined, Found, Layout, OciError};
+use tarn_attest::policies::{Part, Policies};
 use tarn_attest::policy::{Expectation, Policy, PublicKey, Signer};
 use tarn_attest::sigstore::Verifier;
 use tarn_attest::{Check, Reason, RequestedSigner};
@@ -442,4 +443,47 @@ fn what_is_no_layout_or_over_its_bounds_is_refused() {
 
     std::fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     assert!(matches!(Layout::open(root), Err(OciError::Version(_))));
+}
+
+#[test]
+fn a_policy_of_the_file_is_met_by_all_that_is_attached_together() {
+    let world = World::new();
+    let mut delivery = Delivery::new();
+    let read = |more: &str| {
+        let text = format!("[[policy]]\nname = \"p\"\nkey = \"k.pub\"\ntrusted_root = \"r.json\"\n{more}");
+        let beside = |name: &str| Ok(if name == "k.pub" { world.pem() } else { world.root().to_string() }.into_bytes());
+        Policies::read(text.as_bytes(), beside).unwrap()
+    };
+    let now = chrono::DateTime::from_timestamp(SIGNED_AT, 0).unwrap() + chrono::TimeDelta::days(10);
+    let examine = |delivery: &Delivery, more: &str| {
+        let attached = delivery.open().unwrap().attached(&delivery.image).unwrap();
+        let examined = Examined::of(read(more).only().unwrap(), &delivery.image, attached, now);
+        (examined.is_attested(), examined.passed(), examined.missing)
+    };
+    let asked = "sbom = true\n[policy.provenance]\nbuilder = \"https://b.example\"";
+    assert_eq!(examine(&delivery, ""), (false, 0, vec![]), "nothing is attached");
+    let payload = delivery.payload().to_string();
+    delivery.tag(".sig", &payload, SIGNATURE, logged(&world, payload.as_bytes()));
+    assert_eq!(examine(&delivery, ""), (true, 1, vec![]));
+    assert_eq!(examine(&delivery, asked), (false, 1, vec![Part::Provenance, Part::Sbom]));
+    assert_eq!(examine(&delivery, "max_age_days = 10"), (true, 1, vec![]));
+    assert_eq!(examine(&delivery, "max_age_days = 9"), (false, 0, vec![]));
+
+    let sbom = json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []});
+    let sbom = delivery.statement("https://cyclonedx.org/bom", &sbom);
+    delivery.refer(world.attested(PAYLOAD_TYPE, &sbom).to_string(), BUNDLE);
+    let provenance = |builder: &str| {
+        json!({
+            "buildDefinition": {"buildType": "https://t.example", "externalParameters": {}},
+            "runDetails": {"builder": {"id": builder}},
+        })
+    };
+    // Provenance by another builder, and one that another signed, are not the policy's.
+    let another = delivery.statement("https://slsa.dev/provenance/v1", &provenance("https://another.example"));
+    delivery.refer(world.attested(PAYLOAD_TYPE, &another).to_string(), BUNDLE);
+    let built = delivery.statement("https://slsa.dev/provenance/v1", &provenance("https://b.example"));
+    delivery.refer(World::new().attested(PAYLOAD_TYPE, &built).to_string(), BUNDLE);
+    assert_eq!(examine(&delivery, asked), (false, 2, vec![Part::Provenance]));
+    delivery.refer(world.attested(PAYLOAD_TYPE, &built).to_string(), BUNDLE);
+    assert_eq!(examine(&delivery, asked), (true, 3, vec![]));
 }

@@ -1,0 +1,219 @@
+//! Documents as they come in, of whichever kind, to the records that are made of them.
+//!
+//! A bundle or an envelope is verified for the artifact that is given, or for each subject that it names itself, and is a
+//! record a time, passed or failed. A bill of materials in one that passed is rows as well. One without a signature is
+//! rows, and a record that says that nothing vouches for it.
+
+use crate::artifact::Artifact;
+use crate::digest::{Algorithm, Digest};
+use crate::evidence::{Predicate, Sbom, Statement};
+use crate::json;
+use crate::ocsf::{Activity, ArtifactType, Evidence, Named, Software, Verdict, components, unsigned};
+use crate::policies::TrustPolicy;
+use crate::reason::Reason;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+/// Subjects of one document that are verified when no artifact is given: each is a verification and a record.
+pub const SUBJECTS_MAX: usize = 256;
+
+/// A document, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Where it was found.
+    pub uri: Option<&'a str>,
+    /// What it is called, where nothing in it can be read.
+    pub name: &'a str,
+}
+
+/// What was signed, by whoever gives it.
+#[derive(Clone, Debug)]
+pub struct Given<'a> {
+    /// What it is called.
+    pub named: Named,
+    /// All of it, where it is at hand: some signatures cannot be checked by a digest.
+    pub bytes: Option<&'a [u8]>,
+}
+
+/// A record, and what goes with it.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The record.
+    pub evidence: Evidence,
+    /// Rows of the bill of materials, where it holds one.
+    pub components: Vec<Evidence>,
+    /// What it is about.
+    pub artifact: Named,
+    /// What came of it: `None` where there was no signature to check.
+    pub verdict: Option<Result<(), Reason>>,
+}
+
+/// Why a document is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// More subjects than are verified at once.
+    #[error("the statement has {0} subjects, at most {SUBJECTS_MAX} are verified: name the artifact")]
+    Subjects(usize),
+    /// A bill of materials that cannot be read.
+    #[error("the bill of materials: {0}")]
+    Sbom(#[from] crate::evidence::PredicateError),
+    /// A bill of materials of something that it does not say.
+    #[error("the bill of materials names no digest of what it is about: name the artifact")]
+    NoArtifact,
+}
+
+/// Verifies a document and makes the records of it.
+///
+/// **Errors**: what no record is made of; a document that cannot be read as a bundle is a record that failed.
+pub fn take(
+    policy: &TrustPolicy,
+    document: Document<'_>,
+    given: Option<&Given<'_>>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Taken>, IntakeError> {
+    if let Some(sbom) = bill(document.bytes) {
+        return Ok(vec![bare(policy, document, given, &sbom?, now)?]);
+    }
+    if let Some(given) = given {
+        return Ok(vec![verified(policy, document, given, now)]);
+    }
+    let mut subjects = claimed(document.bytes);
+    if subjects.len() > SUBJECTS_MAX {
+        return Err(IntakeError::Subjects(subjects.len()));
+    }
+    if subjects.is_empty() {
+        // Nothing of it can be read, or nothing binds: that is what the record says.
+        subjects.push(named(None, document.name));
+    }
+    Ok(subjects.into_iter().map(|named| verified(policy, document, &Given { named, bytes: None }, now)).collect())
+}
+
+fn named(digest: Option<Digest>, name: &str) -> Named {
+    let name = (!name.is_empty()).then(|| name.to_owned());
+    Named { digest, name, uri: None, kind: ArtifactType::Unknown }
+}
+
+fn verified(policy: &TrustPolicy, document: Document<'_>, given: &Given<'_>, now: DateTime<Utc>) -> Taken {
+    let artifact = match (given.bytes, &given.named.digest) {
+        (Some(bytes), _) => Artifact::Bytes(bytes),
+        (None, Some(digest)) => Artifact::Digest(digest.clone()),
+        // Nothing is signed by this name: it is no digest of anything.
+        (None, None) => Artifact::Bytes(&[]),
+    };
+    let (record, attestation) = policy.verify(artifact, document.bytes, now).into_parts();
+    let attestation = attestation.map(crate::Verified::into_inner);
+    let evidence = Verdict {
+        activity: Activity::Verify,
+        time: now,
+        artifact: &given.named,
+        record: &record,
+        attestation: attestation.as_ref(),
+        policy,
+        document_uri: document.uri,
+        evidence_uids: &[],
+        timed: false,
+    }
+    .to_ocsf();
+    let statement = attestation.as_ref().and_then(|attestation| attestation.statement.as_ref());
+    let sbom = statement.and_then(|statement| match statement.predicate() {
+        Ok(Predicate::Sbom(sbom)) => Some(sbom),
+        _ => None,
+    });
+    let rows = sbom.map(|sbom| software(&sbom, document, &given.named, &evidence, now)).unwrap_or_default();
+    let verdict = Some(record.reason.map_or(Ok(()), Err));
+    Taken { evidence, components: rows, artifact: given.named.clone(), verdict }
+}
+
+fn software(sbom: &Sbom, document: Document<'_>, named: &Named, of: &Evidence, now: DateTime<Utc>) -> Vec<Evidence> {
+    let document = Digest::sha256(document.bytes);
+    let of = Software { artifact: named, document: &document, evidence_uid: &of.uid, time: now };
+    components(sbom, &of).collect()
+}
+
+fn bare(
+    policy: &TrustPolicy,
+    document: Document<'_>,
+    given: Option<&Given<'_>>,
+    sbom: &Sbom,
+    now: DateTime<Utc>,
+) -> Result<Taken, IntakeError> {
+    let subject = || {
+        let subject = sbom.subject.as_ref()?;
+        let digest = subject.hashes.iter().find(|hash| hash.is_binding())?;
+        Some(named(Some(digest.clone()), &subject.name))
+    };
+    let named = given.map(|given| given.named.clone()).or_else(subject).ok_or(IntakeError::NoArtifact)?;
+    let evidence = unsigned(policy, &named, document.bytes, document.uri, sbom, now);
+    let components = software(sbom, document, &named, &evidence, now);
+    Ok(Taken { evidence, components, artifact: named, verdict: None })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    bom_format: Option<String>,
+    spdx_version: Option<String>,
+}
+
+/// A bill of materials as such, without an envelope.
+fn bill(bytes: &[u8]) -> Option<Result<Sbom, crate::evidence::PredicateError>> {
+    let kind: Kind = json::read(bytes, json::DOCUMENT).ok()?;
+    match (kind.bom_format.as_deref(), kind.spdx_version) {
+        (Some("CycloneDX"), None) => Some(Sbom::cyclonedx(bytes)),
+        (None, Some(_)) => Some(Sbom::spdx(bytes)),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    message_signature: Option<Message>,
+    dsse_envelope: Option<Envelope>,
+    payload: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    message_digest: Option<MessageDigest>,
+}
+
+#[derive(Deserialize)]
+struct MessageDigest {
+    algorithm: String,
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    payload: String,
+}
+
+/// What a document says that it is about. Nothing vouches for it before it is verified.
+fn claimed(bytes: &[u8]) -> Vec<Named> {
+    let Ok(shape) = json::read::<Shape>(bytes, json::DOCUMENT) else { return Vec::new() };
+    if let Some(digest) = shape.message_signature.and_then(|message| message.message_digest) {
+        let digest = match digest.algorithm.as_str() {
+            "SHA2_256" => Some((Algorithm::Sha256, digest.digest)),
+            "SHA2_384" => Some((Algorithm::Sha384, digest.digest)),
+            "SHA2_512" => Some((Algorithm::Sha512, digest.digest)),
+            _ => None,
+        };
+        let digest = digest.and_then(|(algorithm, text)| Digest::new(algorithm, STANDARD.decode(text).ok()?).ok());
+        return digest.into_iter().map(|digest| named(Some(digest), "")).collect();
+    }
+    let payload = shape.dsse_envelope.map(|envelope| envelope.payload).or(shape.payload);
+    let statement = payload.and_then(|payload| STANDARD.decode(payload).ok()).and_then(|p| Statement::read(&p).ok());
+    let subjects = statement.map(|statement| statement.subjects).unwrap_or_default();
+    let of = |subject: crate::evidence::Subject| {
+        let sha256 = subject.digests.iter().find(|digest| digest.algorithm() == Algorithm::Sha256);
+        let digest = sha256.or_else(|| subject.digests.iter().find(|digest| digest.is_binding()))?;
+        Some(named(Some(digest.clone()), &subject.name))
+    };
+    subjects.into_iter().filter_map(of).collect()
+}
