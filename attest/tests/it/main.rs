@@ -2,6 +2,7 @@
 //! attackers make of both; the ledger, in which what was logged is proved and what was changed is found.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod admission;
 mod attacks;
 mod cases;
 mod certificates;
