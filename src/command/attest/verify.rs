@@ -1,6 +1,6 @@
 //! `tarn attest verify`: a bundle about an artifact, step by step.
 
-use super::{Signed, document, report};
+use super::{Signed, document, image, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
 use crate::output::Format;
@@ -12,7 +12,7 @@ use tarn_attest::evidence::vsa;
 use tarn_attest::policy::Expectation;
 use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
 
-/// Verify a Sigstore bundle about a file or a digest, offline
+/// Verify a Sigstore bundle about a file or a digest, or what is attached to an image, offline
 ///
 /// Prints every check with what came of it. Exit code 1 when one fails; the reasons are in docs/attest.md.
 #[derive(ClapArgs)]
@@ -20,11 +20,15 @@ use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
   tarn attest verify --identity me@example.com --issuer https://accounts.example.com release.tar.gz
   tarn attest verify --bundle app.sigstore.json --key build.pub \\
     --provenance-builder https://builder.example/build.yml \\
-    --provenance-source https://github.com/o/r@refs/tags/v1 sha256:0123…")]
+    --provenance-source https://github.com/o/r@refs/tags/v1 sha256:0123…
+  tarn attest verify --layout app-oci --key build.pub --sbom v1")]
 pub struct Args {
     /// The bundle; the file's name and .sigstore.json by default
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
+    /// An OCI image layout: verify what is attached to an image in it, of which one document must pass
+    #[arg(long, value_name = "FOLDER", conflicts_with = "bundle")]
+    layout: Option<PathBuf>,
     #[command(flatten)]
     signer: SignerArgs,
     /// The trusted root; that of Sigstore's public instance by default
@@ -33,9 +37,9 @@ pub struct Args {
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// What was signed: a file, or its digest (sha256:…)
-    #[arg(value_name = "FILE_OR_DIGEST")]
-    artifact: String,
+    /// What was signed: a file, or its digest (sha256:…); in a layout a digest or tag, or nothing for its only image
+    #[arg(value_name = "FILE_OR_DIGEST", required_unless_present = "layout")]
+    artifact: Option<String>,
     // Last, as its heading would go on.
     #[command(flatten)]
     expected: ExpectedArgs,
@@ -109,12 +113,6 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let expectation = self.expected.expectation()?;
-        let mut signed = Signed::named(&self.artifact)?;
-        let bundle = match (&self.bundle, &signed) {
-            (Some(path), _) => document(path)?,
-            (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
-            (None, _) => document(Path::new(&format!("{}.sigstore.json", self.artifact)))?,
-        };
         let key = self.signer.key.as_deref().map(document).transpose()?;
         let root = self.trusted_root.as_deref().map(document).transpose()?;
         let issuer = self.signer.issuer.as_deref().unwrap_or_default();
@@ -123,6 +121,20 @@ impl Args {
             (None, Some(identity), _) => RequestedSigner::Identity { identity, issuer },
             (None, None, Some(pattern)) => RequestedSigner::Pattern { pattern, issuer },
             (None, None, None) => return Err(Usage("expected --identity and --issuer, or --key".into()).into()),
+        };
+        let name = match (&self.layout, &self.artifact) {
+            (Some(folder), name) => {
+                let asked = image::Asked { signer, expectation, trusted_root: root.as_deref() };
+                return image::verify(folder, name.as_deref(), asked, self.format);
+            }
+            (None, Some(name)) => name,
+            (None, None) => return Err(Usage("expected a file or a digest".into()).into()),
+        };
+        let mut signed = Signed::named(name)?;
+        let bundle = match (&self.bundle, &signed) {
+            (Some(path), _) => document(path)?,
+            (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
+            (None, _) => document(Path::new(&format!("{name}.sigstore.json")))?,
         };
         let artifact = signed.artifact();
         let request = Request { artifact, bundle: &bundle, signer, expectation, trusted_root: root.as_deref() };
