@@ -43,18 +43,29 @@ pub(crate) fn verify_then(
     then: impl FnOnce(&mut Trail, &Attestation) -> Result<(), Failure>,
 ) -> Verification<Attestation> {
     Verification::run(|trail| {
-        trail.plan([Check::Document]);
-        let bundle = Bundle::read(trail, bundle)?;
-        let signature = verifier.signature(trail, &bundle, artifact, signer)?;
-        who(trail, &signature, signer)?;
-        let statement = match bundle.content {
-            Content::Message(_) => None,
-            Content::Statement(statement) => Some(statement),
-        };
-        let attestation = Attestation { signature, statement };
+        let attestation = signed(trail, verifier, artifact, bundle, signer)?;
         then(trail, &attestation)?;
         Ok(attestation)
     })
+}
+
+/// Checks who signed what, within a verification.
+pub(crate) fn signed(
+    trail: &mut Trail,
+    verifier: &Verifier,
+    artifact: Artifact<'_>,
+    bundle: &[u8],
+    signer: &Signer,
+) -> Result<Attestation, Failure> {
+    trail.plan([Check::Document]);
+    let bundle = Bundle::read(trail, bundle)?;
+    let signature = verifier.signature(trail, &bundle, artifact, signer)?;
+    who(trail, &signature, signer)?;
+    let statement = match bundle.content {
+        Content::Message(_) => None,
+        Content::Statement(statement) => Some(statement),
+    };
+    Ok(Attestation { signature, statement })
 }
 
 /// Checks the certificate's subject and issuer. A key is its own identity.

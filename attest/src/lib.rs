@@ -9,12 +9,16 @@
 //! * [`evidence`]: statements, SLSA provenance, verification summaries, and SBOMs as rows.
 //! * [`policies`]: the trust policy file, and a document verified by one policy of it.
 //! * [`conformance`]: the answer to the Sigstore client conformance protocol.
+//! * [`oci`]: what is attached to a container image, in a layout on disk.
 //! * [`ocsf`]: verifications and bills of materials as OCSF records.
 //! * [`intake`]: documents of any kind to the records that are made of them.
+//! * [`admission`]: which images a Kubernetes workload runs, and whether it may.
 //! * [`ledger`]: evidence as leaves of an append-only Merkle log on any object store, its proofs and its audit.
 //!
-//! The verifiers open no files and no sockets, and no cryptography is ours: `sigstore-verify` does it, behind [`sigstore`].
+//! The verifiers open no files and no sockets ([`oci::Layout`] reads what is to be verified), and no cryptography is ours:
+//! `sigstore-verify` does it, behind [`sigstore`].
 
+pub mod admission;
 pub mod artifact;
 mod attestation;
 pub mod conformance;
@@ -25,6 +29,7 @@ pub mod intake;
 pub mod json;
 pub mod ledger;
 pub mod lineage;
+pub mod oci;
 pub mod ocsf;
 pub mod policies;
 pub mod policy;

@@ -1,7 +1,12 @@
 //! `tarn attest`: as a release script and the conformance suite call it.
 
 use crate::command::{data, tarn, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::{Value, json};
 use std::path::Path;
+use tarn_attest::Digest;
 
 fn arguments<'a>(case: &'a Path, bundle: &'a Path, artifact: &'a Path, prefix: [&'a str; 2]) -> Vec<String> {
     let file = |name: &str| std::fs::read_to_string(case.join(name)).ok().map(|t| t.trim().to_owned());
@@ -184,4 +189,89 @@ fn a_policy_file_is_verified_by_and_its_mistakes_are_usage() {
     std::fs::write(&policies, file).unwrap();
     let wrong = verify(&[]);
     assert!(wrong.code == 2 && wrong.stderr.contains("policy[0].max_age_days"), "{}", wrong.stderr);
+}
+
+/// Keeps content in a layout; returns its descriptor.
+fn blob(layout: &Path, content: &str) -> Value {
+    let digest = Digest::sha256(content.as_bytes());
+    std::fs::write(layout.join("blobs/sha256").join(digest.to_hex()), content).unwrap();
+    json!({"digest": digest.to_string(), "size": content.len()})
+}
+
+/// A layout of an image `v1` with two signatures as cosign attaches them, by these keys.
+fn layout(folder: &Path, keys: [&SigningKey; 2]) -> String {
+    std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+    std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let mut image = blob(folder, &json!({"schemaVersion": 2, "layers": []}).to_string());
+    let digest = image["digest"].as_str().unwrap().to_owned();
+    image["annotations"] = json!({"org.opencontainers.image.ref.name": "v1"});
+    let critical = json!({"image": {"docker-manifest-digest": digest}, "type": "cosign container image signature"});
+    let payload = json!({"critical": critical}).to_string();
+    let layers = keys.map(|key| {
+        let mut layer = blob(folder, &payload);
+        layer["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
+        let signature = STANDARD.encode(key.sign(payload.as_bytes()).to_bytes());
+        layer["annotations"] = json!({"dev.cosignproject.cosign/signature": signature});
+        layer
+    });
+    let mut signatures = blob(folder, &json!({"schemaVersion": 2, "layers": layers}).to_string());
+    let tag = format!("{}.sig", digest.replace(':', "-"));
+    signatures["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+    let index = json!({"schemaVersion": 2, "manifests": [image, signatures]});
+    std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
+    digest
+}
+
+/// A public key's file (RFC 8410).
+fn public(folder: &Path, name: &str, key: &SigningKey) -> String {
+    let mut der = hex::decode("302a300506032b6570032100").unwrap();
+    der.extend(key.verifying_key().to_bytes());
+    let path = folder.join(name);
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
+    std::fs::write(&path, pem).unwrap();
+    text(&path).to_owned()
+}
+
+#[test]
+fn an_image_in_a_layout_passes_by_one_of_what_is_attached() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = folder.path().join("app");
+    let [own, another, nobody] = [1, 2, 3].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+    let digest = layout(&app, [&another, &own]);
+    let own = public(folder.path(), "own.pub", &own);
+    let verify =
+        |key: &str, more: &[&str]| tarn(&[&["attest", "verify", "--layout", text(&app), "--key", key], more].concat());
+    for name in [&[][..], &["v1"], &[digest.as_str()]] {
+        let run = verify(&own, name).ok();
+        let rows = run.rows();
+        let outcomes: Vec<_> = rows.iter().map(|row| (row["check"].as_str(), row["outcome"].as_str())).collect();
+        assert!(outcomes.contains(&(Some("signature"), Some("failed"))), "{outcomes:?}");
+        assert_eq!(outcomes.last(), Some(&(Some("artifact"), Some("passed"))));
+        assert!(rows.iter().all(|row| row["document"].as_str().is_some_and(|d| d.starts_with("sha256:"))));
+        assert!(run.stderr.contains(&format!("verified: {digest}: 1 of 2")), "{}", run.stderr);
+    }
+    let nobody = verify(&public(folder.path(), "nobody.pub", &nobody), &[]);
+    assert_eq!(nobody.code, 1);
+    assert!(nobody.stderr.contains("none of 2 attached documents passes"), "{}", nobody.stderr);
+    assert_eq!(verify(&own, &["--sbom"]).code, 1, "a signature is no bill of materials");
+    assert!(verify(&own, &["v2"]).stderr.contains("no image \"v2\""));
+    assert_eq!(verify(&own, &["--bundle", "b"]).code, 2);
+    // By a policy file: a signature alone, and with a bill of materials that nobody attached.
+    let policies = folder.path().join("policies.toml");
+    let by_policy = |more: &str| {
+        std::fs::write(&policies, format!("[[policy]]\nname = \"app\"\nkey = \"own.pub\"\n{more}")).unwrap();
+        tarn(&["attest", "verify", "--layout", text(&app), "--policies", text(&policies)])
+    };
+    assert!(by_policy("").ok().stderr.contains("1 of 2"));
+    let without = by_policy("sbom = true\n");
+    assert_eq!(without.code, 1);
+    assert!(without.stderr.contains("nothing passes for sbom"), "{}", without.stderr);
+    assert_eq!(tarn(&["attest", "verify", "--layout", text(&app)]).code, 2, "nobody");
+    // A layout in which anything was changed is not read further, and is not verified.
+    let path = app.join("blobs").join(digest.replace(':', "/"));
+    let changed = std::fs::read_to_string(&path).unwrap().replace('2', "3");
+    std::fs::write(&path, changed).unwrap();
+    let changed = verify(&own, &[]);
+    assert_ne!(changed.code, 0);
+    assert!(changed.stderr.contains("the content has the digest"), "{}", changed.stderr);
 }

@@ -87,6 +87,17 @@ impl Part {
             Some(_) => Self::Other,
         }
     }
+
+    /// Its name, as policies have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Provenance => "provenance",
+            Self::Summary => "summary",
+            Self::Sbom => "sbom",
+            Self::Other => "other",
+        }
+    }
 }
 
 impl Policies {
@@ -174,7 +185,13 @@ impl TrustPolicy {
         }
     }
 
-    fn asked(&self, trail: &mut Trail, attestation: &Attestation, now: DateTime<Utc>) -> Result<(), Failure> {
+    /// What it asks of an attestation whose signature is the signer's.
+    pub(crate) fn asked(
+        &self,
+        trail: &mut Trail,
+        attestation: &Attestation,
+        now: DateTime<Utc>,
+    ) -> Result<(), Failure> {
         let statement = attestation.statement.as_ref();
         let predicate_type = statement.map(|s| s.predicate_type.as_str());
         let expectation = self.expectation(predicate_type, now);

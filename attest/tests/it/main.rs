@@ -2,6 +2,7 @@
 //! attackers make of both; the ledger, in which what was logged is proved and what was changed is found.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod admission;
 mod attacks;
 mod cases;
 mod certificates;
@@ -11,6 +12,7 @@ mod evidence;
 mod json;
 mod ledger;
 mod lineage;
+mod oci;
 mod ocsf;
 mod policies;
 mod policy;

@@ -1,6 +1,7 @@
 //! `tarn attest`: was this signed, by whom, and what did they say of it?
 
 mod conformance;
+mod image;
 mod ingest;
 mod keep;
 mod verify;

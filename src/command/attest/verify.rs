@@ -1,7 +1,7 @@
 //! `tarn attest verify`: a bundle about an artifact, step by step.
 
 use super::ingest::choose;
-use super::{Signed, document, report};
+use super::{Signed, document, image, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
 use crate::output::Format;
@@ -13,7 +13,7 @@ use tarn_attest::evidence::vsa;
 use tarn_attest::policy::Expectation;
 use tarn_attest::{Algorithm, Digest, Policies, Request, RequestedSigner};
 
-/// Verify a Sigstore bundle about a file or a digest, offline
+/// Verify a Sigstore bundle about a file or a digest, or what is attached to an image, offline
 ///
 /// Prints every check with what came of it. Exit code 1 when one fails; the reasons are in docs/attest.md.
 #[derive(ClapArgs)]
@@ -21,11 +21,15 @@ use tarn_attest::{Algorithm, Digest, Policies, Request, RequestedSigner};
   tarn attest verify --identity me@example.com --issuer https://accounts.example.com release.tar.gz
   tarn attest verify --bundle app.sigstore.json --key build.pub \\
     --provenance-builder https://builder.example/build.yml \\
-    --provenance-source https://github.com/o/r@refs/tags/v1 sha256:0123…")]
+    --provenance-source https://github.com/o/r@refs/tags/v1 sha256:0123…
+  tarn attest verify --layout app-oci --key build.pub --sbom v1")]
 pub struct Args {
     /// The bundle; the file's name and .sigstore.json by default
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
+    /// An OCI image layout: verify what is attached to an image in it, of which one document must pass
+    #[arg(long, value_name = "FOLDER", conflicts_with = "bundle")]
+    layout: Option<PathBuf>,
     #[command(flatten)]
     signer: SignerArgs,
     /// The trusted root; that of Sigstore's public instance by default
@@ -34,9 +38,9 @@ pub struct Args {
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// What was signed: a file, or its digest (sha256:…)
-    #[arg(value_name = "FILE_OR_DIGEST")]
-    artifact: String,
+    /// What was signed: a file, or its digest (sha256:…); in a layout a digest or tag, or nothing for its only image
+    #[arg(value_name = "FILE_OR_DIGEST", required_unless_present = "layout")]
+    artifact: Option<String>,
     // Last, as its heading would go on.
     #[command(flatten)]
     expected: ExpectedArgs,
@@ -118,15 +122,13 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let expectation = self.expected.expectation()?;
-        let mut signed = Signed::named(&self.artifact)?;
-        let bundle = match (&self.bundle, &signed) {
-            (Some(path), _) => document(path)?,
-            (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
-            (None, _) => document(Path::new(&format!("{}.sigstore.json", self.artifact)))?,
-        };
         if let Some(path) = &self.signer.policies {
             let policies = Policies::load(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
             let policy = choose(&policies, self.signer.policy.as_deref())?;
+            if let Some(folder) = &self.layout {
+                return image::examine(folder, self.artifact.as_deref(), policy, self.format);
+            }
+            let (mut signed, bundle) = read(self.artifact.as_deref(), self.bundle.as_deref())?;
             return report(&policy.verify(signed.artifact(), &bundle, chrono::Utc::now()), self.format);
         }
         let key = self.signer.key.as_deref().map(document).transpose()?;
@@ -138,10 +140,27 @@ impl Args {
             (None, None, Some(pattern)) => RequestedSigner::Pattern { pattern, issuer },
             (None, None, None) => return Err(Usage("expected --identity and --issuer, or --key".into()).into()),
         };
+        if let Some(folder) = &self.layout {
+            let asked = image::Asked { signer, expectation, trusted_root: root.as_deref() };
+            return image::verify(folder, self.artifact.as_deref(), asked, self.format);
+        }
+        let (mut signed, bundle) = read(self.artifact.as_deref(), self.bundle.as_deref())?;
         let artifact = signed.artifact();
         let request = Request { artifact, bundle: &bundle, signer, expectation, trusted_root: root.as_deref() };
         report(&request.verify(), self.format)
     }
+}
+
+/// What was signed, and the bundle about it.
+fn read(artifact: Option<&str>, bundle: Option<&Path>) -> anyhow::Result<(Signed, Vec<u8>)> {
+    let Some(name) = artifact else { return Err(Usage("expected a file or a digest".into()).into()) };
+    let signed = Signed::named(name)?;
+    let bundle = match (bundle, &signed) {
+        (Some(path), _) => document(path)?,
+        (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
+        (None, _) => document(Path::new(&format!("{name}.sigstore.json")))?,
+    };
+    Ok((signed, bundle))
 }
 
 impl ExpectedArgs {
