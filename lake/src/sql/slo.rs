@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn intervals_are_wilsons() {
-        let near = |a: Option<f64>, b: f64| assert!((a.unwrap() - b).abs() < 1e-4, "{a:?}, expected {b}");
+        let near = |a: Option<f64>, b: f64| assert!(a.is_some_and(|a| (a - b).abs() < 1e-4), "{a:?}, expected {b}");
         near(wilson(0, 10, -1.0), 0.0);
         near(wilson(0, 10, 1.0), 0.2775);
         near(wilson(9, 10, -1.0), 0.5958);
