@@ -1,7 +1,6 @@
 //! The matcher over events, and DataFusion over the rows that the same events became, fire the same rules.
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, new_null_array};
-use arrow::datatypes::{DataType, Field};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use datafusion::common::DFSchema;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -127,7 +126,6 @@ impl Both {
         let mut fired = Fired::new();
         for (class, batch) in mapper.drain().0 {
             let uids = batch.column_by_name("metadata.uid").unwrap().as_string::<i32>().clone();
-            let batch = with_mappings(batch);
             let asked = self.asked.get(&class).into_iter().flatten();
             for (rule, predicate) in asked.filter(|(rule, _)| looked_at(*rule)) {
                 let holds =
@@ -139,22 +137,6 @@ impl Both {
         }
         fired
     }
-}
-
-/// The batch with the column that names mappings, which it lacks where all records were OCSF when they came.
-fn with_mappings(batch: RecordBatch) -> RecordBatch {
-    const COLUMN: &str = "metadata.transformation_info_list";
-    if batch.column_by_name(COLUMN).is_some() {
-        return batch;
-    }
-    let text = |name: &str| Field::new(name, DataType::Utf8, true);
-    let entry = DataType::Struct(vec![text("name"), text("uid")].into());
-    let list = DataType::new_list(entry, true);
-    let schema = batch.schema();
-    let fields = schema.fields().iter().cloned().chain([Arc::new(Field::new(COLUMN, list.clone(), true))]);
-    let schema = arrow::datatypes::Schema::new(fields.collect::<Vec<_>>());
-    let columns = batch.columns().iter().cloned().chain([new_null_array(&list, batch.num_rows())]);
-    RecordBatch::try_new(Arc::new(schema), columns.collect()).unwrap()
 }
 
 pub(crate) fn evaluate(
