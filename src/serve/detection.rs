@@ -11,6 +11,7 @@ use super::crash;
 use super::frame::{Frame, Kind, Logged};
 use super::intake::Room;
 use super::metrics::Metrics;
+use super::with_causes;
 use crate::detection::Lane;
 use crate::findings::Writer;
 use anyhow::Context;
@@ -87,8 +88,22 @@ struct Work {
 impl Detector {
     /// Sees frames until [`Input::Stop`], then leaves a checkpoint.
     ///
-    /// **Errors**: a log or a disk that fails.
-    pub fn run(mut self, inputs: &Receiver<Input>, from: u64) -> anyhow::Result<()> {
+    /// **Errors**: a log or a disk that fails; of a log that takes nothing more not before [`Input::Stop`], as the daemon
+    /// goes on to say so.
+    pub fn run(self, inputs: &Receiver<Input>, from: u64) -> anyhow::Result<()> {
+        let metrics = self.metrics.clone();
+        let result = self.follow(inputs, from);
+        if let Err(error) = &result
+            && let Some(LogError::Poisoned { .. }) = error.downcast_ref()
+        {
+            metrics.log_failed();
+            tracing::error!(error = with_causes(error.as_ref()), "detection has ended");
+            while !matches!(inputs.recv(), Ok(Input::Stop) | Err(_)) {}
+        }
+        result
+    }
+
+    fn follow(mut self, inputs: &Receiver<Input>, from: u64) -> anyhow::Result<()> {
         for (uid, time) in std::mem::take(&mut self.spoken.correlated) {
             self.correlator.told(&uid, time);
         }
@@ -131,7 +146,7 @@ impl Detector {
             let (at, when) = work.checkpointed;
             if work.seen > at && when.elapsed() >= CHECKPOINT_EVERY {
                 crash::point("before-checkpoint");
-                self.rest(&mut work)?;
+                self.rest_or_later(&mut work);
             }
         }
     }
@@ -142,6 +157,15 @@ impl Detector {
         work.checkpointed = (work.seen, Instant::now());
         self.metrics.checkpointed(work.seen);
         Ok(())
+    }
+
+    /// Leaves a checkpoint, if the disk takes one. The one before is there otherwise, the log is not cut behind it, and what
+    /// came since meets the rules of the next start.
+    fn rest_or_later(&self, work: &mut Work) {
+        if let Err(error) = self.rest(work) {
+            tracing::warn!(error = with_causes(error.as_ref()), "no checkpoint; it is tried again");
+            work.checkpointed.1 = Instant::now();
+        }
     }
 
     fn see(&mut self, work: &mut Work, logged: &Logged) -> anyhow::Result<()> {
@@ -259,7 +283,7 @@ impl Detector {
         work.lane = Lane::new(&engine, None, Tz::UTC);
         work.writer = Writer::new(engine.clone());
         self.engine = engine;
-        self.rest(work)?;
+        self.rest_or_later(work);
         tracing::info!(rules = self.engine.len(), sequence = work.seen, "rules changed");
         Ok(())
     }

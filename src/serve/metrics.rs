@@ -39,8 +39,13 @@ impl Metrics {
     pub fn refused(&self, refused: &Refused) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         if *refused == Refused::Broken {
-            self.broken.store(true, Ordering::Relaxed);
+            self.log_failed();
         }
+    }
+
+    /// The log takes nothing more.
+    pub fn log_failed(&self) {
+        self.broken.store(true, Ordering::Relaxed);
     }
 
     /// Records that are on disk from before.

@@ -353,7 +353,7 @@ impl Server {
         }
         // Findings are frames, too, and come after the last event.
         let mut failed = Ok(());
-        while failed.is_ok() && metrics.seen() < log.last() {
+        while failed.is_ok() && !metrics.is_broken() && metrics.seen() < log.last() {
             tokio::time::sleep(Duration::from_millis(5)).await;
             failed = threads.try_join_next().map_or(Ok(()), ended);
         }

@@ -61,14 +61,14 @@ fn started(folder: &Path, over: &[(&str, &str)]) -> Daemon {
     Daemon::start(folder, &[over, &[RULES]].concat()).unwrap()
 }
 
-/// Load on a daemon, whose rules change, until it is killed after `alive`.
-fn killed(folder: &Path, over: &[(&str, &str)], round: usize, sent: &Arc<Mutex<Sent>>, alive: Duration) {
+/// Load on a daemon, whose rules change, until `alive` returns; then it is killed.
+fn killed(folder: &Path, over: &[(&str, &str)], round: usize, sent: &Arc<Mutex<Sent>>, alive: impl FnOnce()) {
     let daemon = started(folder, over);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let loading = scope.spawn(|| load(&daemon, round, sent, Duration::from_secs(20)));
         let changing = scope.spawn(|| change_rules(&daemon, folder, &stop));
-        std::thread::sleep(alive);
+        alive();
         stop.store(true, Ordering::Relaxed);
         changing.join().unwrap();
         daemon.signal("KILL");
@@ -161,7 +161,8 @@ fn killed_at_random_moments() {
     let folder = tempfile::tempdir().unwrap();
     let sent = Arc::new(Mutex::new(Sent::default()));
     for round in 0..crashes {
-        killed(folder.path(), &[], round, &sent, Duration::from_millis(random.random_range(100..2500)));
+        let alive = Duration::from_millis(random.random_range(100..2500));
+        killed(folder.path(), &[], round, &sent, || std::thread::sleep(alive));
     }
     judge(folder.path(), &sent.lock().unwrap(), crashes);
 }
@@ -188,7 +189,8 @@ fn the_plug_is_pulled() {
     for round in 0..crashes {
         let variables = disk.variables();
         let over: Vec<(&str, &str)> = variables.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        killed(&disk.root(), &over, round, &sent, Duration::from_millis(random.random_range(100..2500)));
+        let alive = Duration::from_millis(random.random_range(100..2500));
+        killed(&disk.root(), &over, round, &sent, || std::thread::sleep(alive));
         // Sometimes only the process dies, and the next one has what was never synced.
         if round + 1 == crashes || random.random_range(0..4) > 0 {
             disk.cut();
@@ -207,7 +209,14 @@ fn the_disk_fails() {
         let variables = disk.variables();
         let mut over: Vec<(&str, &str)> = variables.iter().map(|(key, value)| (*key, value.as_str())).collect();
         over.push(*fault);
-        killed(&disk.root(), &over, round, &sent, Duration::from_secs(4));
+        // A fault comes after so many writes, which a busy machine makes later.
+        killed(&disk.root(), &over, round, &sent, || {
+            let (started, refused) = (Instant::now(), || sent.lock().unwrap().refused > 0);
+            let is_due = |seconds| started.elapsed() >= Duration::from_secs(seconds);
+            while !is_due(4) || !(refused() || is_due(18)) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
         assert!(std::mem::take(&mut sent.lock().unwrap().refused) > 0, "{fault:?} was not seen");
         disk.cut();
     }
