@@ -157,6 +157,16 @@ fn bare(
 struct Kind {
     bom_format: Option<String>,
     spdx_version: Option<String>,
+    verification_material: Option<serde::de::IgnoredAny>,
+    payload_type: Option<serde::de::IgnoredAny>,
+}
+
+/// Whether [`take`] has a use for a file that nobody called a document: a bundle, an envelope or a bill of materials.
+pub fn is_document(bytes: &[u8]) -> bool {
+    json::read::<Kind>(bytes, json::DOCUMENT).is_ok_and(|kind| {
+        let signed = kind.verification_material.is_some() || kind.payload_type.is_some();
+        signed || kind.bom_format.is_some() || kind.spdx_version.is_some()
+    })
 }
 
 /// A bill of materials as such, without an envelope.

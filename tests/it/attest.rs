@@ -94,6 +94,7 @@ fn release(case: &Path) -> tempfile::TempDir {
     copy("trusted_root.json", "root.json");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("release/broken.sigstore.json", "{}");
+    write("release/package.json", r#"{"name": "d"}"#);
     let digest = "0f".repeat(32);
     let bill = r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {"component": {"type": "application",
         "name": "d", "hashes": [{"alg": "SHA-256", "content": "DIGEST"}]}},
@@ -127,6 +128,7 @@ fn what_is_ingested_is_rows_and_leaves_once() {
         rows.iter().map(|row| (row["verdict"].as_str().unwrap(), row["new"].as_bool().unwrap())).collect();
     assert_eq!(told, [("failed", true), ("passed", true), ("not_checked", true)], "{}", first.stdout);
     assert!(rows[1]["artifact"].as_str().unwrap().starts_with("sha256:330a0432"), "{}", rows[1]);
+    assert!(first.stderr.contains("left alone: 1"), "package.json is no document: {}", first.stderr);
 
     let again = ingest(&logged).ok().rows();
     assert!(again.iter().all(|row| row["new"] == false), "{again:?}");
@@ -182,8 +184,10 @@ fn a_policy_file_is_verified_by_and_its_mistakes_are_usage() {
     verify(&[]).ok();
     verify(&["--policy", "release"]).ok();
     let absent = verify(&["--policy", "other"]);
-    assert!(absent.code == 2 && absent.stderr.contains("there are release"), "{}", absent.stderr);
+    assert!(absent.code == 2 && absent.stderr.contains("the file has release"), "{}", absent.stderr);
     assert_eq!(verify(&["--sbom"]).code, 2);
+    let nowhere = tarn(&["attest", "verify", "--policies", "nowhere.toml", text(&artifact)]);
+    assert!(nowhere.code == 2 && nowhere.stderr.contains("nowhere.toml cannot be read: "), "{}", nowhere.stderr);
     let mut file = std::fs::read_to_string(&policies).unwrap();
     file.push_str("max_age_days = 0\n");
     std::fs::write(&policies, file).unwrap();
@@ -255,6 +259,8 @@ fn an_image_in_a_layout_passes_by_one_of_what_is_attached() {
     assert!(nobody.stderr.contains("none of 2 attached documents passes"), "{}", nobody.stderr);
     assert_eq!(verify(&own, &["--sbom"]).code, 1, "a signature is no bill of materials");
     assert!(verify(&own, &["v2"]).stderr.contains("no image \"v2\""));
+    let none = tarn(&["attest", "verify", "--layout", text(folder.path()), "--key", &own]);
+    assert!(none.code == 2 && none.stderr.contains("expected an OCI image layout"), "{}", none.stderr);
     assert_eq!(verify(&own, &["--bundle", "b"]).code, 2);
     // By a policy file: a signature alone, and with a bill of materials that nobody attached.
     let policies = folder.path().join("policies.toml");

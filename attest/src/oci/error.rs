@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum OciError {
     /// A file that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum OciError {
     #[error("expected an OCI image layout 1.0.0, got {0:?}")]
     Version(String),
     /// A document that is not what its place in the layout says.
-    #[error("{what}: {source}")]
+    #[error("{what} is not as expected")]
     Json {
         /// The document: a file's name or a digest.
         what: String,

@@ -25,7 +25,7 @@ const AGE_DAYS_MAX: u32 = 36_525;
 #[derive(Debug, thiserror::Error)]
 pub enum PoliciesError {
     /// It cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read")]
     Io {
         /// The file.
         path: String,

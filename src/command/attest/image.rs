@@ -28,7 +28,7 @@ pub fn verify(folder: &Path, name: Option<&str>, asked: Asked<'_>, format: Optio
     let policy = Policy { signer, expectation: asked.expectation };
     let verifier = asked.trusted_root.map_or_else(Verifier::production, Verifier::with_root);
     let verifier = verifier.map_err(|e| Usage(format!("the trusted root: {e}")))?;
-    let layout = Layout::open(folder)?;
+    let layout = open(folder)?;
     let image = layout.image(name)?;
     let attached = layout.attached(&image)?;
     let verify = |document: Attached| {
@@ -48,10 +48,15 @@ pub fn examine(
     policy: &TrustPolicy,
     format: Option<Format>,
 ) -> anyhow::Result<ExitCode> {
-    let layout = Layout::open(folder)?;
+    let layout = open(folder)?;
     let image = layout.image(name)?;
     let examined = Examined::of(policy, &image, layout.attached(&image)?, chrono::Utc::now());
     report(&image, &examined, format)
+}
+
+fn open(folder: &Path) -> anyhow::Result<Layout> {
+    let layout = Layout::open(folder);
+    layout.map_err(|e| Usage(format!("--layout: {:#}; expected an OCI image layout", anyhow::Error::from(e))).into())
 }
 
 fn report(image: &Digest, examined: &Examined, format: Option<Format>) -> anyhow::Result<ExitCode> {

@@ -1,7 +1,7 @@
 //! `tarn attest ingest`: bundles, envelopes and bills of materials, verified and kept as records.
 
 use super::keep::{self, Read};
-use super::{Signed, document};
+use super::{Signed, choose, document};
 use crate::command::arguments::LakeArgs;
 use crate::command::{Usage, block_on};
 use crate::input::{self, Input};
@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tarn_attest::intake::{Document, Given, Taken, take};
+use tarn_attest::intake::{Document, Given, Taken, is_document, take};
 use tarn_attest::ocsf::{ArtifactType, Named};
-use tarn_attest::{Digest, Policies, TrustPolicy};
+use tarn_attest::{Digest, TrustPolicy};
 
 /// Verify bundles, envelopes and SBOMs, and record what came of it in a lake
 ///
@@ -44,38 +44,26 @@ pub struct Args {
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Sigstore bundles, DSSE envelopes, SBOMs: files, or folders, of which *.json are read
+    /// Sigstore bundles, DSSE envelopes, SBOMs: files, or folders, of whose *.json those that are one are read
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-}
-
-/// The policy of a name, or the only one.
-///
-/// **Errors**: [`Usage`], which says what there is.
-pub(super) fn choose<'a>(policies: &'a Policies, name: Option<&str>) -> anyhow::Result<&'a TrustPolicy> {
-    let chosen = match name {
-        Some(name) => policies.named(name),
-        None => policies.only(),
-    };
-    chosen.ok_or_else(|| {
-        let names = policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>().join(", ");
-        let what = name.map_or("--policy is needed".to_owned(), |name| format!("there is no policy {name:?}"));
-        Usage(format!("{what}; there are {names}")).into()
-    })
 }
 
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let policies =
-            Policies::load(&self.policies).map_err(|e| Usage(format!("{}: {e}", self.policies.display())))?;
+        let policies = super::policies(&self.policies)?;
         let policy = choose(&policies, self.policy.as_deref())?;
         let signer = self.ledger_key.as_deref().map(keep::signer).transpose()?;
         let now = Utc::now();
         let mut read = Vec::new();
-        let mut unread = 0;
-        for path in documents(&self.paths)? {
+        let (mut unread, mut others) = (0, 0);
+        for Found { path, named } in documents(&self.paths)? {
             let bytes = document(&path)?;
+            if !named && !is_document(&bytes) {
+                others += 1;
+                continue;
+            }
             match self.take(policy, &path, &bytes, now)? {
                 Ok(taken) => read.push(Read { path, bytes: bytes.into(), taken }),
                 Err(error) => {
@@ -89,7 +77,10 @@ impl Args {
             read.iter().flat_map(|read| read.taken.iter().map(|taken| row(read, taken, &added))).collect();
         print_rows(&rows, Format::or_default(self.format))?;
         let failed = read.iter().flat_map(|read| &read.taken).filter(|t| matches!(t.verdict, Some(Err(_)))).count();
-        eprintln!("{} records, {failed} failed, {} new, {unread} documents unreadable", rows.len(), added.len());
+        eprintln!("records: {}, failed: {failed}, new: {}, documents of no use: {unread}", rows.len(), added.len());
+        if others > 0 {
+            eprintln!("files of folders that are neither bundle, envelope nor SBOM, left alone: {others}");
+        }
         Ok(if unread == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -136,14 +127,25 @@ fn beside(path: &Path) -> Option<String> {
     Path::new(name).is_file().then(|| name.to_owned())
 }
 
+/// A file that may be a document.
+struct Found {
+    path: PathBuf,
+    /// Whether a user, or its name, says that it is one: then it counts whatever is in it.
+    named: bool,
+}
+
 /// Documents as users name them: files as they are, and those of a folder that are JSON.
-fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
     let mut documents = Vec::new();
     for path in paths {
         let whole = path.is_dir();
         for input in input::expand(std::slice::from_ref(path))? {
             match input {
-                Input::File(file) if !whole || file.extension().is_some_and(|e| e == "json") => documents.push(file),
+                Input::File(path) if !whole => documents.push(Found { path, named: true }),
+                Input::File(path) if path.extension().is_some_and(|e| e == "json") => {
+                    let named = path.to_string_lossy().ends_with(".sigstore.json");
+                    documents.push(Found { path, named });
+                }
                 Input::File(_) => {}
                 Input::Stdin => return Err(Usage("a document is a file, not standard input".into()).into()),
             }

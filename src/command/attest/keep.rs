@@ -6,7 +6,7 @@
 use crate::command::Usage;
 use crate::command::arguments::{LakeArgs, SourcesArgs};
 use crate::loading::Loader;
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use bytes::Bytes;
 use chrono::Utc;
@@ -14,6 +14,7 @@ use futures::StreamExt;
 use object_store::path::Path as StorePath;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tarn_attest::intake::Taken;
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Outcome, Signer, verify};
 use tarn_ingest::mapper::MapOptions;
@@ -44,7 +45,8 @@ pub(super) async fn keep(
     signer: Option<Signer>,
 ) -> anyhow::Result<HashSet<String>> {
     let lake = lake.open_or_create().await?;
-    let known = known(&lake).await?;
+    let uids: Vec<&str> = read.iter().flat_map(|read| &read.taken).map(|taken| taken.evidence.uid.as_str()).collect();
+    let known = known(&lake, &uids).await?;
     for taken in read.iter_mut().flat_map(|read| &mut read.taken) {
         // The record is the one that was made first.
         if let Some(time) = known.get(&taken.evidence.uid) {
@@ -83,21 +85,30 @@ pub(super) async fn keep(
     Ok(added)
 }
 
-/// The records that the table has: their uids, and their times in milliseconds.
-async fn known(lake: &Lake) -> anyhow::Result<HashMap<String, i64>> {
+/// Uids that are asked for at once.
+const ASKED_MAX: usize = 1_000;
+
+/// Which of these records the table has, and their times in milliseconds.
+async fn known(lake: &Lake, uids: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
     let session = lake.sql(&SqlOptions::default()).await?;
-    if !session.tables().any(|table| table.name == "artifact_signing") {
-        return Ok(HashMap::new());
-    }
-    let mut stream = session.query("SELECT metadata.uid, time FROM artifact_signing").await?;
     let mut known = HashMap::new();
-    while let Some(batch) = stream.next().await {
-        let batch = batch.map_err(|e| SqlError::Failed(Box::new(e)))?;
-        let uids = arrow::compute::cast(batch.column(0), &DataType::Utf8)?;
-        let times = arrow::compute::cast(batch.column(1), &DataType::Timestamp(TimeUnit::Millisecond, None))?;
-        let times = arrow::compute::cast(&times, &DataType::Int64)?;
-        let rows = uids.as_string::<i32>().iter().zip(times.as_primitive::<Int64Type>());
-        known.extend(rows.filter_map(|(uid, time)| Some((uid?.to_owned(), time?))));
+    if !session.tables().any(|table| table.name == "artifact_signing") {
+        return Ok(known);
+    }
+    for some in uids.chunks(ASKED_MAX) {
+        let list = (1..=some.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT metadata.uid, time FROM artifact_signing WHERE metadata.uid IN ({list})");
+        let values: Vec<ArrayRef> =
+            some.iter().map(|uid| Arc::new(StringArray::from(vec![*uid])) as ArrayRef).collect();
+        let mut stream = session.query_with(&sql, &values).await?;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|e| SqlError::Failed(Box::new(e)))?;
+            let uids = arrow::compute::cast(batch.column(0), &DataType::Utf8)?;
+            let times = arrow::compute::cast(batch.column(1), &DataType::Timestamp(TimeUnit::Millisecond, None))?;
+            let times = arrow::compute::cast(&times, &DataType::Int64)?;
+            let rows = uids.as_string::<i32>().iter().zip(times.as_primitive::<Int64Type>());
+            known.extend(rows.filter_map(|(uid, time)| Some((uid?.to_owned(), time?))));
+        }
     }
     Ok(known)
 }

@@ -14,7 +14,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use tarn_attest::{Artifact, Attestation, Digest, Outcome, Record, Verification, json as bounds};
+use tarn_attest::policies::PoliciesError;
+use tarn_attest::{
+    Artifact, Attestation, Digest, Outcome, Policies, Record, TrustPolicy, Verification, json as bounds,
+};
 
 /// Verify signatures, provenance and attestations, offline
 #[derive(ClapArgs)]
@@ -91,6 +94,33 @@ fn document(path: &Path) -> anyhow::Result<Vec<u8>> {
     let most = bounds::DOCUMENT.bytes_max as u64 + 1;
     File::open(path).map_err(wrong)?.take(most).read_to_end(&mut bytes).map_err(wrong)?;
     Ok(bytes)
+}
+
+/// A policy file.
+///
+/// **Errors**: [`Usage`], which says what is wrong with it.
+fn policies(path: &Path) -> anyhow::Result<Policies> {
+    let read = Policies::load(path).map_err(|error| match error {
+        // It may be a file that the policy file names.
+        PoliciesError::Io { .. } => Usage(format!("{:#}", anyhow::Error::from(error))),
+        _ => Usage(format!("{}: {error}", path.display())),
+    });
+    Ok(read?)
+}
+
+/// The policy of a name, or the only one.
+///
+/// **Errors**: [`Usage`], which says which there are.
+fn choose<'a>(policies: &'a Policies, name: Option<&str>) -> anyhow::Result<&'a TrustPolicy> {
+    let chosen = match name {
+        Some(name) => policies.named(name),
+        None => policies.only(),
+    };
+    chosen.ok_or_else(|| {
+        let names = policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>().join(", ");
+        let what = name.map_or("--policy is needed".to_owned(), |name| format!("no policy is named {name:?}"));
+        Usage(format!("{what}; the file has {names}")).into()
+    })
 }
 
 /// Prints the checks, and says what came of them.

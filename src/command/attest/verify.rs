@@ -1,7 +1,6 @@
 //! `tarn attest verify`: a bundle about an artifact, step by step.
 
-use super::ingest::choose;
-use super::{Signed, document, image, report};
+use super::{Signed, choose, document, image, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
 use crate::output::Format;
@@ -11,7 +10,7 @@ use std::process::ExitCode;
 use tarn_attest::evidence::provenance::{self, Source};
 use tarn_attest::evidence::vsa;
 use tarn_attest::policy::Expectation;
-use tarn_attest::{Algorithm, Digest, Policies, Request, RequestedSigner};
+use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
 
 /// Verify a Sigstore bundle about a file or a digest, or what is attached to an image, offline
 ///
@@ -123,7 +122,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let expectation = self.expected.expectation()?;
         if let Some(path) = &self.signer.policies {
-            let policies = Policies::load(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
+            let policies = super::policies(path)?;
             let policy = choose(&policies, self.signer.policy.as_deref())?;
             if let Some(folder) = &self.layout {
                 return image::examine(folder, self.artifact.as_deref(), policy, self.format);
