@@ -186,7 +186,7 @@ impl Engine {
         self.numbers.get(name).map(|n| FieldIx(*n))
     }
 
-    /// The classes that the events of each bound rule become; none for records that are OCSF when they come.
+    /// The classes that the events of each bound rule become.
     pub(crate) fn classes_of_bound(&self) -> &[Vec<ClassUid>] {
         self.classes.get_or_init(|| {
             let mut of_binding: BTreeMap<(SourceId, Vec<LogsourceId>), Vec<ClassUid>> = BTreeMap::new();
@@ -194,7 +194,7 @@ impl Engine {
                 let source = self.sources.source(bound.binding.source);
                 let entries: Vec<LogsourceId> = bound.binding.entries().collect();
                 let of_kinds = || {
-                    let kinds = source.kinds_of(&entries).into_iter().filter(|_| !source.native);
+                    let kinds = source.kinds_of(&entries).into_iter();
                     let mut classes: Vec<ClassUid> = kinds.map(|kind| source.kinds[kind as usize].class).collect();
                     classes.sort_unstable();
                     classes.dedup();

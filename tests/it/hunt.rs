@@ -1,6 +1,7 @@
 //! `tarn hunt`: what a stream found, found again in the lake.
 
 mod arrival;
+mod evidence;
 
 use crate::command::{Run, data, tarn, text};
 use chrono::NaiveDate;

@@ -36,10 +36,6 @@ fn write(out: &mut String, sources: &Arc<Sources>, shown: &Rule) -> std::fmt::Re
     for bound in &engine.bound {
         let source = engine.sources.source(bound.binding.source);
         writeln!(out, "\nsource {} (mapping version {})", source.name, source.version)?;
-        if source.native {
-            writeln!(out, "  its records are OCSF already: evaluated over events, not over tables")?;
-            continue;
-        }
         for table in tables(source, bound) {
             fields(out, &table, shown)?;
         }

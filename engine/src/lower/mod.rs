@@ -2,7 +2,7 @@
 //!
 //! A rule becomes one expression for each class that its events can be. It is never null: an item is decided by
 //! `coalesce`, so three-valued logic decides nothing. It says the same of a row as [`crate::Matcher`] of the event that
-//! the row was made of. Not lowered: log sources whose records are OCSF when they come.
+//! the row was made of.
 
 mod explain;
 mod field;
@@ -47,9 +47,6 @@ pub fn rule(engine: &Engine, ix: RuleIx) -> Vec<Lowered> {
     let mut out = Vec::new();
     for bound in engine.bound.iter().filter(|b| b.rule == ix) {
         let source = engine.sources.source(bound.binding.source);
-        if source.native {
-            continue;
-        }
         out.extend(tables(source, bound).iter().map(|table| Lowered {
             source: source.name.clone(),
             class: table.class,
@@ -82,7 +79,9 @@ fn tables<'a>(source: &'a Source, bound: &Bound) -> Vec<Table<'a>> {
 /// Whether a row is of the source and of the rule's log source.
 fn applies(table: &Table<'_>, bound: &Bound) -> Expr {
     let mapping = get_field(array_element(column("metadata.transformation_info_list"), lit(1_i64)), "name");
-    let mut parts = vec![decided(mapping.eq(lit(table.source.name.as_str())), false)];
+    let named = decided(mapping.clone().eq(lit(table.source.name.as_str())), false);
+    // What was OCSF when it came names no mapping.
+    let mut parts = vec![if table.source.native { mapping.is_null().or(named) } else { named }];
     for entries in [&bound.binding.category, &bound.binding.service].into_iter().flatten() {
         let conditions: Vec<_> = entries.iter().map(|e| table.source.when_of_logsource(*e)).collect();
         if conditions.iter().all(|c| !c.is_empty()) {

@@ -192,6 +192,11 @@ impl Sources {
         self.list.iter().find(|s| s.name == name)
     }
 
+    /// The source of records that are OCSF when they come, if there is one: the first.
+    pub fn native(&self) -> Option<&Source> {
+        self.list.iter().find(|s| s.native)
+    }
+
     /// The source of a log source entry.
     pub fn logsource(&self, id: LogsourceId) -> Option<&Logsource> {
         self.list.iter().flat_map(|s| &s.logsources).find(|l| l.id == id)

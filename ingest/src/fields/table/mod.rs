@@ -2,8 +2,8 @@
 //!
 //! A field's value is `unmapped`'s where the record has it there, else the column's where the placement of the row's
 //! kind put it, unless that only stands there for want of the field. So a row gives the cells that
-//! [`super::FieldReader`] reads of the event that it was made of. Rows of sources whose records are OCSF when they come
-//! give none.
+//! [`super::FieldReader`] reads of the event that it was made of. A row that names no mapping was OCSF when it came: it is of
+//! the source of such records, and gives the fields that this source's kinds place.
 
 mod column;
 mod keywords;
@@ -71,8 +71,7 @@ impl TableReader {
     pub fn new(sources: Arc<Sources>, request: FieldRequest, class: ClassUid) -> Self {
         let mut columns = Columns { class, names: vec![(UNMAPPED.to_owned(), LeafType::Json)] };
         let asked = |source: &Source| request.uses.iter().any(|u| u.binding.source == source.id);
-        let lane =
-            |source: &Source| (asked(source) && !source.native).then(|| TableLane::new(source, &request, &mut columns));
+        let lane = |source: &Source| asked(source).then(|| TableLane::new(source, &request, &mut columns));
         let lanes = sources.iter().map(lane).collect();
         let rows = Rows::new(&request);
         let columns = columns.names;
@@ -100,7 +99,7 @@ impl TableReader {
         let mut suspects: Vec<Option<Vec<bool>>> = vec![None; self.lanes.len()];
         let (mut found, mut members) = (Vec::new(), Vec::new());
         for row in 0..batch.num_rows() {
-            let source = mappings.get(row).and_then(|name| sources.named(name));
+            let source = mappings.get(row).map_or_else(|| sources.native(), |name| sources.named(name));
             let Some(source) = source.filter(|s| self.lanes[s.id.0 as usize].is_some()) else {
                 let route = self.rows.route_id(&nowhere);
                 self.rows.end(route);
