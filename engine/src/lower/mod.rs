@@ -12,6 +12,9 @@ mod test;
 pub use explain::explain;
 
 use crate::bind::{Bound, Engine, RuleIx};
+use arrow::datatypes::Schema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::expr_fn::get_field;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, lit, when};
@@ -64,6 +67,24 @@ pub fn predicates(engine: &Engine, ix: RuleIx) -> BTreeMap<ClassUid, Expr> {
         out.entry(lowered.class).or_default().push(lowered.predicate());
     }
     out.into_iter().map(|(class, list)| (class, one(list))).collect()
+}
+
+/// An expression for a table that lacks columns of its class: they are null there, as a table has those that some record
+/// of it filled.
+///
+/// **Errors**: a column of a type that has no null.
+pub fn over(expr: Expr, class: ClassUid, has: &Schema) -> Result<Expr> {
+    let known = explain::table_schema(class, &expr);
+    let absent = |expr: Expr| match &expr {
+        Expr::Column(column) if has.field_with_name(&column.name).is_err() => {
+            match known.field_with_name(&column.name) {
+                Ok(field) => Ok(Transformed::yes(lit(ScalarValue::try_from(field.data_type())?))),
+                Err(_) => Ok(Transformed::no(expr)),
+            }
+        }
+        _ => Ok(Transformed::no(expr)),
+    };
+    Ok(expr.transform(absent)?.data)
 }
 
 /// The class tables of a bound rule.

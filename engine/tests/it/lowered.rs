@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tarn_engine::lower::predicates;
+use tarn_engine::lower::{over, predicates};
 use tarn_engine::{Engine, Matcher, RuleIx};
 use tarn_ingest::container::{Block, Blocks, Limits};
 use tarn_ingest::fields::{FieldReader, TableReader};
@@ -128,8 +128,9 @@ impl Both {
             let uids = batch.column_by_name("metadata.uid").unwrap().as_string::<i32>().clone();
             let asked = self.asked.get(&class).into_iter().flatten();
             for (rule, predicate) in asked.filter(|(rule, _)| looked_at(*rule)) {
-                let holds =
-                    evaluate(&self.session, predicate, &batch).unwrap_or_else(|e| panic!("{}: {e}", self.title(*rule)));
+                let predicate = over(predicate.clone(), class, batch.schema_ref()).unwrap();
+                let holds = evaluate(&self.session, &predicate, &batch)
+                    .unwrap_or_else(|e| panic!("{}: {e}", self.title(*rule)));
                 assert_eq!(holds.null_count(), 0, "{}: a rule is never null", self.title(*rule));
                 let rows = (0..holds.len()).filter(|row| holds.value(*row));
                 fired.extend(rows.map(|row| (*rule, uids.value(row).to_owned())));
