@@ -132,6 +132,16 @@ impl Loader {
         self.read(Open { name: name.to_owned(), container, blocks, progress: Ok(progress), before, reached }).await
     }
 
+    /// Up to which sequence a log's rows are in the lake; 0 for none.
+    pub fn reached(&self, log: &str) -> u64 {
+        self.ingest.reached(log)
+    }
+
+    /// Says that all rows of a log up to `sequence` were loaded: what [`Self::finish`] commits includes it.
+    pub fn reach(&mut self, log: &str, sequence: u64) {
+        self.ingest.reach(log, sequence);
+    }
+
     async fn read(&mut self, mut open: Open) -> anyhow::Result<()> {
         self.summary.ingested += 1;
         let result = loop {

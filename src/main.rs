@@ -14,6 +14,7 @@ mod loading;
 mod mapping;
 mod output;
 mod progress;
+mod recording;
 mod report;
 mod serve;
 mod stream;

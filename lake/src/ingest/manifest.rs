@@ -166,6 +166,8 @@ struct Seen {
     sequence: u64,
     token: String,
     containers: Vec<Known>,
+    /// The logs whose rows are in it.
+    logs: Vec<String>,
 }
 
 fn entry_path(sequence: u64) -> Path {
@@ -213,7 +215,8 @@ impl Manifest {
                 self.carry_out(&entry).await?;
             }
             self.seen(&entry);
-            news.push(Seen { sequence, token: entry.token, containers: entry.containers });
+            let logs = entry.positions.into_keys().collect();
+            news.push(Seen { sequence, token: entry.token, containers: entry.containers, logs });
         }
         Ok(news)
     }
@@ -254,7 +257,8 @@ impl Manifest {
     /// number.
     ///
     /// **Errors**: [`LakeError::IngestedElsewhere`] when an entry of another process came first and may hold content of
-    /// one of `containers`; nothing is added then. After any other error the entry may exist: [`Self::load`] finishes it.
+    /// one of `containers`, or rows of one of the logs of `positions`; nothing is added then. After any other error the
+    /// entry may exist: [`Self::load`] finishes it.
     pub(crate) async fn append(
         &mut self,
         additions: Vec<Addition>,
@@ -283,6 +287,10 @@ impl Manifest {
                     let shared = |known: &&Known| others.iter().any(|other| other.may_share(known));
                     if let Some(known) = entry.containers.iter().find(shared) {
                         return Err(LakeError::IngestedElsewhere { name: known.name.clone() });
+                    }
+                    let mut logs = news.iter().flat_map(|seen| &seen.logs);
+                    if let Some(log) = logs.find(|log| entry.positions.contains_key(*log)) {
+                        return Err(LakeError::IngestedElsewhere { name: log.clone() });
                     }
                     entry.sequence = self.last + 1;
                 }

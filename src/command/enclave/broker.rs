@@ -4,6 +4,7 @@ use super::ledger::{EvidenceFile, LedgerRecorder};
 use super::{small_file, small_text};
 use crate::command::arguments::LakeArgs;
 use crate::command::{Usage, block_on};
+use crate::recording::Recorder;
 use anyhow::Context;
 use chrono::Utc;
 use clap::Args as ClapArgs;
@@ -95,12 +96,14 @@ impl Args {
         let signer = Signer::parse(&small_text(&self.ledger_key)?)
             .map_err(|error| Usage(format!("{}: {error}", self.ledger_key.display())))?;
         block_on(async {
+            let lake = self.lake.open_or_create().await?;
+            let recorder = Arc::new(LedgerRecorder(Recorder::open(&lake, signer).await?));
             let parts = Parts {
                 verifiers,
                 policies,
                 keys: Arc::new(keys),
                 provenance: Arc::new(evidence),
-                recorder: Arc::new(LedgerRecorder::open(&self.lake.open_or_create().await?, signer).await?),
+                recorder: recorder.clone(),
                 clock: Arc::new(Utc::now),
                 limits: Limits::default(),
             };
@@ -116,6 +119,7 @@ impl Args {
             };
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+            recorder.0.finish().await?;
             Ok(ExitCode::SUCCESS)
         })?
     }

@@ -1,0 +1,44 @@
+//! Following a ledger: its records, batch by batch, for whoever derives something else from them.
+
+use super::error::LedgerError;
+use super::leaf::{Blob, Leaf};
+use super::state::read_batch;
+use super::store::Site;
+use super::{batch, leaf};
+use bytes::Bytes;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use std::sync::Arc;
+
+/// A record as it was logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Its `metadata.uid`.
+    pub uid: String,
+    /// Its RFC 8785 bytes.
+    pub record: Bytes,
+}
+
+/// The records that were committed together after `size` leaves; none where the ledger under `prefix` ends there. A
+/// ledger is followed from 0 on, each time by as many as came.
+///
+/// Whether the batch is one that the ledger's key signed is not looked at: that is [`super::audit`]'s, and the writer's.
+///
+/// **Errors**: the store's; a record that is not its leaf's.
+pub async fn records_after(
+    store: &Arc<dyn ObjectStore>,
+    prefix: &Path,
+    size: u64,
+) -> Result<Option<Vec<Logged>>, LedgerError> {
+    let site = Site::new(Arc::clone(store), prefix);
+    let Some(found) = read_batch(&site, size).await? else { return Ok(None) };
+    let corrupt = |reason: String| LedgerError::Corrupt { path: batch::path(size), reason };
+    let logged = |item: batch::Item| {
+        let leaf = Leaf::parse(&item.leaf).map_err(|e: leaf::LeafError| corrupt(e.to_string()))?;
+        if Blob::of(&item.record) != leaf.record {
+            return Err(corrupt(format!("the record {:?} is not its leaf's", leaf.uid)));
+        }
+        Ok(Logged { uid: leaf.uid, record: item.record })
+    };
+    found.items.into_iter().map(logged).collect::<Result<Vec<_>, _>>().map(Some)
+}

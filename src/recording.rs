@@ -1,0 +1,204 @@
+//! Records of those who decide before they answer: a leaf of the lake's evidence ledger first, a row of its tables soon after.
+//!
+//! Rows are made of what the ledger has, so none is lost with the process: [`follow`] goes on where the lake's ingest log
+//! says that rows end, and commits rows and the new end together. **Bounds**: [`WAITING_MAX`] records wait for the ledger;
+//! rows are made of one batch of it at a time.
+
+use crate::loading::Loader;
+use anyhow::Context;
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use chrono::Utc;
+use futures::StreamExt;
+use object_store::path::Path;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, LedgerError, Logged, Outcome, Signer, records_after};
+use tarn_ingest::mapper::MapOptions;
+use tarn_ingest::source::Sources;
+use tarn_lake::{IngestOptions, Lake, LakeError, SqlError, SqlOptions};
+use tarn_schema_ocsf::{ClassUid, Schema};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Records that wait for the ledger, and the most that are appended at once.
+const WAITING_MAX: usize = 256;
+/// How long rows gather before they are committed.
+const GATHER: Duration = Duration::from_secs(1);
+/// How long a store that failed is left alone.
+const RETRY: Duration = Duration::from_secs(5);
+/// How the lake's ingest log calls the ledger.
+const FOLLOWED: &str = "evidence/ledger";
+/// Uids that are asked for at once.
+const ASKED_MAX: usize = 1_000;
+
+struct Waiting {
+    entry: Entry,
+    answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// Takes records into the lake's ledger, and from there into its tables.
+pub struct Recorder {
+    lake: Lake,
+    sources: Arc<Sources>,
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Recorder {
+    /// Opens the lake's ledger, or begins it. Rows that an earlier process left out are made now.
+    ///
+    /// **Errors**: as [`Ledger::open`].
+    pub async fn open(lake: &Lake, signer: Signer) -> anyhow::Result<Self> {
+        let ledger = Ledger::open(lake.store().clone(), &Path::from(LAKE_PREFIX), signer).await?;
+        let sources = Arc::new(Sources::builtin()?);
+        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+        let appended = Arc::new(Notify::new());
+        appended.notify_one();
+        tokio::spawn(append(ledger, waiting, appended.clone()));
+        tokio::spawn(keep_following(lake.clone(), sources.clone(), appended));
+        Ok(Self { lake: lake.clone(), sources, queue })
+    }
+
+    /// Records; when this returns, the record is a leaf under a signed checkpoint. Records that come together are appended
+    /// together.
+    ///
+    /// **Errors**: the ledger's, in words; another record with this uid.
+    pub async fn record(&self, entry: Entry) -> Result<(), String> {
+        let (answer, result) = oneshot::channel();
+        self.queue.send(Waiting { entry, answer }).await.map_err(|e| e.to_string())?;
+        result.await.map_err(|e| e.to_string())?
+    }
+
+    /// Makes the rows that are not there yet. What it cannot make, the next [`Self::open`] does.
+    ///
+    /// **Errors**: the store's, the lake's.
+    pub async fn finish(&self) -> anyhow::Result<()> {
+        follow(&self.lake, &self.sources)
+            .await
+            .context("rows of the evidence ledger are missing; the next start makes them")
+    }
+}
+
+async fn append(mut ledger: Ledger, mut queue: mpsc::Receiver<Waiting>, appended: Arc<Notify>) {
+    let mut waiting = Vec::with_capacity(WAITING_MAX);
+    while queue.recv_many(&mut waiting, WAITING_MAX).await > 0 {
+        let (entries, answers): (Vec<_>, Vec<_>) = waiting.drain(..).map(|one| (one.entry, one.answer)).unzip();
+        let mut outcomes = ledger.append(&entries, Utc::now().timestamp_millis()).await;
+        if outcomes.is_err() {
+            // Another writer may have been first, and a record that is there already is not appended again.
+            outcomes = ledger.append(&entries, Utc::now().timestamp_millis()).await;
+        }
+        let failed = outcomes.as_ref().err().map(LedgerError::to_string);
+        let outcomes = outcomes.unwrap_or_default();
+        for (number, answer) in answers.into_iter().enumerate() {
+            let result = match (outcomes.get(number), &failed) {
+                (Some(Outcome::Appended(_) | Outcome::Already(_)), _) => Ok(()),
+                (Some(Outcome::Conflict(leaf)), _) => Err(format!("leaf {leaf} has this uid")),
+                (None, Some(error)) => Err(error.clone()),
+                (None, None) => Err("the ledger did not say what became of it".to_owned()),
+            };
+            // Nobody waits when the process is ending.
+            let _ = answer.send(result);
+        }
+        appended.notify_one();
+    }
+}
+
+async fn keep_following(lake: Lake, sources: Arc<Sources>, appended: Arc<Notify>) {
+    let mut said = String::new();
+    loop {
+        appended.notified().await;
+        tokio::time::sleep(GATHER).await;
+        while let Err(error) = follow(&lake, &sources).await {
+            let words = format!("{error:#}");
+            if words != said {
+                eprintln!("rows of the evidence ledger wait: {words}");
+                said = words;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        said.clear();
+    }
+}
+
+/// Makes rows of the records of the lake's ledger that have none. Those that came into a table another way have theirs.
+///
+/// **Errors**: the store's, the lake's. What is committed stays, and the next call goes on behind it.
+pub async fn follow(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<()> {
+    loop {
+        let mut loader = loader(lake, sources).await?;
+        let from = loader.reached(FOLLOWED);
+        let Some(records) = records_after(lake.store(), &Path::from(LAKE_PREFIX), from).await? else { return Ok(()) };
+        loader.reach(FOLLOWED, from + records.len() as u64);
+        loader.load_bytes("the evidence ledger", without_rows(lake, &records).await?).await?;
+        match loader.finish().await {
+            Ok(_) => {}
+            // Another process follows as well, and was first.
+            Err(error) if matches!(error.downcast_ref(), Some(LakeError::IngestedElsewhere { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What loads OCSF records into a lake.
+///
+/// **Errors**: the lake's.
+pub async fn loader(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<Loader> {
+    let source = sources.named("ocsf").map(|source| source.id);
+    let options = MapOptions { ingest_time: Utc::now().timestamp_micros(), zone: chrono_tz::UTC, coverage: false };
+    Loader::new(lake.ingest(IngestOptions::default()).await?, sources.clone(), source, options)
+}
+
+#[derive(Deserialize)]
+struct Class {
+    class_uid: u32,
+}
+
+/// The records that are in no table, a line each.
+async fn without_rows(lake: &Lake, records: &[Logged]) -> anyhow::Result<Vec<u8>> {
+    let mut tables: BTreeMap<String, Vec<&Logged>> = BTreeMap::new();
+    for logged in records {
+        // What is of no class is a dead letter, which the loader makes of it.
+        let class = serde_json::from_slice::<Class>(&logged.record).ok();
+        let table = class.and_then(|of| Schema::v1_8().class(ClassUid(of.class_uid))).map(|class| class.table());
+        tables.entry(table.unwrap_or_default()).or_default().push(logged);
+    }
+    let mut lines = Vec::new();
+    for (table, records) in tables {
+        let uids: Vec<&str> = records.iter().map(|logged| logged.uid.as_str()).collect();
+        let known = times(lake, &table, "metadata.uid", &uids).await?;
+        for logged in records.iter().filter(|logged| !known.contains_key(&logged.uid)) {
+            lines.extend_from_slice(&logged.record);
+            lines.push(b'\n');
+        }
+    }
+    Ok(lines)
+}
+
+/// Which of some values a table has in a column, and a time of each in milliseconds. A table that is not there has none.
+///
+/// **Errors**: the lake's.
+pub async fn times(lake: &Lake, table: &str, column: &str, values: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
+    let session = lake.sql(&SqlOptions::default()).await?;
+    let mut known = HashMap::new();
+    if !session.tables().any(|there| there.name == table) {
+        return Ok(known);
+    }
+    for some in values.chunks(ASKED_MAX) {
+        let list = (1..=some.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT {column}, min(time) FROM {table} WHERE {column} IN ({list}) GROUP BY 1");
+        let values: Vec<ArrayRef> =
+            some.iter().map(|value| Arc::new(StringArray::from(vec![*value])) as ArrayRef).collect();
+        let mut stream = session.query_with(&sql, &values).await?;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|e| SqlError::Failed(Box::new(e)))?;
+            let found = arrow::compute::cast(batch.column(0), &DataType::Utf8)?;
+            let times = arrow::compute::cast(batch.column(1), &DataType::Timestamp(TimeUnit::Millisecond, None))?;
+            let times = arrow::compute::cast(&times, &DataType::Int64)?;
+            let rows = found.as_string::<i32>().iter().zip(times.as_primitive::<Int64Type>());
+            known.extend(rows.filter_map(|(value, time)| Some((value?.to_owned(), time?))));
+        }
+    }
+    Ok(known)
+}
