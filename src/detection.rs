@@ -138,6 +138,11 @@ impl Lane {
         })
     }
 
+    /// The time of a record of the block that was seen last, microseconds, where it has one.
+    pub fn time(&self, block: &Block, row: usize, now: i64) -> Option<i64> {
+        self.reader.identity(block, row, now).time
+    }
+
     fn render(
         &mut self,
         to: &Detection,

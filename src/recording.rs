@@ -2,7 +2,7 @@
 //!
 //! Rows are made of what the ledger has, so none is lost with the process: [`follow`] goes on where the lake's ingest log
 //! says that rows end, and commits rows and the new end together. **Bounds**: [`WAITING_MAX`] records wait for the ledger;
-//! rows are made of one batch of it at a time.
+//! rows are made of [`FOLLOWED_MAX`] at a time.
 
 use crate::loading::Loader;
 use anyhow::Context;
@@ -30,6 +30,8 @@ const GATHER: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
 /// How the lake's ingest log calls the ledger.
 const FOLLOWED: &str = "evidence/ledger";
+/// Records after which rows are committed; those of one batch of the ledger are committed together.
+const FOLLOWED_MAX: usize = 4_096;
 /// Uids that are asked for at once.
 const ASKED_MAX: usize = 1_000;
 
@@ -129,7 +131,10 @@ pub async fn follow(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<()> {
     loop {
         let mut loader = loader(lake, sources).await?;
         let from = loader.reached(FOLLOWED);
-        let Some(records) = records_after(lake.store(), &Path::from(LAKE_PREFIX), from).await? else { return Ok(()) };
+        let records = read(lake, from).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
         loader.reach(FOLLOWED, from + records.len() as u64);
         loader.load_bytes("the evidence ledger", without_rows(lake, &records).await?).await?;
         match loader.finish().await {
@@ -139,6 +144,17 @@ pub async fn follow(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<()> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The records of the lake's ledger after `from` leaves, some batches at once.
+async fn read(lake: &Lake, from: u64) -> anyhow::Result<Vec<Logged>> {
+    let mut records = Vec::new();
+    while records.len() < FOLLOWED_MAX {
+        let next = from + records.len() as u64;
+        let Some(batch) = records_after(lake.store(), &Path::from(LAKE_PREFIX), next).await? else { break };
+        records.extend(batch);
+    }
+    Ok(records)
 }
 
 /// What loads OCSF records into a lake.

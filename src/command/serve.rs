@@ -3,12 +3,17 @@
 use super::{Usage, block_on};
 use crate::config;
 use crate::serve::Server;
-use crate::serve::config::Config;
+use crate::serve::config::{Config, TracesConfig};
+use crate::serve::traces::Traces;
 use clap::Args as ClapArgs;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tarn_lake::StoreOptions;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Take events in, match them, keep them and answer SQL, until told to stop
 ///
@@ -41,10 +46,10 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        init_logs();
         let config = self.configuration()?;
         let store = StoreOptions::new(config::store_options());
         block_on(async {
+            let _traces = init_logs(config.traces.as_ref())?;
             let (mut term, mut int, mut hup) =
                 (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
             let mut server = Server::start(config, &store).await?;
@@ -95,13 +100,18 @@ impl Args {
     }
 }
 
-/// Structured logs on stderr: JSON where that is no terminal. `RUST_LOG` chooses what.
-fn init_logs() {
-    use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,tarn=info,tarn_lake=info,tarn_connectors=info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+/// Structured logs on stderr: JSON where that is no terminal; `RUST_LOG` chooses what. Traces, where they are wanted.
+///
+/// **Errors**: as [`Traces::open`].
+fn init_logs(traces: Option<&TracesConfig>) -> anyhow::Result<Option<Traces>> {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,tarn=info,tarn_lake=info,tarn_connectors=info"));
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = if std::io::stderr().is_terminal() { logs.boxed() } else { logs.json().boxed() };
+    // What fails in sending traces is a log, and what sends them is not traced.
+    let traces = traces.map(Traces::open).transpose()?;
+    let spans = traces.as_ref().map(Traces::layer);
     // A second call, which does not happen, would change nothing.
-    let _ = if std::io::stderr().is_terminal() { logs.try_init() } else { logs.json().try_init() };
+    let _ = tracing_subscriber::registry().with(logs.with_filter(filter)).with(spans).try_init();
+    Ok(traces)
 }

@@ -70,6 +70,24 @@ pub struct Config {
     /// Where findings are sent.
     #[serde(default)]
     pub alerts: AlertsConfig,
+    /// Where the daemon's own traces are sent; none without it.
+    pub traces: Option<TracesConfig>,
+}
+
+/// The daemon's own traces.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// A collector's URL for OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. What it asks for in headers is
+    /// given by the variable `OTEL_EXPORTER_OTLP_TRACES_HEADERS`.
+    pub endpoint: String,
+    /// The share of traces that are kept, 0 to 1; one that a sender began is kept if the sender keeps it.
+    #[serde(default = "one")]
+    pub sample: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// Addresses; an empty list turns a protocol off.
@@ -283,6 +301,15 @@ impl Config {
         at_least("upkeep.files_min", self.upkeep.files_min as u64, 2)?;
         // Writers and readers may be at younger files.
         at_least("upkeep.vacuum_hours", u64::from(self.upkeep.vacuum_hours), u64::from(HOURS_MIN))?;
+        if let Some(traces) = &self.traces {
+            let url = url::Url::parse(&traces.endpoint);
+            if !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+                return Err(format!("traces.endpoint: expected an http(s) URL, found {:?}", traces.endpoint));
+            }
+            if !(0.0..=1.0).contains(&traces.sample) {
+                return Err(format!("traces.sample: expected 0 to 1, found {}", traces.sample));
+            }
+        }
         let named = |name: &&String| !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if let Some(name) = self.tail.keys().find(named) {
             return Err(format!("tail.{name}: expected a name of letters, digits, - and _"));

@@ -11,6 +11,7 @@ use super::crash;
 use super::frame::{Frame, Kind, Logged};
 use super::intake::Room;
 use super::metrics::Metrics;
+use super::traces::TARGET;
 use super::with_causes;
 use crate::detection::Lane;
 use crate::findings::Writer;
@@ -127,6 +128,8 @@ impl Detector {
                 Err(RecvTimeoutError::Disconnected) => Some(Input::Stop),
             };
             let begun = Instant::now();
+            let span =
+                input.is_some().then(|| tracing::info_span!(target: TARGET, "detect", after = work.seen).entered());
             while let Some(next) = input {
                 match next {
                     Input::Frame(logged) => self.see(&mut work, &logged)?,
@@ -142,6 +145,7 @@ impl Detector {
                 input = if more { inputs.try_recv().ok() } else { None };
             }
             self.speak(&mut work)?;
+            drop(span);
             self.metrics.spoken(work.seen, self.correlator.waiting());
             let (at, when) = work.checkpointed;
             if work.seen > at && when.elapsed() >= CHECKPOINT_EVERY {
@@ -177,11 +181,15 @@ impl Detector {
                 let only = source.as_ref().and_then(|name| self.engine.sources().named(name)).map(|s| s.id);
                 for found in work.lane.see_of("log", &frame.block, only) {
                     if let Some(taken) = found.taken(&self.engine, frame.time) {
-                        self.correlator.push(taken, &mut work.correlated);
+                        self.correlator.push_by(taken, frame.time, &mut work.correlated);
                     }
                     if !silent && self.engine.is_shown(found.rule) {
                         work.writer.found(&found, frame.time)?;
                     }
+                }
+                let last = frame.block.records.len().checked_sub(1);
+                if let Some(time) = last.and_then(|row| work.lane.time(&frame.block, row, frame.time)) {
+                    self.correlator.heard(time.min(frame.time), &mut work.correlated);
                 }
             }
             Kind::Idle { elapsed } => self.correlator.idle(*elapsed, &mut work.correlated),

@@ -84,9 +84,10 @@ impl Bound {
         self,
         state: http::State,
         receivers: &Receivers,
-        connections_max: usize,
+        config: &Config,
         stop: &CancellationToken,
     ) -> Vec<JoinHandle<()>> {
+        let connections_max = config.limits.connections;
         let (postgres, flight) = (Postgres::new(state.queries.clone()), flight::router(state.queries.clone()));
         let http = http::router(state).merge(receivers.http());
         let mut serving = Vec::new();
@@ -106,6 +107,10 @@ impl Bound {
                     serving.push(tokio::spawn(served));
                     continue;
                 }
+            };
+            let app = match config.traces {
+                Some(_) => app.layer(axum::middleware::from_fn(super::traces::request)),
+                None => app,
             };
             serving.push(tokio::spawn(listener.serve(app, connections_max, stop.clone(), DRAIN)));
         }

@@ -1,6 +1,7 @@
 //! From the log to the lake: frames become rows, in order, as soon as they are on disk.
 
 use super::frame::{Kind, Logged};
+use super::traces::TARGET;
 use crate::mapping::Mapping;
 use anyhow::Context;
 use arrow::array::RecordBatch;
@@ -21,6 +22,7 @@ const CHUNK_BYTES: usize = 8 << 20;
 /// **Errors**: rows that the lake does not take, which would be a defect of ours.
 pub fn run(frames: &Receiver<Logged>, mut mapping: Mapping, sources: &Sources, live: &Live) -> anyhow::Result<()> {
     while let Ok(first) = frames.recv() {
+        let _span = tracing::info_span!(target: TARGET, "map", first = first.sequence).entered();
         let mut rows = Vec::new();
         let mut points = Points::default();
         let mut through = 0;

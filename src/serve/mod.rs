@@ -12,6 +12,7 @@
 //! mapped, matched and committed.
 
 pub mod config;
+pub mod traces;
 
 mod checkpoint;
 mod consumers;
@@ -288,7 +289,7 @@ impl Server {
         };
         let receivers = Receivers::new(intake, access, sources, &self.config);
         self.addresses = bound.addresses();
-        self.listening = bound.serve(state, &receivers, limits.connections, &self.stop);
+        self.listening = bound.serve(state, &receivers, &self.config, &self.stop);
         for tail in receivers.tails(&self.config)? {
             let (paths, run) = (tail.options.paths.join(", "), tail.run(self.stop.clone()));
             self.threads.spawn(async move { run.await.with_context(|| format!("reading {paths}")) });

@@ -19,6 +19,14 @@ struct Broker {
     url: String,
 }
 
+impl Broker {
+    /// Ends it in an orderly way.
+    fn stop(mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
 impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -120,6 +128,17 @@ impl Place {
         decisions.map(record).collect()
     }
 
+    /// The rows of the lake's table, oldest first.
+    fn rows(&self) -> Vec<(String, String)> {
+        let sql = "SELECT activity_name, trust_reason FROM key_release ORDER BY time, activity_id";
+        let rows = tarn(&["sql", "--lake", text(&self.path("lake")), "--format", "ndjson", sql]).ok().rows();
+        rows.iter()
+            .map(|row| {
+                (row["activity_name"].as_str().unwrap().to_owned(), row["trust_reason"].as_str().unwrap().to_owned())
+            })
+            .collect()
+    }
+
     fn audit(&self) -> Vec<Value> {
         let (lake, key) = (self.path("lake"), self.path("evidence.pub"));
         tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()
@@ -153,6 +172,24 @@ fn an_attested_process_opens_the_file_and_others_are_refused() {
     assert_eq!(place.records(&good), owned(&[("Attest", "Verified"), ("Release", "Verified")]));
     let audit = place.audit();
     assert_eq!((&audit[0]["result"], &audit[0]["leaves"]), (&json!("whole"), &json!(5)));
+}
+
+#[test]
+fn a_decision_is_a_row_once_whatever_becomes_of_the_broker() {
+    let place = Place::new();
+    let broker = place.broker(&["--trial"]);
+    place.unseal(&broker, &[]).ok();
+    // Killed before or after rows were made.
+    drop(broker);
+    let broker = place.broker(&["--trial"]);
+    place.unseal(&broker, &["--debug"]);
+    let other = place.broker(&["--trial"]);
+    broker.stop();
+    other.stop();
+    let expected = owned(&[("Attest", "Verified"), ("Release", "Verified"), ("Attest", "Debug Mode")]);
+    assert_eq!(place.rows(), expected);
+    place.broker(&["--trial"]).stop();
+    assert_eq!(place.rows(), expected, "what is followed once is done");
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod metrics;
 mod postgres;
 mod sql;
 mod streams;
+mod traces;

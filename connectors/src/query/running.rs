@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// Batches between the work and its reader.
@@ -133,20 +134,22 @@ impl Queries {
         let id = entry.id;
         let stop = Stop { cancel: cancel.clone(), at: begun + time_max, limit: time_max };
         let database = self.0.database.clone();
-        let plan = self.0.workers.spawn(async move {
+        let span = tracing::info_span!(target: "trace", "query", %id, asker = %asker.name);
+        let plan = async move {
             let session = match ask.session {
                 Some(session) => session,
                 None => database.open().await?,
             };
             session.run(ask.sql, ask.parameters).await
-        });
+        };
+        let plan = self.0.workers.spawn(plan.instrument(span.clone()));
         let planned = stop.or(plan).await?;
         let Answer { schema, rows } = planned.unwrap_or_else(|e| Err(died(&e)))?;
         let (into, batches) = mpsc::channel(BATCHES_AHEAD);
         let rows_max = ask.rows_max.unwrap_or(u64::MAX).min(limits.rows_max);
         let pump =
             Pump { stop: stop.clone(), into, rows_max, asker: Arc::clone(&asker.name), begun, entry, _permit: permit };
-        let work = self.0.workers.spawn(pump.run(rows));
+        let work = self.0.workers.spawn(pump.run(rows).instrument(span));
         Ok(Running {
             id,
             schema,

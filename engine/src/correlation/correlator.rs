@@ -127,6 +127,12 @@ impl Correlator {
 
     /// Takes a match; gives what became certain by it.
     pub fn push(&mut self, found: Match, out: &mut Vec<Correlated>) {
+        self.push_by(found, i64::MAX, out);
+    }
+
+    /// The same of a match that came in at `now`, microseconds. One of a later time comes of a clock that is wrong: event
+    /// time goes on to `now` only, or all others would be late from then on.
+    pub fn push_by(&mut self, found: Match, now: i64, out: &mut Vec<Correlated>) {
         if found.time < self.taken {
             self.exceptions.late += 1;
             return;
@@ -141,7 +147,7 @@ impl Correlator {
         };
         self.take_early(&waiting, out);
         self.arrived += 1;
-        self.latest = self.latest.max(time);
+        self.latest = self.latest.max(time.min(now));
         self.waiting.push(waiting);
         if let Some(lateness) = self.limits.lateness_us {
             self.advance(self.latest.saturating_sub(lateness), out);
@@ -168,6 +174,15 @@ impl Correlator {
         if let Some(early) = &mut self.early {
             let evicted = self.groups.evicted();
             early.pass(watermark, |correlation| evicted[correlation] == 0);
+        }
+    }
+
+    /// Says that an event of `time`, microseconds, has come, whether or not a rule matches it: event time is at least that.
+    /// Where lateness is allowed, what waits is taken in time, and windows close.
+    pub fn heard(&mut self, time: i64, out: &mut Vec<Correlated>) {
+        if let (Some(lateness), true) = (self.limits.lateness_us, time > self.latest) {
+            self.latest = time;
+            self.advance(time.saturating_sub(lateness), out);
         }
     }
 

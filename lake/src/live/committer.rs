@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Instrument;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -104,7 +105,8 @@ impl Committer {
     async fn commit(&mut self, report: &impl Fn(&LakeError)) {
         while let Some(through) = self.group.last().map(|pushed| pushed.chunk.through) {
             self.ingest.reach(&self.log, through);
-            match self.ingest.commit().await {
+            let span = tracing::info_span!(target: "trace", "commit", through);
+            match self.ingest.commit().instrument(span).await {
                 Ok(_) => self.committed(through, report).await,
                 Err(error) => {
                     report(&error);

@@ -111,6 +111,30 @@ async fn one_content_by_two_processes_at_once() {
     }
 }
 
+/// Rows of one log by two processes at once: the second is refused, and finds in the lake how far the first came.
+#[tokio::test]
+async fn one_log_by_two_processes_at_once() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let (a, b) = (open(Arc::clone(&store)).await.unwrap(), open(store).await.unwrap());
+    let text = lines(1001, 0, 5, "x");
+    let load = async |lake: &Lake, log: &str| {
+        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+        let container = ingest.begin_stream("log", text.as_bytes());
+        read_text(&mut ingest, &container, &Reached::default(), &text, 100).await.unwrap();
+        ingest.reach(log, 5);
+        ingest
+    };
+    let (mut first, mut second, mut other) = (load(&a, "one").await, load(&b, "one").await, load(&b, "two").await);
+    first.commit().await.unwrap();
+    let refused = second.commit().await;
+    assert!(matches!(refused, Err(LakeError::IngestedElsewhere { .. })), "{refused:?}");
+    assert_eq!(number(&a, "SELECT count(*) FROM class_1001").await, 5);
+    let again = b.ingest(IngestOptions::default()).await.unwrap();
+    assert_eq!((again.reached("one"), again.reached("two")), (5, 0));
+    other.commit().await.unwrap();
+    assert_eq!(number(&a, "SELECT count(*) FROM class_1001").await, 10);
+}
+
 /// What comes through standard input cannot be read again, and is new whatever it is.
 #[tokio::test]
 async fn streams_of_two_processes_are_both_in() {

@@ -101,3 +101,31 @@ fn one_that_late_events_change_is_closed_with_the_uid_of_the_next() {
     assert_eq!((told.len(), told[0]), (3, (1, "e42")));
     assert!(told.contains(&(3, "e42")) && told.contains(&(1, "e21")), "{told:?}");
 }
+
+/// A count that must not be exceeded is known when its window has closed: by events that no rule matches, too.
+#[test]
+fn one_that_waits_for_its_window_s_end_is_told_though_nothing_matches_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = CORRELATION.replace("gte: 3", "lte: 2");
+    std::fs::write(folder.path().join("correlation.yml"), few).unwrap();
+    let daemon = Daemon::start(folder.path(), &[RULES]).unwrap();
+    push(&daemon, &[21, 42]);
+    seen(&daemon);
+    assert!(findings(&daemon).is_empty());
+    // Ten minutes of its window, five of waiting for late events; 1,001 is no multiple of 21.
+    push(&daemon, &[1_001]);
+    daemon.wait("the finding", |d| findings(d).len() == 1);
+    assert!(daemon.stop());
+}
+
+#[test]
+fn an_event_of_the_future_makes_no_other_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(folder.path());
+    // A hundred years on, and found, of another user; then three of the last minutes.
+    push(&daemon, &[21 * 150_000_000 + 3]);
+    let minutes_ago = (chrono::Utc::now().timestamp() - 1_767_225_600) as usize / 21 * 21 - 210;
+    push(&daemon, &[minutes_ago, minutes_ago + 21, minutes_ago + 42]);
+    daemon.wait("the finding", |d| findings(d).len() == 1);
+    assert!(daemon.stop());
+}

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How long a worker sleeps at most: the wall clock may have been set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -170,7 +171,8 @@ impl Outbox {
 
     /// One try.
     async fn attempt(self: Arc<Self>, to: Configured, id: u64, message: Message) -> Tried {
-        let verdict = self.send(&to, &message).await;
+        let span = tracing::info_span!(target: "trace", "deliver", sink = %to.name, key = message.key);
+        let verdict = self.send(&to, &message).instrument(span).await;
         match &verdict {
             Verdict::Delivered => {}
             Verdict::Retry { reason, .. } => {
