@@ -105,7 +105,7 @@ pub fn run(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], rounds: u64) {
         }
         return;
     }
-    let mut random = Random::new(name.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte)));
+    let mut random = Random::new(name.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))));
     let made = (0..rounds).map(|_| mutated(seeds, &mut random));
     for (round, input) in seeds.iter().cloned().chain(made.collect::<Vec<_>>()).enumerate() {
         let ran = std::panic::catch_unwind(|| target(&input));

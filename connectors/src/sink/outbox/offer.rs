@@ -41,24 +41,23 @@ impl Outbox {
     /// The alerts of findings. Evidence is mapped, and attestation looked up, only where somebody may be told: these take
     /// longer than all else.
     fn read(&self, plan: &Plan, findings: &[&str]) -> Vec<Result<Alert, FindingError>> {
-        let draft = |text: &&str| {
-            let draft = Draft::of(text)?;
-            let is_told = plan.routes.ask_for_entities(draft.alert());
-            Ok((draft, is_told))
-        };
-        let drafts: Vec<Result<(Draft<'_>, bool), FindingError>> = findings.iter().map(draft).collect();
-        let told = drafts.iter().zip(findings).filter(|(draft, _)| matches!(draft, Ok((_, true))));
+        let is_told = |draft: &Draft<'_>| plan.routes.ask_for_entities(draft.alert());
+        let drafts: Vec<Result<Draft<'_>, FindingError>> = findings.iter().map(|text| Draft::of(text)).collect();
+        let told = drafts.iter().zip(findings).filter(|(draft, _)| draft.as_ref().is_ok_and(is_told));
         let told: Vec<&str> = told.map(|(_, text)| *text).collect();
         let answers = match &self.attesting {
             Some(attesting) if !told.is_empty() => attesting(&told),
             _ => Vec::new(),
         };
         let mut answers = answers.into_iter();
-        let alert = |draft: Result<(Draft<'_>, bool), FindingError>| match draft? {
-            (draft, true) => {
-                Ok(Alert { attestation: answers.next().unwrap_or_default(), ..draft.with_entities(&self.events) })
-            }
-            (draft, false) => Ok(draft.without_entities()),
+        let alert = |draft: Result<Draft<'_>, FindingError>| {
+            let draft = draft?;
+            Ok(match is_told(&draft) {
+                true => {
+                    Alert { attestation: answers.next().unwrap_or_default(), ..draft.with_entities(&self.events) }
+                }
+                false => draft.without_entities(),
+            })
         };
         drafts.into_iter().map(alert).collect()
     }
