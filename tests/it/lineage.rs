@@ -274,7 +274,7 @@ fn a_finding_leads_to_the_chain_of_its_workload_and_is_told_with_it() {
         let run = place.run(&["evidence", "lineage", start]);
         assert_eq!(run.code, 0, "{start}: a finding is no gap: {}\n{}", run.stderr, run.stdout);
         let rows = run.rows();
-        assert_eq!(rows.len(), 11, "{start}: {}", run.stdout);
+        assert_eq!(rows.len(), 13, "{start}: {}", run.stdout);
         assert!(rows.iter().all(|row| row["artifact"] == digest(1).as_str()), "{start}: {}", run.stdout);
         let told = rows.last().unwrap();
         let cells = ["state", "link", "from", "to", "record", "detail"].map(|name| told[name].as_str().unwrap());
