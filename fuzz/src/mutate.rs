@@ -88,7 +88,7 @@ pub fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Runs a target on its seeds and on `rounds` inputs made of them.
+/// Runs a target on its seeds and on `rounds` inputs made of them, times `TARN_FUZZ_TIMES` where that is a number.
 ///
 /// Where `TARN_FUZZ_SEEDS` names a folder, the seeds are written there, for [`fuzz/run`](../run), and nothing is run.
 ///
@@ -105,9 +105,11 @@ pub fn run(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], rounds: u64) {
         }
         return;
     }
+    let times = std::env::var("TARN_FUZZ_TIMES").ok().and_then(|times| times.parse::<u64>().ok()).unwrap_or(1);
     let mut random = Random::new(name.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))));
-    let made = (0..rounds).map(|_| mutated(seeds, &mut random));
-    for (round, input) in seeds.iter().cloned().chain(made.collect::<Vec<_>>()).enumerate() {
+    for round in 0..seeds.len() as u64 + rounds * times {
+        let seed = seeds.get(round as usize).cloned();
+        let input = seed.unwrap_or_else(|| mutated(seeds, &mut random));
         let ran = std::panic::catch_unwind(|| target(&input));
         assert!(ran.is_ok(), "{name}, input {round}: {}", input.escape_ascii());
     }

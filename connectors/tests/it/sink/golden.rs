@@ -174,6 +174,7 @@ fn pagerduty_events_shrink_to_their_limit() {
         group: Vec::new(),
         held_back: 0,
         times: 100,
+        attestation: vec![hostile_attestation()],
     };
     let message = message(&case, &EvidenceReader::new(sources()));
     let rendered = open(&config, &environment).unwrap()["it"].sink.render(&message, TRIED_MS).unwrap();
