@@ -4,10 +4,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::error::Error;
 use std::sync::LazyLock;
 use tarn_attest::admission::{Mode, Reference, Review, Unattested, Verdict, decide};
 use tarn_attest::evidence::sbom::{Purl, Sbom};
-use tarn_attest::evidence::{Provenance, Summary};
+use tarn_attest::evidence::{PredicateError, Provenance, Summary};
 use tarn_attest::oci::Layout;
 use tarn_attest::policies::Policies;
 use tarn_attest::policy::{Expectation, Identity, Issuer, Policy, PublicKey, Signer};
@@ -53,7 +54,7 @@ pub fn provenance(data: &[u8]) {
     for provenance in [Provenance::v1(data), Provenance::v0_2(data)] {
         match provenance {
             Ok(provenance) => assert!(!provenance.builder.is_empty()),
-            Err(error) => printable(&error.to_string()),
+            Err(error) => printable(&error),
         }
     }
 }
@@ -62,22 +63,26 @@ pub fn provenance(data: &[u8]) {
 pub fn summary(data: &[u8]) {
     match Summary::read(data) {
         Ok(summary) => assert!(!summary.reaches("SLSA_BUILD_LEVEL_99")),
-        Err(error) => printable(&error.to_string()),
+        Err(error) => printable(&error),
     }
 }
 
 /// CycloneDX.
 pub fn cyclonedx(data: &[u8]) {
-    sbom(Sbom::cyclonedx(data).ok());
+    sbom(Sbom::cyclonedx(data));
 }
 
 /// SPDX.
 pub fn spdx(data: &[u8]) {
-    sbom(Sbom::spdx(data).ok());
+    sbom(Sbom::spdx(data));
 }
 
-fn sbom(sbom: Option<Sbom>) {
-    for component in sbom.iter().flat_map(|sbom| sbom.components.iter().chain(&sbom.subject)) {
+fn sbom(sbom: Result<Sbom, PredicateError>) {
+    let sbom = match sbom {
+        Ok(sbom) => sbom,
+        Err(error) => return printable(&error),
+    };
+    for component in sbom.components.iter().chain(&sbom.subject) {
         assert!(component.purl.as_ref().is_none_or(|purl| Purl::read(purl.as_str()).as_ref() == Some(purl)));
         assert!(component.hashes.iter().all(|hash| hash.to_string().parse::<Digest>().as_ref() == Ok(hash)));
     }
@@ -98,20 +103,27 @@ pub fn oci(data: &[u8]) {
     let index = serde_json::json!({"schemaVersion": 2, "manifests": [listed]}).to_string();
     for index in [data, index.as_bytes()] {
         std::fs::write(root.join("index.json"), index).unwrap();
-        let Ok(layout) = Layout::open(&root) else { continue };
-        for name in [None, Some("latest")] {
-            let _ = layout.image(name).map(|image| layout.attached(&image));
+        let layout = match Layout::open(&root) {
+            Ok(layout) => layout,
+            Err(error) => {
+                printable(&error);
+                continue;
+            }
+        };
+        for image in [layout.image(None), layout.image(Some("latest")), Ok(digest.clone())] {
+            if let Err(error) = image.and_then(|image| layout.attached(&image)) {
+                printable(&error);
+            }
         }
-        let _ = layout.attached(&digest);
     }
-    std::fs::remove_file(blob).unwrap();
+    std::fs::remove_dir_all(root).unwrap();
 }
 
 /// AdmissionReviews: what is not attested does not run where that is enforced, and the answer is to the question.
 pub fn review(data: &[u8]) {
     let review = match Review::read(data) {
         Ok(review) => review,
-        Err(error) => return printable(&error.to_string()),
+        Err(error) => return printable(&error),
     };
     let verify = |_: &Reference, image: &Digest| match image.as_bytes()[0] % 2 {
         0 => Verdict::Attested,
@@ -167,10 +179,14 @@ fn refused(verification: &Verification<Attestation>) {
     let failed = steps.iter().position(|step| matches!(step.outcome, Outcome::Failed(_))).unwrap();
     assert!(steps[..failed].iter().all(|step| step.outcome == Outcome::Passed));
     assert!(steps[failed + 1..].iter().all(|step| step.outcome == Outcome::NotReached));
-    steps.iter().for_each(|step| printable(&step.detail));
+    assert!(steps.iter().all(|step| !step.detail.contains(char::is_control)));
 }
 
-/// Reasons are for terminals.
-fn printable(text: &str) {
-    assert!(!text.contains(char::is_control), "{text:?}");
+/// Reasons are for terminals, with their causes.
+fn printable(error: &(dyn Error + 'static)) {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        assert!(!error.to_string().contains(char::is_control), "{:?}", error.to_string());
+        next = error.source();
+    }
 }
