@@ -106,7 +106,8 @@ pub fn run(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], rounds: u64) {
         return;
     }
     let times = std::env::var("TARN_FUZZ_TIMES").ok().and_then(|times| times.parse::<u64>().ok()).unwrap_or(1);
-    let mut random = Random::new(name.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))));
+    let mut random =
+        Random::new(name.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))));
     for round in 0..seeds.len() as u64 + rounds * times {
         let seed = seeds.get(round as usize).cloned();
         let input = seed.unwrap_or_else(|| mutated(seeds, &mut random));

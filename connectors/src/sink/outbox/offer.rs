@@ -53,9 +53,7 @@ impl Outbox {
         let alert = |draft: Result<Draft<'_>, FindingError>| {
             let draft = draft?;
             Ok(match is_told(&draft) {
-                true => {
-                    Alert { attestation: answers.next().unwrap_or_default(), ..draft.with_entities(&self.events) }
-                }
+                true => Alert { attestation: answers.next().unwrap_or_default(), ..draft.with_entities(&self.events) },
                 false => draft.without_entities(),
             })
         };
