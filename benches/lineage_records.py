@@ -4,6 +4,7 @@
     benches/lineage_records.py --builds 1000 --admissions 10000 > records.ndjson
     tarn ingest --lake ./lineage records.ndjson
     time tarn evidence lineage kbs:///models/500/weights --lake ./lineage --through key_release
+    time tarn slo --lake ./lineage
 """
 
 import argparse

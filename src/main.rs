@@ -10,6 +10,7 @@ mod detection;
 mod findings;
 mod hunting;
 mod input;
+mod lineage;
 mod loading;
 mod mapping;
 mod output;

@@ -53,9 +53,10 @@ pub enum JsonError {
     /// No JSON.
     #[error("no JSON: {0}")]
     Syntax(#[source] serde_json::Error),
-    /// JSON, of another shape than expected.
+    /// JSON, of another shape than expected: serde's words, with the document's control characters escaped, as they come to
+    /// terminals.
     #[error("{0}")]
-    Shape(#[source] serde_json::Error),
+    Shape(String),
 }
 
 /// Reads a document.
@@ -63,7 +64,17 @@ pub enum JsonError {
 /// **Errors**: the limit that it is over, the key that it has twice, or what it is not.
 pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8], limits: Limits) -> Result<T, JsonError> {
     check(bytes, limits)?;
-    serde_json::from_slice(bytes).map_err(JsonError::Shape)
+    serde_json::from_slice(bytes).map_err(|error| JsonError::Shape(escaped(&error.to_string())))
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+        shown
+    })
 }
 
 /// Checks the bounds of a document, and that it is JSON without a key twice.

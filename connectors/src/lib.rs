@@ -5,6 +5,7 @@
 //! the wiring in `src/` decides what that means. Nothing here acknowledges what the intake has not taken.
 
 pub mod access;
+pub mod attestation;
 pub mod body;
 pub mod findings;
 pub mod intake;

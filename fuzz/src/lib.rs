@@ -4,6 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod attest;
+pub mod enclave;
+pub mod kbs;
+pub mod ledger;
+pub mod mutate;
+
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::io::Cursor;
@@ -20,7 +26,8 @@ pub struct Read {
 }
 
 /// Few bytes a block, and a short longest record: every limit is met by small inputs.
-pub const SMALL: Limits = Limits { record_bytes_max: 512, dead_letter_bytes_max: 64, block_bytes: 32, block_records: 1 << 20 };
+pub const SMALL: Limits =
+    Limits { record_bytes_max: 512, dead_letter_bytes_max: 64, block_bytes: 32, block_records: 1 << 20 };
 
 /// A number from the input that says where to cut it, up to its length.
 pub fn cut(data: &[u8]) -> usize {

@@ -6,9 +6,11 @@ use crate::output::{Format, print_rows};
 use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
 use reqwest::{Method, Url};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
+use tarn_connectors::attestation::Attestation;
 
 /// List findings, show what was done with one, and change its status, assignee and verdict
 ///
@@ -49,7 +51,8 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Print the history of a finding: a row for its making and for each change
+    /// Print the history of a finding: a row for its making and for each change; and, as words, whether the images that it
+    /// is about were attested
     Show {
         /// The finding's uid
         uid: String,
@@ -90,6 +93,9 @@ impl Args {
             }
             Command::Show { uid } => {
                 let answer = ask(Method::GET, at(&self.url, &[&uid])?, None)?;
+                for image in answer["attestation"].as_array().into_iter().flatten() {
+                    eprintln!("{}", Attestation::deserialize(image)?.to_string().escape_debug());
+                }
                 answer["history"].as_array().into_iter().flatten().filter_map(Value::as_object).cloned().collect()
             }
             Command::Set { uid, status, assignee, verdict, comment } => {

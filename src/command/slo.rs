@@ -8,10 +8,10 @@ use futures::TryStreamExt;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 use tarn_lake::SqlOptions;
-use tarn_lake::sql::slo::{SLOS, Window};
+use tarn_lake::sql::slo::{SLO, Window};
 use tarn_schema_ocsf::nest::Rows;
 
-/// The names of service levels, as the views give them.
+/// The names of service levels, as the view gives them, in the order in which they are printed.
 const NAMES: [&str; 6] = [
     "attested_deployments",
     "attestation_latency_p50",
@@ -24,7 +24,7 @@ const NAMES: [&str; 6] = [
 /// Show service levels over evidence, and fail below a bound
 ///
 /// Ratios come with Wilson's interval at 95 %, times are in seconds. What was not observed has no value, neither 0 nor 100 %.
-/// The same numbers, and what they stand on, are views of tarn sql: slo_attested_deployments, slo_attestation_latency,
+/// The same numbers, and what they stand on, are views of tarn sql: slo (all of them), slo_attested_deployments, slo_attestation_latency,
 /// slo_policy_enforcement, slo_key_release_refusals, evidence_deployments, evidence_verdicts. Exit code 1 below a bound.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
@@ -73,12 +73,10 @@ impl Args {
         let rows = block_on(async {
             let session = self.lake.open().await?.sql(&SqlOptions::default()).await?.within(window);
             let mut rows = Vec::new();
-            for view in SLOS {
-                let stream = session.query(&format!("SELECT * FROM {view} ORDER BY name")).await?;
-                for batch in stream.try_collect::<Vec<_>>().await? {
-                    rows.extend((0..batch.num_rows()).map(|row| whole(&Rows::new(&batch).to_json(row))));
-                }
+            for batch in session.query(&format!("SELECT * FROM {SLO}")).await?.try_collect::<Vec<_>>().await? {
+                rows.extend((0..batch.num_rows()).map(|row| whole(&Rows::new(&batch).to_json(row))));
             }
+            rows.sort_by_key(|row| NAMES.iter().position(|name| row.get("name").is_some_and(|own| own == name)));
             anyhow::Ok(rows)
         })??;
         print_rows(&rows, Format::or_default(self.format))?;

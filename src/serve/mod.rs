@@ -14,6 +14,7 @@
 pub mod config;
 pub mod traces;
 
+mod attested;
 mod checkpoint;
 mod consumers;
 mod crash;
@@ -36,6 +37,7 @@ mod upkeep;
 use crate::command::Usage;
 use crate::mapping::Mapping;
 use anyhow::Context;
+use attested::Attested;
 use checkpoint::Checkpoint;
 use config::Config;
 use consumers::{Consumers, Input, Positions, Replay};
@@ -172,7 +174,7 @@ impl Server {
         let outbox = match config.alerts.sinks.is_empty() {
             true => None,
             false => {
-                let (folder, outside) = (config.state.join("outbox"), outbox::outside(sources.clone()));
+                let (folder, outside) = (config.state.join("outbox"), outbox::outside(sources.clone(), &live));
                 Some(Arc::new(Outbox::open(&folder, &config.alerts, &crate::config::secret, outside)?))
             }
         };
@@ -278,7 +280,7 @@ impl Server {
         let keep = updates::keep(self.log.clone(), Room::new(FINDINGS_ROOM), self.config.frame_bytes_max());
         let state = http::State {
             access: access.clone(),
-            findings: Findings::new(queries.clone(), keep),
+            findings: Findings::new(queries.clone(), keep).attested_by(Attested::new(self.live.clone()).of_findings()),
             queries,
             metrics: self.metrics.clone(),
             log: self.log.clone(),
@@ -377,7 +379,8 @@ impl Server {
         for task in self.tasks {
             let _ = task.await;
         }
-        drop(live);
+        // The outbox asks the lake what alerts are about.
+        drop((live, self.outbox));
         committing.await?;
         failed
     }

@@ -246,3 +246,94 @@ fn names_from_outside_do_not_leave_their_quotes() {
     let table = place.run(&["evidence", "lineage", &digest(1), "--format", "table"]).stdout;
     assert!(!table.contains('\u{1b}'), "{table}");
 }
+
+/// What a rule found on a pod, in an event of the Kubernetes API that names no image.
+fn finding(uid: &str, pod: &str, time: i64, status: (u8, &str)) -> Value {
+    let event = json!({"kind": "Event", "objectRef": {"resource": "pods", "namespace": "ml", "name": pod, "subresource": "exec"}});
+    let mut record = of(
+        2004,
+        "Detection Finding",
+        &format!("{uid}-{time}"),
+        time,
+        if status.0 == 1 { 1 } else { 2 },
+        json!({
+            "status_id": status.0, "status": status.1, "severity": "High", "message": "Exec Into Pod",
+            "finding_info": {"uid": uid, "title": "Exec Into Pod", "related_events": [{"uid": format!("exec-{pod}")}]},
+            "evidences": [{"data": event}],
+        }),
+    );
+    record["severity_id"] = json!(4);
+    record
+}
+
+#[test]
+fn a_finding_leads_to_the_chain_of_its_workload_and_is_told_with_it() {
+    let place = Place::new(&[chain(1, "app-1"), chain(2, "app-2")].concat());
+    place.add(&[finding("f-1", "app-1", 100, (1, "New")), finding("f-2", "app-9", 100, (1, "New"))]);
+    for start in ["finding:f-1", "f-1", &digest(1), "ml/app-1"] {
+        let run = place.run(&["evidence", "lineage", start]);
+        assert_eq!(run.code, 0, "{start}: a finding is no gap: {}\n{}", run.stderr, run.stdout);
+        let rows = run.rows();
+        assert_eq!(rows.len(), 13, "{start}: {}", run.stdout);
+        assert!(rows.iter().all(|row| row["artifact"] == digest(1).as_str()), "{start}: {}", run.stdout);
+        let told = rows.last().unwrap();
+        let cells = ["state", "link", "from", "to", "record", "detail"].map(|name| told[name].as_str().unwrap());
+        assert_eq!(cells, ["told", "finding", "ml/app-1", "Exec Into Pod", "f-1", "High, New"], "{start}");
+    }
+    // What was done with it takes its place.
+    place.add(&[finding("f-1", "app-1", 200, (4, "Resolved"))]);
+    let rows = place.run(&["evidence", "lineage", &digest(1), "--through", "workload"]).ok().rows();
+    let told: Vec<_> = rows.iter().filter(|row| row["link"] == "finding").map(|row| &row["detail"]).collect();
+    assert_eq!(told, ["High, Resolved"]);
+    let dot = place.run(&["evidence", "lineage", "f-1", "--format", "dot"]).stdout;
+    assert!(dot.contains("finding: Exec Into Pod") && dot.contains("style=dotted"), "{dot}");
+
+    // A pod that no record names an image of, and a finding that nobody knows.
+    let unknown = place.run(&["evidence", "lineage", "finding:f-2"]);
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.stderr.contains("no record says which image"), "{}", unknown.stderr);
+    assert_eq!(place.run(&["evidence", "lineage", "finding:f-3"]).code, 2);
+}
+
+#[test]
+fn a_finding_without_a_workload_in_its_evidence_is_about_what_its_events_are() {
+    let place = Place::new(&chain(1, "app-1"));
+    let mut record = finding("f-1", "-", 100, (1, "New"));
+    record["evidences"] = json!([{"data": {"group": {"user.username": "kim"}, "measure": 3, "count": 3}}]);
+    record["finding_info"]["related_events"] = json!([{"uid": "adm-app-1-70"}]);
+    place.add(&[record]);
+    let run = place.run(&["evidence", "lineage", "f-1"]);
+    assert_eq!(run.code, 0, "{}\n{}", run.stderr, run.stdout);
+    assert_eq!(run.rows().last().unwrap()["record"], "f-1");
+    let mut record = finding("f-4", "-", 100, (1, "New"));
+    record["evidences"] = json!([{"data": {"user": "kim"}}]);
+    place.add(&[record]);
+    let nothing = place.run(&["evidence", "lineage", "f-4"]);
+    assert_eq!(nothing.code, 2);
+    assert!(nothing.stderr.contains("names no image and no workload"), "{}", nothing.stderr);
+}
+
+#[test]
+fn a_limit_is_told_in_the_answer() {
+    let component = |number: usize| {
+        of(
+            5020,
+            "Software Inventory Info",
+            &format!("c-{number}"),
+            60,
+            2,
+            json!({"device": {"uid": digest(1), "type_id": 99, "image": {"uid": digest(1)}},
+                "package": {"name": format!("p-{number}"), "version": "1"}}),
+        )
+    };
+    let place = Place::new(&(0..2_000).map(component).collect::<Vec<_>>());
+    let limited = |place: &Place| {
+        let rows = place.run(&["evidence", "lineage", &digest(1), "--through", "sbom"]).rows();
+        rows.into_iter().filter(|row| row["state"] == "limited").collect::<Vec<_>>()
+    };
+    place.add(&[verified(1, "provenance", 60, true)]);
+    assert_eq!(limited(&place), [] as [Value; 0]);
+    place.add(&[component(2_000)]);
+    let [row] = &limited(&place)[..] else { panic!("one row") };
+    assert_eq!((&row["link"], &row["to"]), (&json!("sbom"), &json!("the newest 2000 records")));
+}

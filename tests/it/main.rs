@@ -22,3 +22,4 @@ mod rules_lint;
 mod serve;
 mod simulate;
 mod slo;
+mod threats;

@@ -1,6 +1,7 @@
 //! `tarn serve`, as clients and kill -9 see it.
 
 mod alerts;
+mod attested;
 mod correlations;
 mod crash;
 pub mod daemon;

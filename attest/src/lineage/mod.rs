@@ -1,15 +1,23 @@
 //! The lineage of an artifact: commit → build → artifact → SBOM, signature, transparency entry, admission, workload,
 //! attestation, key release, inference session, each edge from a record.
 //!
+//! Beside the chain are the findings on it: a Detection Finding leads to the images and workloads that it is about
+//! ([`subject`]), and an image's evidence in one word is its [`standing`].
+//!
 //! Records are OCSF objects (`docs/trust.md`), as the lake gives them; who fetches them is the caller. Of several records
 //! of one thing the newest counts, so a passed re-verification takes the place of a failed verification, and the other
 //! way round.
 
+mod names;
 mod read;
 mod render;
+mod standing;
+mod subject;
 
-pub use read::{NAMED_MAX, Pod, keys, named_digests, names_pod, pods};
+pub use names::{NAMED_MAX, Pod, keys, named_digests, names_pod, pods};
 pub use render::{to_dot, to_mermaid};
+pub use standing::{Image, Standing, standing};
+pub use subject::{Subject, subject};
 
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,10 +48,12 @@ pub enum Stage {
     KeyRelease,
     /// What it answered.
     Inference,
+    /// What was found on it: no link, and never missing.
+    Finding,
 }
 
 impl Stage {
-    /// All, in order.
+    /// All links, in order.
     pub const ALL: [Self; 10] = [
         Self::Commit,
         Self::Build,
@@ -70,10 +80,11 @@ impl Stage {
             Self::Attestation => "attestation",
             Self::KeyRelease => "key_release",
             Self::Inference => "inference",
+            Self::Finding => "finding",
         }
     }
 
-    /// The stage of that name.
+    /// The link of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.name() == name)
     }
@@ -86,8 +97,12 @@ pub enum State {
     Missing,
     /// Its newest record says that it does not hold.
     Failing,
+    /// There are more records than were looked at: older ones may say something else.
+    Limited,
     /// Its newest record says that it holds.
     Whole,
+    /// No link: something that was found on what is in the chain.
+    Told,
 }
 
 impl State {
@@ -96,7 +111,9 @@ impl State {
         match self {
             Self::Missing => "missing",
             Self::Failing => "failing",
+            Self::Limited => "limited",
             Self::Whole => "whole",
+            Self::Told => "told",
         }
     }
 }
@@ -116,7 +133,7 @@ pub struct Edge {
     pub to: String,
     /// Why it is as it is, in words.
     pub detail: String,
-    /// `metadata.uid` of the record that it stands on; none for a missing link.
+    /// `metadata.uid` of the record that it stands on, for a finding `finding_info.uid`; none for a missing link.
     pub record: Option<String>,
     /// The record's time, milliseconds.
     pub time: Option<i64>,
@@ -137,31 +154,39 @@ pub struct Records {
     pub keys: Vec<Row>,
     /// Telemetry with `gen_ai` attributes that names one of the pods.
     pub inference: Vec<Row>,
+    /// `detection_finding` that names one of the artifacts or pods.
+    pub findings: Vec<Row>,
+    /// Links of which the newest records are here and others are not, with how many are.
+    pub limited: BTreeMap<Stage, usize>,
 }
 
 /// The chains of some artifacts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage {
-    /// Missing links first, then failing ones, then the others; within these by artifact, in the order of the chain.
+    /// Missing links first, then failing ones, then the others, findings last; within these by artifact, in the order of the
+    /// chain.
     pub edges: Vec<Edge>,
 }
 
 impl Lineage {
     /// The chains of `artifacts`, up to and with the link `through`.
     ///
-    /// A link without any record is missing. Of records of the same thing the newest counts; at the same time the one that
+    /// A link without any record is missing. Findings are there whatever the last link is. Of records of the same thing the newest counts; at the same time the one that
     /// fails.
     pub fn new(artifacts: &BTreeSet<String>, records: &Records, through: Stage) -> Self {
         let mut edges = Vec::new();
+        let subjects: Vec<Subject> = records.findings.iter().map(subject).collect();
         for artifact in artifacts {
-            let mut found = newest(read::edges(artifact, records));
-            found.retain(|edge| edge.stage <= through);
+            let mut found = newest(read::edges(artifact, records, &subjects));
+            found.retain(|edge| edge.stage <= through || edge.stage == Stage::Finding);
             join(&mut found);
             for stage in Stage::ALL.into_iter().filter(|stage| *stage <= through) {
                 if !found.iter().any(|edge| edge.stage == stage) {
                     found.push(missing(artifact, stage));
                 }
             }
+            let limited = records.limited.iter().filter(|(stage, _)| **stage <= through || **stage == Stage::Finding);
+            found.extend(limited.map(|(stage, count)| self::limited(artifact, *stage, *count)));
             edges.append(&mut found);
         }
         edges.sort_by(|a, b| {
@@ -173,7 +198,7 @@ impl Lineage {
 
     /// Whether no link is missing or failing.
     pub fn is_whole(&self) -> bool {
-        !self.edges.is_empty() && self.edges.iter().all(|edge| edge.state == State::Whole)
+        !self.edges.is_empty() && self.edges.iter().all(|edge| edge.state >= State::Limited)
     }
 }
 
@@ -188,6 +213,15 @@ fn missing(artifact: &str, stage: Stage) -> Edge {
         record: None,
         time: None,
         key: String::new(),
+    }
+}
+
+fn limited(artifact: &str, stage: Stage, count: usize) -> Edge {
+    Edge {
+        state: State::Limited,
+        to: format!("the newest {count} records"),
+        detail: "there are more, which were not looked at: a span narrows it".to_owned(),
+        ..missing(artifact, stage)
     }
 }
 

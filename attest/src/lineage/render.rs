@@ -61,6 +61,7 @@ pub fn to_dot(lineage: &Lineage) -> String {
     for edge in &lineage.edges {
         let style = match edge.state {
             State::Whole => "",
+            State::Limited | State::Told => ", color=orange, style=dotted",
             State::Failing => ", color=red",
             State::Missing => ", color=red, style=dashed",
         };

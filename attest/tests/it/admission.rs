@@ -9,7 +9,7 @@ fn digest(of: &str) -> String {
     Digest::sha256(of.as_bytes()).to_string()
 }
 
-fn review(group: &str, kind: &str, object: Value) -> Value {
+pub fn review(group: &str, kind: &str, object: Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {

@@ -7,7 +7,7 @@ use tarn_attest::evidence::{Component, PredicateError, Sbom};
 use tarn_attest::policy::{Expectation, PublicKey};
 use tarn_attest::{Artifact, Reason, dsse};
 
-fn cyclonedx() -> Value {
+pub fn cyclonedx() -> Value {
     let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     json!({
         "bomFormat": "CycloneDX", "specVersion": "1.7", "serialNumber": "urn:uuid:1", "version": 1,
@@ -23,7 +23,7 @@ fn cyclonedx() -> Value {
     })
 }
 
-fn spdx() -> Value {
+pub fn spdx() -> Value {
     json!({
         "spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": "app", "documentNamespace": "https://example.com/1",
         "packages": [

@@ -37,6 +37,15 @@ fn what_is_no_json_and_what_is_of_another_shape() {
     assert_eq!(read::<u8>(b"255", LIMITS).unwrap(), 255);
 }
 
+/// Found by the fuzz target `attest_summary`.
+#[test]
+fn a_reason_does_nothing_to_a_terminal() {
+    #[derive(Debug, serde::Deserialize)]
+    enum Known {}
+    let reason = read::<Known>("\"\\u001b[31m\u{7f}\"".as_bytes(), LIMITS).unwrap_err().to_string();
+    assert!(reason.contains("\\u{1b}[31m\\u{7f}") && !reason.contains(char::is_control), "{reason:?}");
+}
+
 proptest! {
     /// What passes is what serde_json reads, but for keys that are there twice; and nothing panics.
     #[test]

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tarn_attest::lineage::{Lineage, Records, Row, Stage, State, named_digests, names_pod, pods, to_dot, to_mermaid};
+use tarn_attest::lineage::{
+    Lineage, Pod, Records, Row, Stage, Standing, State, named_digests, names_pod, pods, standing, subject, to_dot,
+    to_mermaid,
+};
 
 fn row(value: Value) -> Row {
     value.as_object().unwrap().clone()
@@ -96,4 +99,88 @@ fn names_from_outside_stay_names() {
         assert!(text.len() < 5_000 && !text.contains('\u{1b}'), "{text}");
     }
     assert!(mermaid.contains("#34;#93;#59;") && !mermaid.contains("<b>"), "{mermaid}");
+}
+
+fn pod(namespace: &str, name: &str, uid: &str) -> Pod {
+    Pod { namespace: namespace.into(), name: name.into(), uid: uid.into() }
+}
+
+#[test]
+fn what_a_finding_is_about_is_read_as_each_source_writes_it() {
+    let image = format!("r.example/app@{}", digest(1));
+    for (evidence, pods, is_named) in [
+        (
+            json!({"data": {"objectRef": {"resource": "pods", "namespace": "ml", "name": "app"}}}),
+            vec![pod("ml", "app", "")],
+            false,
+        ),
+        (json!({"data": {"objectRef": {"resource": "secrets", "namespace": "ml", "name": "app"}}}), vec![], false),
+        (
+            json!({"data": json!({"objectRef": {"resource": "pods", "namespace": "ml", "name": "app"}}).to_string()}),
+            vec![pod("ml", "app", "")],
+            false,
+        ),
+        (
+            json!({"data": {"process": {"pod": {"namespace": "ml", "name": "app", "uid": "u",
+            "container": {"image": {"id": image}}}}}}),
+            vec![pod("ml", "app", "u")],
+            true,
+        ),
+        (
+            json!({"data": {"output_fields": {"k8s.ns.name": "ml", "k8s.pod.name": "app", "container.image.digest": digest(1)}}}),
+            vec![pod("ml", "app", "")],
+            true,
+        ),
+        (
+            json!({"data": {"group": {"objectRef.namespace": "ml", "objectRef.name": "app"}, "count": 3}}),
+            vec![pod("ml", "app", "")],
+            false,
+        ),
+        (json!({"container": {"pod_uuid": "u", "image": {"uid": digest(1)}}}), vec![pod("", "", "u")], true),
+        (json!({"data": {"user": "kim"}}), vec![], false),
+    ] {
+        // The digest of the rule is no image.
+        let finding =
+            row(json!({"finding_info": {"uid": "f", "analytic": {"version": digest(7)}}, "evidences": [evidence]}));
+        let about = subject(&finding);
+        assert_eq!(about.pods, BTreeSet::from_iter(pods), "{evidence}");
+        assert_eq!(about.digests, is_named.then(|| digest(1)).into_iter().collect(), "{evidence}");
+    }
+    let about =
+        subject(&row(json!({"resources": [{"namespace": "ml", "name": "app", "uid": "u"}, {"name": "a bucket"}]})));
+    assert_eq!(about.pods, BTreeSet::from([pod("ml", "app", "u")]));
+    assert!(about.is_on(&pod("ml", "app", "")) && about.is_on(&pod("", "", "u")));
+    assert!(!about.is_on(&pod("ml", "app", "another")) && !about.is_on(&pod("other", "app", "")));
+}
+
+#[test]
+fn a_finding_that_names_another_image_is_not_of_this_one_and_breaks_no_chain() {
+    let admitted = row(json!({"time": 4, "status_id": 1, "action_id": 1, "metadata": {"uid": "w"},
+        "raw_data": format!("app@{}", digest(1)), "resources": [{"namespace": "ml", "name": "app"}]}));
+    let told = |image: Option<String>| {
+        let data = json!({"k8s.ns.name": "ml", "k8s.pod.name": "app", "image": image});
+        let finding =
+            row(json!({"time": 9, "finding_info": {"uid": "f", "title": "t"}, "evidences": [{"data": data}]}));
+        let records = Records { activity: vec![admitted.clone()], findings: vec![finding], ..Records::default() };
+        let lineage = Lineage::new(&BTreeSet::from([digest(1)]), &records, Stage::Commit);
+        assert!(!lineage.is_whole(), "the commit is missing");
+        lineage.edges.into_iter().find(|edge| edge.stage == Stage::Finding).map(|edge| (edge.state, edge.from))
+    };
+    assert_eq!(told(None), Some((State::Told, "ml/app".to_owned())));
+    assert_eq!(told(Some(digest(1))), Some((State::Told, digest(1))));
+    assert_eq!(told(Some(digest(2))), None);
+}
+
+#[test]
+fn an_image_is_attested_if_the_newest_verdict_on_one_of_its_documents_is_good() {
+    let of = |rows: &[Row]| {
+        let image = standing(&digest(1), rows);
+        (image.standing, image.record)
+    };
+    assert_eq!(of(&[]), (Standing::Unattested, None));
+    assert_eq!(of(&[verified("1", 10, 1)]), (Standing::Attested, Some("1".into())));
+    assert_eq!(of(&[verified("1", 10, 1), verified("2", 20, 2)]), (Standing::Unattested, Some("2".into())));
+    let mut other = verified("3", 5, 1);
+    other.insert("attestation".into(), json!({"uid": digest(8)}));
+    assert_eq!(of(&[verified("2", 20, 2), other]), (Standing::Attested, Some("3".into())));
 }

@@ -9,6 +9,7 @@ mod certificates;
 mod conformance;
 mod dsse;
 mod evidence;
+mod fuzz;
 mod json;
 mod ledger;
 mod lineage;

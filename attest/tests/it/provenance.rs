@@ -10,13 +10,13 @@ use tarn_attest::evidence::{Predicate, PredicateError, Provenance, vsa};
 use tarn_attest::policy::Expectation;
 use tarn_attest::{Artifact, Reason, Request, RequestedSigner};
 
-const V1: &str = "https://slsa.dev/provenance/v1";
+pub const V1: &str = "https://slsa.dev/provenance/v1";
 const V02: &str = "https://slsa.dev/provenance/v0.2";
 const VSA: &str = "https://slsa.dev/verification_summary/v1";
 const COMMIT: &str = "0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33";
 const BUILDER: &str = "https://builder.example/.github/workflows/build.yml@refs/tags/v2";
 
-fn v1() -> Value {
+pub fn v1() -> Value {
     json!({
         "buildDefinition": {
             "buildType": "https://actions.github.io/buildtypes/workflow/v1",
@@ -34,7 +34,7 @@ fn v1() -> Value {
     })
 }
 
-fn v02() -> Value {
+pub fn v02() -> Value {
     json!({
         "builder": {"id": BUILDER},
         "buildType": "https://example.com/build",
@@ -232,7 +232,7 @@ fn provenance_of_others_is_read() {
     assert!(matches!(statement.predicate().unwrap(), Predicate::Provenance(_)));
 }
 
-fn summary(result: &str) -> Value {
+pub fn summary(result: &str) -> Value {
     json!({
         "verifier": {"id": "https://verifier.example"}, "timeVerified": "2026-01-01T00:00:00Z",
         "resourceUri": "pkg:oci/app", "policy": {"uri": "https://policy.example"},

@@ -9,6 +9,7 @@ mod problem;
 mod state;
 
 use crate::access::{Identity, Scope};
+use crate::attestation::Attestation;
 use crate::body::{self, BodyLimits};
 use crate::intake::Refused;
 use crate::query::{Ask, Queries};
@@ -47,6 +48,10 @@ pub struct Update {
     pub by: Arc<str>,
 }
 
+/// Says of a finding, known by its uid, which images it is about and whether they were attested; nothing where it cannot be
+/// said in time.
+pub type Attesting = Arc<dyn Fn(String) -> BoxFuture<'static, Vec<Attestation>> + Send + Sync>;
+
 /// Keeps updates. Cheap to clone.
 #[derive(Clone)]
 pub struct Keep(Arc<Record>);
@@ -65,18 +70,30 @@ impl std::fmt::Debug for Keep {
 }
 
 /// Findings that people work on. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Findings {
     queries: Queries,
     keep: Keep,
+    attesting: Option<Attesting>,
     /// A change reads what it changes: one at a time, so that none undoes another.
     changing: Arc<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Findings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Findings").field("queries", &self.queries).finish_non_exhaustive()
+    }
 }
 
 impl Findings {
     /// Findings as `queries` sees them, changed through `keep`.
     pub fn new(queries: Queries, keep: Keep) -> Self {
-        Self { queries, keep, changing: Arc::default() }
+        Self { queries, keep, attesting: None, changing: Arc::default() }
+    }
+
+    /// The same, which tell whether the images of a finding were attested.
+    pub fn attested_by(self, attesting: Attesting) -> Self {
+        Self { attesting: Some(attesting), ..self }
     }
 
     fn admit(&self, parts: &Parts, scope: Scope<'_>) -> Result<Identity, Problem> {
@@ -179,7 +196,11 @@ async fn show(
     let wanted = Wanted { table: "detection_finding", without, needs: &[], rest, parameters, rows_max: HISTORY_MAX };
     let history = findings.rows(&asker, wanted).await?;
     let history: Vec<Value> = history.iter().map(state::told).collect();
-    Ok(Json(json!({ "finding": finding, "history": history })))
+    let attestation = match &findings.attesting {
+        Some(attesting) => attesting(uid).await,
+        None => Vec::new(),
+    };
+    Ok(Json(json!({ "finding": finding, "history": history, "attestation": attestation })))
 }
 
 async fn set(

@@ -12,6 +12,7 @@ pub use entity::{Entity, Kind};
 pub use evidence::EvidenceReader;
 
 use super::severity::Severity;
+use crate::attestation::Attestation;
 use chrono::{DateTime, SecondsFormat, Utc};
 use evidence::Mapped;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct Alert {
     pub tags: Vec<String>,
     /// Users, hosts, addresses, processes and so on.
     pub entities: Vec<Entity>,
+    /// The images that it is about, and whether they were attested; empty where it is about none, or where that could not be
+    /// said in time.
+    #[serde(default)]
+    pub attestation: Vec<Attestation>,
     /// The first event that it stands on.
     pub event: Option<Event>,
     /// Events that it stands on.
@@ -222,6 +227,7 @@ impl<'a> Draft<'a> {
             query: String::new(),
             entity_query: None,
             entities: Vec::new(),
+            attestation: Vec::new(),
             event: event_uid.map(|uid| Event { uid: bounded(&uid, NAME_MAX), table: None }),
             count: finding.count.unwrap_or(1),
             evidence: data.map(|data| bounded(data.get(), TEXT_MAX)).unwrap_or_default(),

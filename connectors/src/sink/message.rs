@@ -85,6 +85,7 @@ mod sample {
             }],
             event: Some(Event { uid: "e-1".into(), table: Some("api_activity".into()) }),
             count: 1,
+            attestation: Vec::new(),
             evidence: "{}".into(),
             query: "SELECT 1".into(),
             entity_query: None,

@@ -153,6 +153,7 @@ fn details(message: &Message, shown: usize) -> Value {
 
 fn detail(alert: &Alert) -> Value {
     let entities: Vec<_> = alert.entities.iter().map(|e| format!("{} {}", e.kind, e.value)).collect();
+    let images: Vec<_> = alert.attestation.iter().map(ToString::to_string).collect();
     json!({
         "finding": alert.uid,
         "time": alert.time,
@@ -162,6 +163,7 @@ fn detail(alert: &Alert) -> Value {
         "description": alert.rule.description,
         "ATT&CK": alert.attack.iter().map(Attack::label).collect::<Vec<_>>(),
         "entities": entities,
+        "attestation": images,
         "evidence": alert.evidence,
         "query": alert.query,
         "entity query": alert.entity_query,

@@ -135,7 +135,15 @@ fn alert_blocks(alert: &Alert, titled: bool, blocks: &mut Vec<Value>) {
         queries += &format!("\n{}", code_block(query, TEXT_MAX / 3));
     }
     blocks.push(section(&queries));
-    blocks.push(context(&format!("finding {}  ·  {}", code(&alert.uid), escape(&alert.time))));
+    let mut about = format!("finding {}  ·  {}", code(&alert.uid), escape(&alert.time));
+    for image in &alert.attestation {
+        about += &format!("\n*{}* image {}", image.verdict.name(), code(image.digest.as_deref().unwrap_or("?")));
+        about += &format!("  ·  {}", escape(&image.reason));
+        if let Some(record) = &image.record {
+            about += &format!("  ·  record {}", code(record));
+        }
+    }
+    blocks.push(context(&about));
 }
 
 /// At most ten.

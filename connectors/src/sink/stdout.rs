@@ -64,6 +64,10 @@ fn lines(message: &Message) -> String {
         for Entity { kind, value, .. } in &alert.entities {
             let _ = write!(out, " {kind}={}", printable(value));
         }
+        for image in &alert.attestation {
+            let digest = image.digest.as_deref().unwrap_or("?");
+            let _ = write!(out, " {}={}", image.verdict.name(), printable(digest));
+        }
         let _ = writeln!(out, " finding={}", printable(&alert.uid));
     }
     if message.held_back > 0 {

@@ -36,7 +36,7 @@ fn config(text: &str) -> AlertsConfig {
 }
 
 fn open(folder: &Path, text: &str) -> Arc<Outbox> {
-    let outside = Outside { sources: sources(), clock: clock(), seed: 1 };
+    let outside = Outside { sources: sources(), clock: clock(), seed: 1, attesting: None };
     Arc::new(Outbox::open(folder, &config(text), &environment, outside).unwrap())
 }
 

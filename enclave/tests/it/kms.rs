@@ -76,7 +76,15 @@ fn name(text: &str) -> KeyName {
     text.parse().unwrap()
 }
 
-fn answers() -> Vec<Vec<u8>> {
+/// An answer of the stand-in.
+pub fn answer() -> Vec<u8> {
+    let (store, between) = store(&PCR0, |answer| answer);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(store.key(&name("a/b/c"))).unwrap();
+    between.last.lock().unwrap().clone()
+}
+
+pub fn answers() -> Vec<Vec<u8>> {
     (1..=4)
         .filter_map(|n| of_crate("cms-0.3.0-rc.0", &format!("tests/examples/kms_ciphertext_for_recipient_{n}.ber")))
         .collect()

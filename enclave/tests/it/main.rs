@@ -3,6 +3,7 @@
 
 mod broker;
 mod crowd;
+mod fuzz;
 mod jwe;
 mod kms;
 mod nitro;

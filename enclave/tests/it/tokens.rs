@@ -26,7 +26,7 @@ fn expected(nonce: &[u8]) -> Expected<'_> {
 }
 
 /// A guest's token of a virtual machine on AMD SEV-SNP.
-fn azure() -> Value {
+pub fn azure() -> Value {
     json!({
         "iss": MAA, "iat": NOW - 5, "nbf": NOW - 5, "exp": NOW + 3600, "x-ms-ver": "1.0",
         "x-ms-attestation-type": "azurevm", "x-ms-azurevm-vmid": "vm-1", "x-ms-azurevm-kerneldebug-enabled": false,
@@ -39,7 +39,7 @@ fn azure() -> Value {
     })
 }
 
-fn google() -> Value {
+pub fn google() -> Value {
     json!({
         "iss": GOOGLE, "aud": "https://broker.example", "iat": NOW - 5, "nbf": NOW - 5, "exp": NOW + 3600,
         "sub": "https://www.googleapis.com/compute/v1/projects/p/zones/z/instances/1",

@@ -3,12 +3,13 @@
 //! A query that names one of them gets all of them as common table expressions in front of it. They stand on three
 //! relations that have their columns whatever the lake has: what it lacks is NULL, and a table that is not there is empty.
 
+mod functions;
+
+pub(super) use functions::functions;
+
 use crate::sql::{SqlError, parse, scope};
 use crate::table::TableSnapshot;
-use arrow::array::{Array, AsArray, Float64Array};
-use arrow::datatypes::{DataType, Int64Type, Schema};
-use datafusion::common::Result as Planned;
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use arrow::datatypes::{DataType, Schema};
 use datafusion::sql::sqlparser::ast::{Query, Statement, With, visit_relations};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,16 +20,15 @@ use std::sync::Arc;
 const VIEWS: &[(&str, &str)] = &[
     ("evidence_verdicts", include_str!("slo/evidence_verdicts.sql")),
     ("evidence_deployments", include_str!("slo/evidence_deployments.sql")),
+    ("slo", include_str!("slo/slo.sql")),
     ("slo_attested_deployments", include_str!("slo/slo_attested_deployments.sql")),
     ("slo_attestation_latency", include_str!("slo/slo_attestation_latency.sql")),
     ("slo_policy_enforcement", include_str!("slo/slo_policy_enforcement.sql")),
     ("slo_key_release_refusals", include_str!("slo/slo_key_release_refusals.sql")),
 ];
 
-/// The views of service levels, by name. Each has rows of `name`, `value`, `lower`, `upper`, `numerator`, `denominator`,
-/// `unit`.
-pub const SLOS: [&str; 4] =
-    ["slo_attested_deployments", "slo_attestation_latency", "slo_policy_enforcement", "slo_key_release_refusals"];
+/// The view of all service levels: rows of `name`, `value`, `lower`, `upper`, `numerator`, `denominator`, `unit`.
+pub const SLO: &str = "slo";
 
 const TEXT: &str = "CAST(NULL AS VARCHAR)";
 const NUMBER: &str = "CAST(NULL AS BIGINT)";
@@ -169,52 +169,4 @@ fn value(schema: &Schema, path: &str) -> Option<String> {
     let DataType::List(element) = field.data_type() else { return None };
     let DataType::Struct(children) = element.data_type() else { return None };
     children.find(child).map(|_| format!("\"{list}\"[1]['{child}']"))
-}
-
-/// `wilson_lower(k, n)` and `wilson_upper(k, n)`: the bounds of Wilson's interval at 95 % for `k` of `n`; NULL for none.
-pub(super) fn functions() -> [ScalarUDF; 2] {
-    let of = |name: &str, sign: f64| {
-        let run = move |arguments: &[ColumnarValue]| -> Planned<ColumnarValue> {
-            let arrays = ColumnarValue::values_to_arrays(arguments)?;
-            let [k, n] = arrays.as_slice() else { return datafusion::common::exec_err!("expected two counts") };
-            let (k, n) = (k.as_primitive::<Int64Type>(), n.as_primitive::<Int64Type>());
-            let bound = |at: usize| {
-                let counts = (k.is_valid(at) && n.is_valid(at)).then(|| (k.value(at), n.value(at)))?;
-                wilson(counts.0, counts.1, sign)
-            };
-            Ok(ColumnarValue::Array(Arc::new((0..k.len()).map(bound).collect::<Float64Array>())))
-        };
-        let counts = vec![DataType::Int64, DataType::Int64];
-        create_udf(name, counts, DataType::Float64, Volatility::Immutable, Arc::new(run))
-    };
-    [of("wilson_lower", -1.0), of("wilson_upper", 1.0)]
-}
-
-/// A bound of Wilson's score interval, z for 95 %.
-fn wilson(k: i64, n: i64, sign: f64) -> Option<f64> {
-    const Z: f64 = 1.959_963_984_540_054;
-    if n <= 0 || k < 0 || k > n {
-        return None;
-    }
-    let (k, n) = (k as f64, n as f64);
-    let p = k / n;
-    let middle = p + Z * Z / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(((middle + sign * half) / (1.0 + Z * Z / n)).clamp(0.0, 1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_are_wilsons() {
-        let near = |a: Option<f64>, b: f64| assert!(a.is_some_and(|a| (a - b).abs() < 1e-4), "{a:?}, expected {b}");
-        near(wilson(0, 10, -1.0), 0.0);
-        near(wilson(0, 10, 1.0), 0.2775);
-        near(wilson(9, 10, -1.0), 0.5958);
-        near(wilson(9, 10, 1.0), 0.9821);
-        assert_eq!(wilson(0, 0, 1.0), None);
-        assert_eq!(wilson(2, 1, 1.0), None);
-    }
 }

@@ -26,6 +26,7 @@ use super::alert::EvidenceReader;
 use super::config::{AlertsConfig, ConfigError, in_range};
 use super::registry::{self, Configured, Environment};
 use super::route::Routes;
+use crate::attestation::Attesting;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,8 @@ pub struct Outside {
     pub clock: Clock,
     /// Of the randomness in back-offs.
     pub seed: u64,
+    /// Says whether the images that findings are about were attested, if anybody knows.
+    pub attesting: Option<Attesting>,
 }
 
 /// Why the outbox cannot do what it should. Nothing was changed then.
@@ -106,6 +109,7 @@ pub struct Outbox {
     /// Told when something may be due earlier than was known.
     woken: watch::Sender<()>,
     events: EvidenceReader,
+    attesting: Option<Attesting>,
     clock: Clock,
     jitter: Mutex<ChaCha8Rng>,
     /// Sinks whose receivers want no more, until the next configuration.
@@ -136,6 +140,7 @@ impl Outbox {
             plan: watch::Sender::new(Arc::clone(&plan)),
             woken: watch::Sender::new(()),
             events: EvidenceReader::new(outside.sources),
+            attesting: outside.attesting,
             jitter: Mutex::new(ChaCha8Rng::seed_from_u64(outside.seed)),
             clock: outside.clock,
             gone: Mutex::default(),

@@ -16,13 +16,13 @@ impl Outbox {
             return Ok(());
         }
         let (plan, now) = (self.plan(), self.now());
-        let alerts: Vec<(Result<Alert, FindingError>, &str)> =
-            findings.iter().map(|text| (self.read(&plan, text.as_ref()), text.as_ref())).collect();
+        let findings: Vec<&str> = findings.iter().map(AsRef::as_ref).collect();
+        let alerts = self.read(&plan, &findings);
         self.store.write(|tables| {
             if sequence <= tables.meta("taken")? {
                 return Ok(());
             }
-            for (alert, finding) in &alerts {
+            for (alert, finding) in alerts.iter().zip(&findings) {
                 match alert {
                     Ok(alert) => tables.take(&plan, alert, finding, now)?,
                     Err(error) => {
@@ -38,13 +38,26 @@ impl Outbox {
         Ok(())
     }
 
-    /// The alert of a finding. Its evidence is mapped only where somebody may be told: that takes longer than all else.
-    fn read(&self, plan: &Plan, finding: &str) -> Result<Alert, FindingError> {
-        let draft = Draft::of(finding)?;
-        Ok(match plan.routes.ask_for_entities(draft.alert()) {
-            true => draft.with_entities(&self.events),
-            false => draft.without_entities(),
-        })
+    /// The alerts of findings. Evidence is mapped, and attestation looked up, only where somebody may be told: these take
+    /// longer than all else.
+    fn read(&self, plan: &Plan, findings: &[&str]) -> Vec<Result<Alert, FindingError>> {
+        let is_told = |draft: &Draft<'_>| plan.routes.ask_for_entities(draft.alert());
+        let drafts: Vec<Result<Draft<'_>, FindingError>> = findings.iter().map(|text| Draft::of(text)).collect();
+        let told = drafts.iter().zip(findings).filter(|(draft, _)| draft.as_ref().is_ok_and(is_told));
+        let told: Vec<&str> = told.map(|(_, text)| *text).collect();
+        let answers = match &self.attesting {
+            Some(attesting) if !told.is_empty() => attesting(&told),
+            _ => Vec::new(),
+        };
+        let mut answers = answers.into_iter();
+        let alert = |draft: Result<Draft<'_>, FindingError>| {
+            let draft = draft?;
+            Ok(match is_told(&draft) {
+                true => Alert { attestation: answers.next().unwrap_or_default(), ..draft.with_entities(&self.events) },
+                false => draft.without_entities(),
+            })
+        };
+        drafts.into_iter().map(alert).collect()
     }
 
     /// The last sequence whose findings were kept; 0 before the first.

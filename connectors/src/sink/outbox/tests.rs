@@ -30,7 +30,7 @@ fn sources() -> Arc<Sources> {
 fn open(folder: &Path, now: &Arc<AtomicI64>, config: &AlertsConfig) -> Result<Outbox, OutboxError> {
     let clock = Arc::clone(now);
     let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
-    Outbox::open(folder, config, &|_| None, Outside { sources: sources(), clock, seed: 7 })
+    Outbox::open(folder, config, &|_| None, Outside { sources: sources(), clock, seed: 7, attesting: None })
 }
 
 fn finding(uid: &str, rule: &str, severity_id: u8, user: &str) -> String {

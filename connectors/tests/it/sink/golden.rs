@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tarn_connectors::attestation::{Attestation, Verdict};
 use tarn_connectors::sink::AlertsConfig;
 use tarn_connectors::sink::alert::{Draft, EvidenceReader};
 use tarn_connectors::sink::message::{Message, Told};
@@ -25,6 +26,9 @@ struct Case {
     /// The findings so often, each with a uid of its own.
     #[serde(default = "once")]
     times: usize,
+    /// What is known of the images of each.
+    #[serde(default)]
+    attestation: Vec<Attestation>,
 }
 
 fn once() -> usize {
@@ -44,6 +48,7 @@ fn message(case: &Case, reader: &EvidenceReader) -> Message {
         for name in &case.findings {
             let text = std::fs::read_to_string(folder().join("findings").join(format!("{name}.json"))).unwrap();
             let mut alert = Draft::of(&text).unwrap().with_entities(reader);
+            alert.attestation.clone_from(&case.attestation);
             if time > 0 {
                 alert.uid = format!("{}-{time}", alert.uid);
             }
@@ -108,6 +113,11 @@ fn requests_are_the_golden_ones() {
     assert!(wrong.is_empty(), "differ (TARN_BLESS=1 writes them): {wrong:?}");
 }
 
+fn hostile_attestation() -> Attestation {
+    let text = "<!channel>&`\n".repeat(40);
+    Attestation { verdict: Verdict::Unattested, digest: Some(text.clone()), reason: text.clone(), record: Some(text) }
+}
+
 /// Block Kit's limits, on every golden message and on the worst texts.
 #[test]
 fn slack_messages_are_within_block_kit() {
@@ -133,6 +143,7 @@ fn slack_messages_are_within_block_kit() {
         group: (0..6).map(|i| (format!("user{i}"), "<&>`".repeat(200))).collect(),
         held_back: 5,
         times: 100,
+        attestation: (0..8).map(|_| hostile_attestation()).collect(),
     };
     let rendered = sinks["it"].sink.render(&message(&case, &reader), TRIED_MS).unwrap();
     let body: serde_json::Value = serde_json::from_slice(&rendered.body).unwrap();
@@ -163,6 +174,7 @@ fn pagerduty_events_shrink_to_their_limit() {
         group: Vec::new(),
         held_back: 0,
         times: 100,
+        attestation: vec![hostile_attestation()],
     };
     let message = message(&case, &EvidenceReader::new(sources()));
     let rendered = open(&config, &environment).unwrap()["it"].sink.render(&message, TRIED_MS).unwrap();

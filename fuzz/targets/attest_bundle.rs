@@ -1,0 +1,4 @@
+//! Sigstore bundles.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::bundle(data));

@@ -1,0 +1,4 @@
+//! DSSE envelopes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::envelope(data));

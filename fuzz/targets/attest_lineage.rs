@@ -1,0 +1,4 @@
+//! Records of lineage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::chain(data));

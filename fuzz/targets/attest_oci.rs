@@ -1,0 +1,4 @@
+//! OCI indexes and manifests.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::oci(data));

@@ -1,0 +1,4 @@
+//! Trust policies, trusted roots and public keys.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::policies(data));

@@ -1,0 +1,4 @@
+//! AdmissionReviews.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::review(data));

@@ -1,0 +1,4 @@
+//! In-toto statements.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::statement(data));

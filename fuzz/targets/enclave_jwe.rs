@@ -1,0 +1,4 @@
+//! Flattened JWE and JSON Web Keys.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::enclave::jwe(data));

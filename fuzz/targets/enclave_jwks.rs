@@ -1,0 +1,4 @@
+//! Key sets.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::enclave::jwks(data));

@@ -1,0 +1,4 @@
+//! Batches of the ledger.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::ledger::batch(data));

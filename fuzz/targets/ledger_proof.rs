@@ -1,0 +1,4 @@
+//! Proof files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::ledger::proof(data));
