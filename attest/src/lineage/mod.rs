@@ -8,7 +8,7 @@
 mod read;
 mod render;
 
-pub use read::{NAMED_MAX, Pod, keys, named_digests, names_pod, pods};
+pub use read::{NAMED_MAX, Pod, keys, named_digests, names_pod, pods, sessions};
 pub use render::{to_dot, to_mermaid};
 
 use serde_json::{Map, Value};
@@ -135,7 +135,7 @@ pub struct Records {
     pub activity: Vec<Row>,
     /// `key_release`.
     pub keys: Vec<Row>,
-    /// Telemetry with `gen_ai` attributes that names one of the pods.
+    /// Telemetry with `gen_ai` attributes that names one of the pods or key releases.
     pub inference: Vec<Row>,
 }
 

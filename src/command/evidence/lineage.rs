@@ -203,6 +203,11 @@ impl Questions {
             let audited = self.naming("api_activity", &names, "AND \"metadata.log_name\" = 'audit'").await?;
             records.activity.extend(audited);
         }
+        let mut sessions: Vec<String> = records.keys.iter().flat_map(lineage::sessions).collect();
+        sessions.sort();
+        sessions.dedup();
+        sessions.truncate(2 * NAMED_MAX);
+        names.extend(sessions);
         for table in ["api_activity", "http_activity", "base_event"] {
             records.inference.extend(self.naming(table, &names, "AND contains(raw_data, 'gen_ai.')").await?);
         }
