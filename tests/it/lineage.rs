@@ -209,7 +209,10 @@ fn a_session_is_joined_to_the_key_release_that_it_names() {
         run.rows().into_iter().find(|row| row["link"] == "inference").unwrap()
     };
     let row = inference(1);
-    assert_eq!((&row["state"], &row["from"], &row["to"]), (&json!("whole"), &json!("kbs:///models/app/weights"), &json!("conv-1")));
+    assert_eq!(
+        (&row["state"], &row["from"], &row["to"]),
+        (&json!("whole"), &json!("kbs:///models/app/weights"), &json!("conv-1"))
+    );
     assert_eq!(inference(2)["state"], "missing");
     // By the broker's session too; a refusal gave no key.
     let place = Place::new(&[asked(1, "kr-1", 80, true), answered_by_key("s-kr-1", 90)]);

@@ -14,20 +14,12 @@ pub struct Class {
 }
 
 /// Artifact Signing.
-pub const ARTIFACT_SIGNING: Class = Class {
-    uid: 99_906_001,
-    name: "Artifact Signing",
-    category_uid: 6,
-    category_name: "Application Activity",
-};
+pub const ARTIFACT_SIGNING: Class =
+    Class { uid: 99_906_001, name: "Artifact Signing", category_uid: 6, category_name: "Application Activity" };
 
 /// Key Release.
-pub const KEY_RELEASE: Class = Class {
-    uid: 99_903_001,
-    name: "Key Release",
-    category_uid: 3,
-    category_name: "Identity & Access Management",
-};
+pub const KEY_RELEASE: Class =
+    Class { uid: 99_903_001, name: "Key Release", category_uid: 3, category_name: "Identity & Access Management" };
 
 /// An enum's value in OCSF: its id and its caption.
 pub type Caption = (i32, &'static str);

@@ -30,11 +30,7 @@ impl AwsKms {
     /// A new key of 32 bytes in the clear, and as it is wrapped (`GenerateDataKey`).
     ///
     /// **Errors**: KMS refused, or is away.
-    pub async fn data_key(
-        &self,
-        key_id: &str,
-        context: BTreeMap<String, String>,
-    ) -> Result<(Secret, Wrapped), String> {
+    pub async fn data_key(&self, key_id: &str, context: BTreeMap<String, String>) -> Result<(Secret, Wrapped), String> {
         let request = self.0.generate_data_key().key_id(key_id).key_spec(DataKeySpec::Aes256);
         let request = context.iter().fold(request, |request, (name, value)| request.encryption_context(name, value));
         let answer = request.send().await.map_err(|error| format!("KMS: {}", DisplayErrorContext(error)))?;

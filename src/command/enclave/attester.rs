@@ -66,8 +66,7 @@ impl Attester {
                 let now = Utc::now();
                 let nsm = authority.nsm("tarn-simulated-enclave", now - TimeDelta::minutes(1))?;
                 let pcrs = (0..).zip(pcrs.iter().cloned()).collect();
-                let request =
-                    NsmRequest { timestamp: now, pcrs, nonce, public_key: Some(public_key), user_data: None };
+                let request = NsmRequest { timestamp: now, pcrs, nonce, public_key: Some(public_key), user_data: None };
                 nsm.document(&request).context("the simulated module")
             }
         }

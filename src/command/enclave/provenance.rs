@@ -126,12 +126,15 @@ impl Source {
     /// The records that passed, and that no newer verdict on the same document by the same policy takes the place of.
     async fn newest(&self, digest: &str) -> anyhow::Result<Vec<(String, Verdict)>> {
         let session = self.lake.sql(&SqlOptions { memory_bytes: MEMORY_BYTES, partitions: 1 }).await?;
-        let Some(table) = session.tables().find(|table| table.name == "artifact_signing") else { return Ok(Vec::new()) };
+        let Some(table) = session.tables().find(|table| table.name == "artifact_signing") else {
+            return Ok(Vec::new());
+        };
         let has = |column: &str| table.schema.field_with_name(column).is_ok();
         if !["metadata.uid", "activity_id", "artifact.uid", "trust_verdict_id"].into_iter().all(has) {
             return Ok(Vec::new());
         }
-        let text = |column: &str| if has(column) { format!("\"{column}\"") } else { "CAST(NULL AS VARCHAR)".to_owned() };
+        let text =
+            |column: &str| if has(column) { format!("\"{column}\"") } else { "CAST(NULL AS VARCHAR)".to_owned() };
         let (document, policy) = (text("attestation.uid"), text("policy.uid"));
         let sql = format!(
             "SELECT uid, document, policy, time FROM (
@@ -148,10 +151,8 @@ impl Source {
             let column = |at: usize, to: &DataType| arrow::compute::cast(batch.column(at), to);
             let [uids, documents, policies] =
                 [column(0, &DataType::Utf8)?, column(1, &DataType::Utf8)?, column(2, &DataType::Utf8)?];
-            let times = arrow::compute::cast(
-                &column(3, &DataType::Timestamp(TimeUnit::Millisecond, None))?,
-                &DataType::Int64,
-            )?;
+            let times =
+                arrow::compute::cast(&column(3, &DataType::Timestamp(TimeUnit::Millisecond, None))?, &DataType::Int64)?;
             let text = |of: Option<&str>| of.map(str::to_owned);
             let rows = uids.as_string::<i32>().iter().zip(documents.as_string::<i32>().iter());
             let rows = rows.zip(policies.as_string::<i32>().iter().zip(times.as_primitive::<Int64Type>().iter()));

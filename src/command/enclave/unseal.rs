@@ -125,7 +125,8 @@ impl Args {
                 Attester::simulated(authority, self.measure.as_deref(), self.debug)
             }
             (Evidence::Simulated, None) => {
-                Err(Usage("simulated evidence has an --authority; in an enclave, give --evidence nitro".to_owned()).into())
+                Err(Usage("simulated evidence has an --authority; in an enclave, give --evidence nitro".to_owned())
+                    .into())
             }
             (Evidence::Nitro, None) if !simulated => Attester::nitro(),
             (Evidence::Nitro, _) => {

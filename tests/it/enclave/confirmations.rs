@@ -90,13 +90,17 @@ fn what_kms_did_for_enclaves_is_beside_what_the_broker_released() {
     let rows = view(text(&lake));
     let cells = |name: &str| rows.iter().map(|row| row[name].as_str().unwrap_or("-")).collect::<Vec<_>>();
     assert_eq!(cells("request_uid"), ["r-1", "r-2", "r-3", "r-4", "r-5", "r-6", "r-7", "r-8"]);
-    let states = ["confirmed", "attested", "unrecorded", "unrecorded", "refused", "unconfirmed", "contradicted", "unrecorded"];
+    let states =
+        ["confirmed", "attested", "unrecorded", "unrecorded", "refused", "unconfirmed", "contradicted", "unrecorded"];
     assert_eq!(cells("state"), states, "{rows:?}");
     assert_eq!(cells("release_uid"), ["kr-1", "-", "-", "-", "-", "kr-6", "kr-7", "-"]);
     assert_eq!(cells("module_uid")[..3], ["broker", "own", "stranger"]);
     assert_eq!(cells("image"), ["01", "02", "03", "04", "05", "-", "01", "08"]);
     let first = (&rows[0]["key_uri"], &rows[0]["kms_key"]);
-    assert_eq!(first, (&json!("kbs:///models/scorer/weights"), &json!("arn:aws:kms:eu-west-1:444455556666:key/5f0c1a2e")));
+    assert_eq!(
+        first,
+        (&json!("kbs:///models/scorer/weights"), &json!("arn:aws:kms:eu-west-1:444455556666:key/5f0c1a2e"))
+    );
 }
 
 #[test]

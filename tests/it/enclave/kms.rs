@@ -161,7 +161,8 @@ async fn what_kms_refuses_or_cannot_unwrap_is_refused_and_recorded() {
     // The key was wrapped for another name.
     let (place, url) = place(None).await;
     let store = std::fs::read_to_string(place.path("kms.json")).unwrap();
-    std::fs::write(place.path("kms.json"), store.replace("models/scorer/weights\"\n", "models/scorer/other\"\n")).unwrap();
+    std::fs::write(place.path("kms.json"), store.replace("models/scorer/weights\"\n", "models/scorer/other\"\n"))
+        .unwrap();
     refused(&place, &url, "InvalidCiphertext");
 }
 

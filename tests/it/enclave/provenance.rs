@@ -5,7 +5,7 @@ use crate::command::{Run, tarn, tarn_reading, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha384};
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ fn place() -> Place {
     let mut der = hex::decode("302a300506032b6570032100").unwrap();
     der.extend(key.verifying_key().to_bytes());
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
-    let policy = "[[policy]]\nname = \"release\"\nkey = \"builder.pub\"\npredicate_type = \"https://slsa.dev/provenance/v1\"\n";
+    let policy = "[[policy]]\nname = \"release\"\nkey = \"builder.pub\"\n\
+        [policy.provenance]\nbuilder = \"https://build.example/runner\"\n";
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1", "predicateType": PROVENANCE,
         "subject": [{"name": "scorer.eif", "digest": {"sha384": image()}}],
@@ -65,14 +66,18 @@ fn refused(run: &Run, why: &str) {
     assert!(run.code == 1 && run.stderr.contains(&format!("\nrefused: {why}")), "{}", run.stderr);
 }
 
-fn signing(place: &Place) -> Value {
-    let sql = "SELECT metadata.uid AS uid, attestation.uid AS document, time FROM artifact_signing";
-    tarn(&["sql", "--lake", text(&place.path("lake")), "--format", "ndjson", sql]).ok().rows().remove(0)
+/// The uid of the only record.
+fn first(place: &Place) -> String {
+    let lake = place.path("lake");
+    let sql = "SELECT metadata.uid AS uid FROM artifact_signing";
+    let rows = tarn(&["sql", "--lake", text(&lake), "--format", "ndjson", sql]).ok().rows();
+    assert_eq!(rows.len(), 1);
+    rows[0]["uid"].as_str().unwrap().to_owned()
 }
 
 /// Puts a verdict on the document into the tables, as anybody who may ingest can.
 fn put(place: &Place, uid: &str, activity: i64, verdict: i64, time: i64) {
-    let document = signing_document(place);
+    let document = document_uid(place);
     let record = json!({
         "class_uid": 99_906_001, "class_name": "Artifact Signing", "category_uid": 6, "activity_id": activity,
         "type_uid": 9_990_600_100_i64 + activity, "time": time, "severity_id": 1,
@@ -86,7 +91,7 @@ fn put(place: &Place, uid: &str, activity: i64, verdict: i64, time: i64) {
     tarn_reading(&["ingest", "--lake", text(&lake), "--source", "ocsf", "-"], record.to_string().as_bytes()).ok();
 }
 
-fn signing_document(place: &Place) -> String {
+fn document_uid(place: &Place) -> String {
     let bytes = std::fs::read(place.path("scorer.intoto.json")).unwrap();
     tarn_attest::Digest::sha256(&bytes).to_string()
 }
@@ -113,14 +118,15 @@ fn evidence_opens_a_key_until_a_later_verdict_takes_it_back() {
     let run = unseal(&place, &broker).ok();
     assert_eq!(std::fs::read(place.path("opened.bin")).unwrap(), MODEL);
     let release = place.whole_records(&run).pop().unwrap();
-    let stands_on = json!([signing(&place)["uid"]]);
+    let first = first(&place);
+    let stands_on = json!([first]);
     assert_eq!((&release["activity_name"], &release["evidence_uids"]), (&json!("Release"), &stands_on));
 
     put(&place, "reverified", 4, 2, chrono::Utc::now().timestamp_millis());
     std::thread::sleep(STALE);
     refused(&unseal(&place, &broker), "Evidence Missing");
     // A copy of the first record with another time is not the one that the ledger has.
-    put(&place, signing(&place)["uid"].as_str().unwrap(), 3, 1, chrono::Utc::now().timestamp_millis());
+    put(&place, &first, 3, 1, chrono::Utc::now().timestamp_millis());
     std::thread::sleep(STALE);
     refused(&unseal(&place, &broker), "Evidence Missing");
 }
