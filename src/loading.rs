@@ -121,15 +121,17 @@ impl Loader {
         self.read(open).await
     }
 
-    /// Loads records that were made here. They are new, whatever the lake has.
+    /// Loads records that were made here: they are new, whatever the lake has, and it keeps no account of them. All of them
+    /// are committed at once, by [`Self::finish`].
     ///
     /// **Errors**: the lake's.
     pub async fn load_bytes(&mut self, name: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
-        let container = self.ingest.begin_stream(name, &bytes[..bytes.len().min(HEAD_BYTES)]);
-        let (reader, progress) = HashingReader::new(std::io::Cursor::new(bytes));
-        let blocks = Blocks::open(reader, Limits::default())?;
-        let (before, reached) = (Reached::default(), Reached::default());
-        self.read(Open { name: name.to_owned(), container, blocks, progress: Ok(progress), before, reached }).await
+        self.summary.ingested += 1;
+        let mut blocks = Blocks::open(std::io::Cursor::new(bytes), Limits::default())?;
+        while let Some(block) = tokio::task::block_in_place(|| blocks.next_block())? {
+            self.map(name, block).await?;
+        }
+        self.hand_over().await
     }
 
     /// Up to which sequence a log's rows are in the lake; 0 for none.
@@ -203,17 +205,24 @@ impl Loader {
 
     async fn push(&mut self, open: &mut Open, mut block: Block) -> anyhow::Result<()> {
         open.leave_out(&mut block);
-        self.summary.records += (block.records.len() + block.dead.len()) as u64;
-        self.dead_letters(&open.name, std::mem::take(&mut block.dead)).await?;
-        tokio::task::block_in_place(|| self.mapping.push(&block, self.source));
-        if self.mapping.pending_bytes() > PENDING_BYTES_MAX {
-            self.hand_over().await?;
-            if let (true, Ok(progress)) = (self.ingest.is_full(), &open.progress) {
-                self.ingest.progress(&open.container, open.half_read(), progress.fingerprint());
-                self.commit().await?;
-            }
+        let handed_over = self.map(&open.name, block).await?;
+        if let (true, true, Ok(progress)) = (handed_over, self.ingest.is_full(), &open.progress) {
+            self.ingest.progress(&open.container, open.half_read(), progress.fingerprint());
+            self.commit().await?;
         }
         Ok(())
+    }
+
+    /// Maps a block, and appends what is mapped where that is much; says whether it was.
+    async fn map(&mut self, name: &str, mut block: Block) -> anyhow::Result<bool> {
+        self.summary.records += (block.records.len() + block.dead.len()) as u64;
+        self.dead_letters(name, std::mem::take(&mut block.dead)).await?;
+        tokio::task::block_in_place(|| self.mapping.push(&block, self.source));
+        let is_much = self.mapping.pending_bytes() > PENDING_BYTES_MAX;
+        if is_much {
+            self.hand_over().await?;
+        }
+        Ok(is_much)
     }
 
     /// Appends what is mapped.

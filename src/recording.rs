@@ -24,6 +24,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Records that wait for the ledger, and the most that are appended at once.
 const WAITING_MAX: usize = 256;
+/// How often other writers of the ledger may be first, one after the other.
+const TRIES_MAX: usize = 16;
 /// How long rows gather before they are committed.
 const GATHER: Duration = Duration::from_secs(1);
 /// How long a store that failed is left alone.
@@ -86,11 +88,7 @@ async fn append(mut ledger: Ledger, mut queue: mpsc::Receiver<Waiting>, appended
     let mut waiting = Vec::with_capacity(WAITING_MAX);
     while queue.recv_many(&mut waiting, WAITING_MAX).await > 0 {
         let (entries, answers): (Vec<_>, Vec<_>) = waiting.drain(..).map(|one| (one.entry, one.answer)).unzip();
-        let mut outcomes = ledger.append(&entries, Utc::now().timestamp_millis()).await;
-        if outcomes.is_err() {
-            // Another writer may have been first, and a record that is there already is not appended again.
-            outcomes = ledger.append(&entries, Utc::now().timestamp_millis()).await;
-        }
+        let outcomes = append_all(&mut ledger, &entries).await;
         let failed = outcomes.as_ref().err().map(LedgerError::to_string);
         let outcomes = outcomes.unwrap_or_default();
         for (number, answer) in answers.into_iter().enumerate() {
@@ -104,6 +102,22 @@ async fn append(mut ledger: Ledger, mut queue: mpsc::Receiver<Waiting>, appended
             let _ = answer.send(result);
         }
         appended.notify_one();
+    }
+}
+
+/// Appends, again where it can be that it helps: a record that is there already is not appended twice.
+async fn append_all(ledger: &mut Ledger, entries: &[Entry]) -> Result<Vec<Outcome>, LedgerError> {
+    let mut tried = 0;
+    loop {
+        let error = match ledger.append(entries, Utc::now().timestamp_millis()).await {
+            Err(error) => error,
+            appended => return appended,
+        };
+        tried += 1;
+        let tries = if matches!(error, LedgerError::OtherWriter { .. }) { TRIES_MAX } else { 2 };
+        if tried >= tries {
+            return Err(error);
+        }
     }
 }
 
@@ -135,8 +149,9 @@ pub async fn follow(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<()> {
         if records.is_empty() {
             return Ok(());
         }
-        loader.reach(FOLLOWED, from + records.len() as u64);
         loader.load_bytes("the evidence ledger", without_rows(lake, &records).await?).await?;
+        // Behind the rows: what is committed before all of them are loaded does not include it.
+        loader.reach(FOLLOWED, from + records.len() as u64);
         match loader.finish().await {
             Ok(_) => {}
             // Another process follows as well, and was first.

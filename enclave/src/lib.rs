@@ -10,6 +10,8 @@ pub mod evidence;
 mod json;
 pub mod jwe;
 pub mod keys;
+#[cfg(all(feature = "nsm", target_os = "linux"))]
+pub mod nsm;
 pub mod policy;
 pub mod reason;
 pub mod sealed;

@@ -27,6 +27,11 @@ macro_rules! reasons {
                     $(Self::$name => $caption,)*
                 }
             }
+
+            /// `trust_reason_id` and its caption.
+            pub fn ocsf(self) -> (i32, &'static str) {
+                (self.id(), self.caption())
+            }
         }
     };
 }

@@ -127,8 +127,10 @@ impl Questions {
                 let audited = self.naming("api_activity", &names, "AND \"metadata.log_name\" = 'audit'").await?;
                 keep(Stage::Workload, audited, &mut activity);
             }
+            let sessions: BTreeSet<String> = keys.iter().flat_map(lineage::sessions).take(2 * NAMED_MAX).collect();
+            let running: Vec<String> = names.iter().cloned().chain(sessions).collect();
             for table in ["api_activity", "http_activity", "base_event"] {
-                let answered = self.naming(table, &names, "AND contains(raw_data, 'gen_ai.')").await?;
+                let answered = self.naming(table, &running, "AND contains(raw_data, 'gen_ai.')").await?;
                 keep(Stage::Inference, answered, &mut inference);
             }
             let named = [digests, names].concat();

@@ -150,6 +150,14 @@ fn answered(pod: &str, time: i64) -> Value {
     }]})
 }
 
+/// The same, of a workload that says which decision gave it its key, and not where it runs.
+fn answered_by_key(decision: &str, time: i64) -> Value {
+    let mut span = answered("elsewhere", time);
+    span["resourceSpans"][0]["resource"]["attributes"] =
+        json!([{"key": "tarn.decision", "value": {"stringValue": decision}}]);
+    span
+}
+
 fn chain(n: u32, pod: &str) -> Vec<Value> {
     vec![
         verified(n, "provenance", 60, true),
@@ -191,6 +199,28 @@ fn the_whole_chain_is_found_from_any_of_its_ends() {
     }
     let both = place.run(&["evidence", "lineage", "kbs:///models/app/weights"]).ok().rows();
     assert_eq!(both.iter().filter(|row| row["link"] == "build").count(), 2);
+}
+
+#[test]
+fn a_session_is_joined_to_the_key_release_that_it_names() {
+    let place = Place::new(&[asked(1, "kr-1", 80, true), answered_by_key("kr-1", 90), asked(2, "kr-2", 80, true)]);
+    let inference = |n: u32| {
+        let run = place.run(&["evidence", "lineage", &digest(n)]);
+        run.rows().into_iter().find(|row| row["link"] == "inference").unwrap()
+    };
+    let row = inference(1);
+    assert_eq!(
+        (&row["state"], &row["from"], &row["to"]),
+        (&json!("whole"), &json!("kbs:///models/app/weights"), &json!("conv-1"))
+    );
+    assert_eq!(inference(2)["state"], "missing");
+    // By the broker's session too; a refusal gave no key.
+    let place = Place::new(&[asked(1, "kr-1", 80, true), answered_by_key("s-kr-1", 90)]);
+    let run = place.run(&["evidence", "lineage", &digest(1)]);
+    assert!(found(&run).contains(&("inference".into(), "whole".into())), "{}", run.stdout);
+    let place = Place::new(&[asked(1, "kr-1", 80, false), answered_by_key("kr-1", 90)]);
+    let run = place.run(&["evidence", "lineage", &digest(1)]);
+    assert!(found(&run).contains(&("inference".into(), "missing".into())), "{}", run.stdout);
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod render;
 mod standing;
 mod subject;
 
-pub use names::{NAMED_MAX, Pod, keys, named_digests, names_pod, pods};
+pub use names::{NAMED_MAX, Pod, keys, named_digests, names_pod, pods, sessions};
 pub use render::{to_dot, to_mermaid};
 pub use standing::{Image, Standing, standing};
 pub use subject::{Subject, subject};
@@ -152,7 +152,7 @@ pub struct Records {
     pub activity: Vec<Row>,
     /// `key_release`.
     pub keys: Vec<Row>,
-    /// Telemetry with `gen_ai` attributes that names one of the pods.
+    /// Telemetry with `gen_ai` attributes that names one of the pods or key releases.
     pub inference: Vec<Row>,
     /// `detection_finding` that names one of the artifacts or pods.
     pub findings: Vec<Row>,

@@ -71,6 +71,12 @@ pub fn pods(row: &Row) -> Vec<Pod> {
     pods.filter(|pod| !pod.name.is_empty() && pod.name != "*" && !pod.name.contains("@sha256:")).collect()
 }
 
+/// By what telemetry names the key release that its session stands on: the decision's uid, or the broker session's.
+pub fn sessions(row: &Row) -> Vec<String> {
+    let names = ["key_release_info.uid", "key_release_info.session_uid"];
+    names.iter().filter_map(|path| text(row, path)).map(str::to_owned).collect()
+}
+
 /// What a key release is about: the digests of what was started, and the names of the key, session and decision.
 pub fn keys(row: &Row) -> (Vec<String>, Vec<String>) {
     let texts = |paths: &[&str]| paths.iter().filter_map(|path| text(row, path)).map(str::to_owned).collect();
@@ -115,6 +121,13 @@ pub fn names_pod(row: &Row, pod: &Pod) -> bool {
         namespace |= text == pod.namespace;
     });
     uid || (name && namespace)
+}
+
+/// Whether one of some names is a value in a record.
+pub(super) fn names_one(row: &Row, names: &[String]) -> bool {
+    let mut is = false;
+    each_inner_text(row, &mut |text| is |= names.iter().any(|name| name == text));
+    is
 }
 
 fn each_text(row: &Row, f: &mut impl FnMut(&str)) {

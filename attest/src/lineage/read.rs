@@ -1,8 +1,8 @@
 //! Records to edges.
 
-use super::names::{at, found, label, names, number, place, text};
+use super::names::{at, found, label, names, names_one, number, place, text};
 use super::subject::Subject;
-use super::{Edge, Pod, Records, Row, Stage, State, keys, named_digests, names_pod, pods};
+use super::{Edge, Pod, Records, Row, Stage, State, keys, named_digests, names_pod, pods, sessions};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -53,13 +53,25 @@ pub(super) fn edges(artifact: &str, records: &Records, subjects: &[Subject]) -> 
             key_release(row, artifact, &mut edges);
         }
     }
+    let releases: Vec<&Row> = records.keys.iter().filter(|row| is_release_of(row, artifact)).collect();
     for row in &records.inference {
-        let Some(pod) = workloads.iter().find(|pod| names_pod(row, pod)) else { continue };
         let session = found(row, "gen_ai.conversation.id")
             .or_else(|| text(row, "trace.uid").map(str::to_owned))
             .or_else(|| text(row, "metadata.correlation_uid").map(str::to_owned))
             .unwrap_or_else(|| text(row, "metadata.uid").unwrap_or_default().to_owned());
-        let mut edge = edge(row, artifact, Stage::Inference, &session, format!("{}\u{0}{session}", place(pod)));
+        // What the workload says of the key that it got is closer than where it runs.
+        let release = releases.iter().find(|release| names_one(row, &sessions(release)));
+        let mut edge = match (release, workloads.iter().find(|pod| names_pod(row, pod))) {
+            (Some(release), _) => {
+                let mut edge = edge(row, artifact, Stage::Inference, &session, format!("key\u{0}{session}"));
+                edge.from = label(key_name(release));
+                edge
+            }
+            (None, Some(pod)) => {
+                edge(row, artifact, Stage::Inference, &session, format!("{}\u{0}{session}", place(pod)))
+            }
+            (None, None) => continue,
+        };
         edge.detail = label(&found(row, "gen_ai.request.model").unwrap_or_default());
         edges.push(edge);
     }
@@ -188,11 +200,19 @@ fn key_release(row: &Row, artifact: &str, edges: &mut Vec<Edge>) {
     let from = attested.key.clone();
     edges.push(attested);
     if matches!(activity, 2 | 3) {
-        let name = text(row, "key_release_info.key_uri").or(text(row, "key_release_info.key_uid")).unwrap_or_default();
+        let name = key_name(row);
         let mut released = edge(row, artifact, Stage::KeyRelease, name, format!("{from}\u{0}{name}"));
         if activity == 3 {
             released.state = State::Failing;
         }
         edges.push(released);
     }
+}
+
+fn key_name(row: &Row) -> &str {
+    text(row, "key_release_info.key_uri").or(text(row, "key_release_info.key_uid")).unwrap_or_default()
+}
+
+fn is_release_of(row: &Row, artifact: &str) -> bool {
+    number(row, "activity_id") == Some(2) && keys(row).0.iter().any(|digest| digest == artifact)
 }

@@ -1,6 +1,7 @@
 //! A bill of materials as rows of Software Inventory Info (5020), joined to the artifact by its digest.
 
-use super::{Evidence, Named, fingerprint, put};
+use super::frame::{fingerprint, put};
+use super::{Evidence, Named};
 use crate::digest::Digest;
 use crate::evidence::sbom::{Component, Format, Sbom};
 use chrono::{DateTime, Utc};

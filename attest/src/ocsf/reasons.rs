@@ -1,14 +1,15 @@
 //! Reasons as the extension has them: its closed list is coarser than [`Reason`], which stays in the steps' details.
 
+use super::frame::Caption;
 use crate::reason::Reason;
 
 /// `trust_reason_id` and `trust_reason` of what passed.
-pub(super) const VERIFIED: (u8, &str) = (1, "Verified");
+pub(super) const VERIFIED: Caption = (1, "Verified");
 /// Of what has no signature at all.
-pub(super) const MISSING: (u8, &str) = (20, "Evidence Missing");
+pub(super) const MISSING: Caption = (20, "Evidence Missing");
 
 /// `trust_reason_id` and `trust_reason`.
-pub(super) fn of(reason: Reason) -> (u8, &'static str) {
+pub(super) fn of(reason: Reason) -> Caption {
     match reason {
         Reason::DocumentAmbiguous
         | Reason::DocumentMalformed

@@ -1,13 +1,15 @@
 //! What is left of every attempt to get a key: one record of OCSF's class Key Release (`docs/trust.md`).
 
 use crate::broker::hex_uid;
-use crate::evidence::{Claims, Platform, Step};
+use crate::evidence::{Claims, Measurement, Platform, Step, sha256};
 use crate::keys::{KeyName, StoreKind};
 use crate::reason::{Reason, Refusal};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
+use tarn_attest::digest::{Algorithm, Digest};
+use tarn_attest::ocsf::frame::{self, KEY_RELEASE, Outcome, conclude, frame, put, put_enum};
 
 /// What was tried (`activity_id`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,25 +110,21 @@ pub trait Recorder: Send + Sync {
     async fn record(&self, attempt: &Attempt) -> Result<(), RecorderError>;
 }
 
-const CLASS: i32 = 99_903_001;
-
+/// OCSF's object of a digest, whose length says how it was made.
 fn fingerprint(digest: &[u8]) -> Value {
-    let (id, name) = algorithm(digest.len());
-    json!({"algorithm_id": id, "algorithm": name, "value": hex::encode(digest)})
+    let algorithm = match digest.len() {
+        32 => Some(Algorithm::Sha256),
+        48 => Some(Algorithm::Sha384),
+        64 => Some(Algorithm::Sha512),
+        _ => None,
+    };
+    let known = algorithm.and_then(|algorithm| Digest::new(algorithm, digest.to_vec()).ok());
+    let unknown = || json!({"algorithm_id": 0, "algorithm": "Unknown", "value": hex::encode(digest)});
+    known.as_ref().map_or_else(unknown, frame::fingerprint)
 }
 
-/// OCSF's `algorithm_id` of a digest by its length.
-fn algorithm(bytes: usize) -> (i32, &'static str) {
-    match bytes {
-        32 => (3, "SHA-256"),
-        48 => (9, "SHA-384"),
-        64 => (4, "SHA-512"),
-        _ => (0, "Unknown"),
-    }
-}
-
-fn verdict(passed: bool) -> (i32, &'static str) {
-    if passed { (1, "Passed") } else { (2, "Failed") }
+fn outcome(refusal: Option<&Refusal>) -> (Outcome, Reason) {
+    refusal.map_or((Outcome::Passed, Reason::Verified), |refusal| (Outcome::Failed, refusal.reason))
 }
 
 impl Attempt {
@@ -137,43 +135,19 @@ impl Attempt {
 
     /// The record in OCSF's JSON.
     pub fn to_ocsf(&self) -> Value {
-        let (activity_id, activity) = self.activity.ocsf();
-        let passed = self.refusal.is_none();
-        let (verdict_id, verdict) = verdict(passed);
-        let mut record = json!({
-            "class_uid": CLASS, "class_name": "Key Release",
-            "category_uid": 3, "category_name": "Identity & Access Management",
-            "activity_id": activity_id, "activity_name": activity,
-            "type_uid": i64::from(CLASS) * 100 + i64::from(activity_id), "type_name": format!("Key Release: {activity}"),
-            "time": self.time.timestamp_millis(),
-            "severity_id": if passed { 1 } else { 3 }, "severity": if passed { "Informational" } else { "Medium" },
-            "status_id": if passed { 1 } else { 2 }, "status": if passed { "Success" } else { "Failure" },
-            "trust_verdict_id": verdict_id, "trust_verdict": verdict,
-            "trust_reason_id": self.reason().id(), "trust_reason": self.reason().caption(),
-            "metadata": {
-                "uid": self.uid, "version": "1.8.0", "product": {"name": "Tarn", "vendor_name": "Tarn"},
-                "extensions": [{"name": "trust", "uid": "999", "version": "0.1.0"}],
-            },
-            "policy": {"name": "Key release", "version": hex_uid(&self.policy)},
-            "key_release_info": self.key_release_info(),
-        });
-        if let Some(refusal) = &self.refusal {
-            record["status_detail"] = refusal.detail.clone().into();
-        }
-        if let Some(evidence) = self.tee_evidence() {
-            record["tee_evidence"] = evidence;
-        }
-        if !self.steps.is_empty() {
-            record["trust_checks"] = self.steps.iter().map(check).collect();
-        }
-        if !self.evidence_uids.is_empty() {
-            record["evidence_uids"] = self.evidence_uids.clone().into();
-        }
+        let mut record = frame(KEY_RELEASE, self.activity.ocsf(), self.time, &self.uid);
+        let (outcome, reason) = outcome(self.refusal.as_ref());
+        conclude(&mut record, outcome, reason.ocsf());
+        put(&mut record, "status_detail", self.refusal.as_ref().map(|refusal| refusal.detail.as_str()));
+        record.insert("policy".into(), json!({"name": "Key release", "version": hex_uid(&self.policy)}));
+        record.insert("key_release_info".into(), self.key_release_info());
+        put(&mut record, "tee_evidence", self.claims.as_ref().map(tee_evidence));
+        let checks: Vec<Value> = self.steps.iter().map(check).collect();
+        put(&mut record, "trust_checks", (!checks.is_empty()).then_some(checks));
+        put(&mut record, "evidence_uids", (!self.evidence_uids.is_empty()).then(|| self.evidence_uids.clone()));
         self.add_workload(&mut record);
-        if let Some(source) = self.source {
-            record["src_endpoint"] = json!({"ip": source.ip().to_string(), "port": source.port()});
-        }
-        record
+        put(&mut record, "src_endpoint", self.source.map(|at| json!({"ip": at.ip().to_string(), "port": at.port()})));
+        Value::Object(record)
     }
 
     /// The record as the ledger keeps it: canonical JSON (RFC 8785).
@@ -184,84 +158,62 @@ impl Attempt {
     }
 
     fn key_release_info(&self) -> Value {
-        let (store_id, store) = self.store.ocsf();
-        let (verdict_id, verdict) = self.policy_verdict.ocsf();
-        let mut info = json!({
-            "uid": self.uid, "key_store_id": store_id, "key_store": store,
-            "policy_verdict_id": verdict_id, "policy_verdict": verdict,
-        });
+        let mut info = Map::new();
+        info.insert("uid".into(), self.uid.as_str().into());
+        put_enum(&mut info, "key_store", self.store.ocsf());
+        put_enum(&mut info, "policy_verdict", self.policy_verdict.ocsf());
         // One of both must be there; before a key is asked for, the store as a whole is.
         let uri = self.key.as_ref().map_or("kbs:///".to_owned(), |key| format!("kbs:///{key}"));
-        info["key_uri"] = uri.into();
-        if let Some(key) = &self.key {
-            info["key_uid"] = key.as_str().into();
-        }
-        if let Some(request) = &self.request_uid {
-            info["request_uid"] = request.as_str().into();
-        }
-        if let Some(session) = &self.session {
-            info["session_uid"] = hex_uid(session).into();
-        }
-        if let Some(recipient) = &self.recipient {
-            info["recipient_fingerprint"] = fingerprint(recipient);
-        }
-        info
+        info.insert("key_uri".into(), uri.into());
+        put(&mut info, "key_uid", self.key.as_ref().map(KeyName::as_str));
+        put(&mut info, "request_uid", self.request_uid.as_deref());
+        put(&mut info, "session_uid", self.session.as_ref().map(hex_uid));
+        put(&mut info, "recipient_fingerprint", self.recipient.as_ref().map(|digest| fingerprint(digest)));
+        info.into()
     }
 
-    fn tee_evidence(&self) -> Option<Value> {
-        let claims = self.claims.as_ref()?;
-        let ((platform_id, platform), (assurance_id, assurance)) = (claims.platform.ocsf(), claims.assurance.ocsf());
-        let mut evidence = Map::new();
-        let mut put = |name: &str, value: Value| {
-            if !value.is_null() {
-                evidence.insert(name.to_owned(), value);
-            }
-        };
-        put("platform_id", platform_id.into());
-        put("platform", platform.into());
-        put("assurance_id", assurance_id.into());
-        put("assurance", assurance.into());
-        put("is_debug", claims.debug.into());
-        put("hash", fingerprint(&claims.document_digest));
-        put("uid", json!(claims.uid));
-        put("hw_model", json!(claims.hw_model));
-        put("version", json!(claims.version));
-        put("issuer", json!(claims.issuer));
-        put("created_time", json!(claims.issued_at.map(|time| time.timestamp_millis())));
-        put("expiration_time", json!(claims.expires_at.map(|time| time.timestamp_millis())));
-        put("nonce", json!(claims.nonce.as_ref().map(hex::encode)));
-        put("report_data", json!(claims.user_data.as_ref().map(hex::encode)));
-        put("image", claims.image_digest.as_ref().map_or(Value::Null, |digest| json!({"uid": digest})));
-        let bound = claims.public_key.as_ref().map(|key| fingerprint(&crate::evidence::sha256(key)));
-        put("fingerprint", json!(bound));
-        if !claims.certificates.is_empty() {
-            put("fingerprints", claims.certificates.iter().map(|digest| fingerprint(digest)).collect());
-        }
-        if !claims.measurements.is_empty() {
-            put("measurements", claims.measurements.iter().map(measurement).collect());
-        }
-        Some(Value::Object(evidence))
-    }
-
-    fn add_workload(&self, record: &mut Value) {
+    fn add_workload(&self, record: &mut Map<String, Value>) {
         let Some(claims) = &self.claims else { return };
         if let Some(digest) = &claims.image_digest {
-            let (type_id, kind) = match claims.platform {
+            let kind = match claims.platform {
                 Platform::Nitro => (6, "Enclave Image"),
                 _ => (1, "Container Image"),
             };
-            record["artifact"] = json!({"uid": digest, "type_id": type_id, "type": kind});
-            if let Some(name) = &claims.image_name {
-                record["artifact"]["name"] = name.as_str().into();
-            }
+            let mut artifact = Map::new();
+            artifact.insert("uid".into(), digest.as_str().into());
+            put_enum(&mut artifact, "type", kind);
+            put(&mut artifact, "name", claims.image_name.as_deref());
+            record.insert("artifact".into(), artifact.into());
         }
-        if let Some(identity) = &claims.identity {
-            record["actor"] = json!({"app_uid": identity});
-        }
+        put(record, "actor", claims.identity.as_ref().map(|identity| json!({"app_uid": identity})));
     }
 }
 
-fn measurement(measurement: &crate::evidence::Measurement) -> Value {
+fn tee_evidence(claims: &Claims) -> Value {
+    let mut evidence = Map::new();
+    let into = &mut evidence;
+    put_enum(into, "platform", claims.platform.ocsf());
+    put_enum(into, "assurance", claims.assurance.ocsf());
+    put(into, "is_debug", Some(claims.debug));
+    put(into, "hash", Some(fingerprint(&claims.document_digest)));
+    put(into, "uid", claims.uid.as_deref());
+    put(into, "hw_model", claims.hw_model.as_deref());
+    put(into, "version", claims.version.as_deref());
+    put(into, "issuer", claims.issuer.as_deref());
+    put(into, "created_time", claims.issued_at.map(|time| time.timestamp_millis()));
+    put(into, "expiration_time", claims.expires_at.map(|time| time.timestamp_millis()));
+    put(into, "nonce", claims.nonce.as_ref().map(hex::encode));
+    put(into, "report_data", claims.user_data.as_ref().map(hex::encode));
+    put(into, "image", claims.image_digest.as_ref().map(|digest| json!({"uid": digest})));
+    put(into, "fingerprint", claims.public_key.as_ref().map(|key| fingerprint(&sha256(key))));
+    let certificates: Vec<Value> = claims.certificates.iter().map(|digest| fingerprint(digest)).collect();
+    put(into, "fingerprints", (!certificates.is_empty()).then_some(certificates));
+    let measurements: Vec<Value> = claims.measurements.iter().map(measurement).collect();
+    put(into, "measurements", (!measurements.is_empty()).then_some(measurements));
+    evidence.into()
+}
+
+fn measurement(measurement: &Measurement) -> Value {
     let mut value = fingerprint(&measurement.value);
     value["name"] = measurement.name.as_str().into();
     if let Some(index) = measurement.index {
@@ -271,14 +223,6 @@ fn measurement(measurement: &crate::evidence::Measurement) -> Value {
 }
 
 fn check(step: &Step) -> Value {
-    let reason = step.refusal.as_ref().map_or(Reason::Verified, |refusal| refusal.reason);
-    let (id, caption) = verdict(step.refusal.is_none());
-    let mut value = json!({
-        "name": step.name, "trust_verdict_id": id, "trust_verdict": caption,
-        "trust_reason_id": reason.id(), "trust_reason": reason.caption(),
-    });
-    if let Some(refusal) = &step.refusal {
-        value["desc"] = refusal.detail.as_str().into();
-    }
-    value
+    let (outcome, reason) = outcome(step.refusal.as_ref());
+    frame::check(step.name, outcome, reason.ocsf(), step.refusal.as_ref().map_or("", |refusal| &refusal.detail))
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Bytes of a ciphertext: the most that KMS takes.
-const CIPHERTEXT_BYTES_MAX: usize = 6144;
+pub(super) const CIPHERTEXT_BYTES_MAX: usize = 6144;
 
 /// What attests the broker: the Nitro Secure Module, or software in its place.
 pub trait Attester: Send + Sync {
@@ -97,31 +97,7 @@ impl KeyStore for KmsStore {
     }
 }
 
-/// KMS itself, by its SDK.
-#[cfg(feature = "kms")]
-pub struct AwsKms(pub aws_sdk_kms::Client);
-
-#[cfg(feature = "kms")]
-#[async_trait]
-impl Decrypt for AwsKms {
-    async fn decrypt(&self, wrapped: &Wrapped, document: Vec<u8>) -> Result<Answer, String> {
-        use aws_sdk_kms::error::DisplayErrorContext;
-        use aws_sdk_kms::operation::RequestId as _;
-        use aws_sdk_kms::primitives::Blob;
-        use aws_sdk_kms::types::{KeyEncryptionMechanism, RecipientInfo};
-        let recipient = RecipientInfo::builder()
-            .key_encryption_algorithm(KeyEncryptionMechanism::RsaesOaepSha256)
-            .attestation_document(Blob::new(document))
-            .build();
-        let mut request =
-            self.0.decrypt().key_id(&wrapped.key_id).ciphertext_blob(Blob::new(wrapped.ciphertext.clone()));
-        for (name, value) in &wrapped.context {
-            request = request.encryption_context(name, value);
-        }
-        let answer = request.recipient(recipient).send().await;
-        let answer = answer.map_err(|error| format!("KMS: {}", DisplayErrorContext(error)))?;
-        let request_uid = answer.request_id().map(str::to_owned);
-        let ciphertext = answer.ciphertext_for_recipient.ok_or("KMS answered without CiphertextForRecipient")?;
-        Ok(Answer { ciphertext: ciphertext.into_inner(), request_uid })
-    }
+/// The encryption context that binds a wrapped key to its name.
+pub fn context(name: &KeyName) -> BTreeMap<String, String> {
+    BTreeMap::from([("tarn:key".to_owned(), name.to_string())])
 }

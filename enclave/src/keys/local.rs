@@ -3,7 +3,7 @@
 //!
 //! It protects keys from whoever reads backups or the store's disk, not from whoever is root on the broker's machine.
 
-use super::{Fetched, KeyName, KeyStore, StoreError, StoreKind};
+use super::{Fetched, KeyName, KeyStore, StoreError, StoreKind, file};
 use crate::secret::Secret;
 use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -141,13 +141,7 @@ impl LocalStore {
         let failed = |source| LocalError::File { path: self.path.clone(), source };
         let contents = Contents { version: 1, keys: self.keys.clone() };
         let text = serde_json::to_vec_pretty(&contents).map_err(|_| LocalError::Crypto)?;
-        let new = self.path.with_extension("new");
-        let _ = std::fs::remove_file(&new);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&new, &self.path).map_err(failed)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        file::replace(&self.path, &text).map_err(failed)
     }
 
     fn unwrap(&self, name: &KeyName) -> Result<Secret, StoreError> {

@@ -1,8 +1,12 @@
 //! Where keys are kept until they are released.
 
+#[cfg(feature = "kms")]
+pub mod aws_kms;
 pub mod cms;
+mod file;
 pub mod kms;
 pub mod local;
+pub mod wrapped;
 
 use crate::secret::Secret;
 use async_trait::async_trait;

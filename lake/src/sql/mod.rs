@@ -9,6 +9,7 @@
 
 mod count_distinct;
 mod date_trunc;
+mod digest_uid;
 mod error;
 mod findings;
 mod json_get;
@@ -118,6 +119,7 @@ impl SqlSession {
                 SessionContext::new_with_state(state.with_default_features().with_optimizer_rules(rules).build());
             context.register_udf(ScalarUDF::from(json_get()));
             context.register_udf(ScalarUDF::from(DateTrunc::new()));
+            context.register_udf(digest_uid::digest_uid());
             for function in slo::functions() {
                 context.register_udf(function);
             }

@@ -25,6 +25,7 @@ const VIEWS: &[(&str, &str)] = &[
     ("slo_attestation_latency", include_str!("slo/slo_attestation_latency.sql")),
     ("slo_policy_enforcement", include_str!("slo/slo_policy_enforcement.sql")),
     ("slo_key_release_refusals", include_str!("slo/slo_key_release_refusals.sql")),
+    ("key_release_confirmations", include_str!("slo/key_release_confirmations.sql")),
 ];
 
 /// The view of all service levels: rows of `name`, `value`, `lower`, `upper`, `numerator`, `denominator`, `unit`.
@@ -44,7 +45,7 @@ struct Base {
     columns: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const BASES: [Base; 3] = [
+const BASES: [Base; 5] = [
     Base {
         name: "evidence_signing",
         table: "artifact_signing",
@@ -85,6 +86,36 @@ const BASES: [Base; 3] = [
             ("time", "time", TIME),
             ("activity_id", "activity_id", NUMBER),
             ("key_release_info.uid", "key_release_info.uid", TEXT),
+        ],
+    },
+    Base {
+        name: "evidence_releases",
+        table: "key_release",
+        within: true,
+        columns: &[
+            ("time", "time", TIME),
+            ("metadata.uid", "metadata.uid", TEXT),
+            ("activity_id", "activity_id", NUMBER),
+            ("trust_verdict_id", "trust_verdict_id", NUMBER),
+            ("artifact.uid", "artifact.uid", TEXT),
+            ("key_release_info.request_uid", "key_release_info.request_uid", TEXT),
+            ("key_release_info.key_uri", "key_release_info.key_uri", TEXT),
+            ("tee_evidence.uid", "tee_evidence.uid", TEXT),
+        ],
+    },
+    Base {
+        name: "evidence_kms",
+        table: "api_activity",
+        within: true,
+        columns: &[
+            ("time", "time", TIME),
+            ("metadata.uid", "metadata.uid", TEXT),
+            ("status_id", "status_id", NUMBER),
+            ("api.service.name", "service", TEXT),
+            ("api.operation", "operation", TEXT),
+            ("api.request.uid", "request_uid", TEXT),
+            ("resources[].uid", "kms_key", TEXT),
+            ("unmapped", "unmapped", TEXT),
         ],
     },
 ];

@@ -1,6 +1,8 @@
 //! `tarn enclave broker`: the key broker as a server.
 
-use super::ledger::{EvidenceFile, LedgerRecorder};
+use super::ledger::LedgerRecorder;
+use super::provenance::{EvidenceFile, LakeEvidence};
+use super::store::StoreArgs;
 use super::{small_file, small_text};
 use crate::command::arguments::LakeArgs;
 use crate::command::{Usage, block_on};
@@ -13,10 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tarn_attest::ledger::Signer;
-use tarn_enclave::broker::{Broker, Limits, Parts, router};
+use tarn_enclave::broker::{Broker, Limits, Parts, Provenance, router};
 use tarn_enclave::evidence::nitro::{HardwareRoot, Nitro};
 use tarn_enclave::evidence::token::{HardwareKeys, Issuer, Service, Tokens};
-use tarn_enclave::keys::local::LocalStore;
 use tarn_enclave::policy::{Mode, Policies};
 use tarn_enclave::simulated::SimulatedRoot;
 use tarn_enclave::verifiers::Verifiers;
@@ -31,12 +32,8 @@ const GOOGLE_ISSUER: &str = "https://confidentialcomputing.googleapis.com";
     after_help = "Example:\n  tarn enclave broker --store keys.json --wrapping-key wrapping.key --policy policy.cedar --nitro-root root.der --lake ./lake --ledger-key evidence.key"
 )]
 pub struct Args {
-    /// The key store
-    #[arg(long, value_name = "FILE")]
-    store: PathBuf,
-    /// The store's wrapping key
-    #[arg(long, value_name = "FILE")]
-    wrapping_key: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Who may have which key, in Cedar
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
@@ -45,9 +42,12 @@ pub struct Args {
     /// The signing key of the lake's evidence ledger, where every attempt is recorded before a key goes out
     #[arg(long, value_name = "FILE")]
     ledger_key: PathBuf,
-    /// Evidence that passed, by the image's digest, in JSON
+    /// Evidence that passed, by the image's digest, in JSON; without it, what the lake's tables have and its ledger proves
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
+    /// Count only what passed by this trust policy, by its name (docs/attest.md); repeat it for more
+    #[arg(long = "trust-policy", value_name = "NAME", conflicts_with = "evidence")]
+    trust_policies: Vec<String>,
     /// The address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8087")]
     listen: SocketAddr,
@@ -91,18 +91,22 @@ impl Args {
         let policies = Policies::new(&small_text(&self.policy)?, mode)
             .map_err(|error| Usage(format!("{}: {error}", self.policy.display())))?;
         let verifiers = self.roots.verifiers()?;
-        let keys = LocalStore::open(&self.store, &self.wrapping_key)?;
-        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?.unwrap_or_default();
+        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?;
         let signer = Signer::parse(&small_text(&self.ledger_key)?)
             .map_err(|error| Usage(format!("{}: {error}", self.ledger_key.display())))?;
         block_on(async {
+            let keys = self.store.open().await?;
             let lake = self.lake.open_or_create().await?;
+            let provenance: Arc<dyn Provenance> = match evidence {
+                Some(file) => Arc::new(file),
+                None => Arc::new(LakeEvidence::new(&lake, signer.public(), self.trust_policies)),
+            };
             let recorder = Arc::new(LedgerRecorder(Recorder::open(&lake, signer).await?));
             let parts = Parts {
                 verifiers,
                 policies,
-                keys: Arc::new(keys),
-                provenance: Arc::new(evidence),
+                keys,
+                provenance,
                 recorder: recorder.clone(),
                 clock: Arc::new(Utc::now),
                 limits: Limits::default(),

@@ -1,10 +1,13 @@
 //! `tarn enclave`: keys go to what was attested.
 
+mod attester;
 mod authority;
 mod broker;
 mod ledger;
 mod measure;
+mod provenance;
 mod seal;
+mod store;
 mod unseal;
 
 use super::Usage;

@@ -1,18 +1,16 @@
 //! `tarn enclave unseal`: attest, get the key, open the file.
 
+use super::attester::Attester;
 use super::seal::{beside, place};
-use super::{measure, small_text};
 use crate::command::{Usage, block_on};
 use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{TimeDelta, Utc};
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use kbs_types::{Challenge, ErrorInformation, Response};
 use reqwest::{Client, RequestBuilder, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha384};
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::PathBuf;
@@ -20,21 +18,29 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tarn_enclave::Secret;
 use tarn_enclave::broker::protocol::DECISION;
-use tarn_enclave::client::{ToBind, Workload};
+use tarn_enclave::client::Workload;
 use tarn_enclave::evidence::Platform;
 use tarn_enclave::keys::KeyName;
 use tarn_enclave::sealed::Sealed;
-use tarn_enclave::simulated::{NsmRequest, SimulatedAuthority};
 
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// How long an answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Attest to a broker as a simulated enclave, get the key, and open a sealed file
+/// What attests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Evidence {
+    /// A document of AWS Nitro, by `/dev/nsm`.
+    Nitro,
+    /// A document of the same form, by software.
+    Simulated,
+}
+
+/// Attest to a broker as an enclave, real or simulated, get the key, and open a sealed file
 #[derive(ClapArgs)]
 #[command(
-    after_help = "Example:\n  tarn enclave unseal model.sealed --broker http://127.0.0.1:8087 --authority authority.txt --out model.bin"
+    after_help = "Examples:\n  tarn enclave unseal model.sealed --broker http://127.0.0.1:8087 --authority authority.txt --out model.bin\n  tarn enclave unseal model.sealed --broker http://127.0.0.1:8087 --evidence nitro --out model.bin"
 )]
 pub struct Args {
     /// The sealed file
@@ -43,16 +49,19 @@ pub struct Args {
     /// The broker
     #[arg(long, value_name = "URL")]
     broker: String,
+    /// What attests: the Nitro Secure Module of the enclave that this runs in, or software in its place
+    #[arg(long, value_enum, default_value_t = Evidence::Simulated, value_name = "KIND")]
+    evidence: Evidence,
     /// What attests in the place of hardware, of `tarn enclave authority`
     #[arg(long, value_name = "FILE")]
-    authority: PathBuf,
+    authority: Option<PathBuf>,
     /// Where the opened file goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Measure this file and not this program
+    /// Measure this file and not this program, in simulated evidence
     #[arg(long, value_name = "FILE")]
     measure: Option<PathBuf>,
-    /// Attest as an enclave in debug mode, which is refused
+    /// Attest as a simulated enclave in debug mode, which is refused
     #[arg(long)]
     debug: bool,
 }
@@ -63,7 +72,8 @@ impl Args {
         let wrong = |error: std::io::Error| Usage(format!("{}: {error}", self.file.display()));
         let sealed = Sealed::open(BufReader::new(File::open(&self.file).map_err(wrong)?))
             .map_err(|error| Usage(format!("{}: {error}", self.file.display())))?;
-        let key = match block_on(self.key(sealed.name()))?? {
+        let attester = self.attester()?;
+        let key = match block_on(self.key(sealed.name(), &attester))?? {
             Ok(key) => key,
             Err(refusal) => {
                 eprintln!("refused: {}", refusal.detail);
@@ -78,7 +88,7 @@ impl Args {
     }
 
     /// The key, or the broker's refusal.
-    async fn key(&self, name: &KeyName) -> anyhow::Result<Result<Secret, ErrorInformation>> {
+    async fn key(&self, name: &KeyName, attester: &Attester) -> anyhow::Result<Result<Secret, ErrorInformation>> {
         let client = Client::builder().timeout(ANSWER_TIME_MAX).build()?;
         let base = format!("{}/kbs/v0", self.broker.trim_end_matches('/'));
         let workload = Workload::new()?;
@@ -90,7 +100,9 @@ impl Args {
             Ok(challenge) => challenge,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let evidence = self.evidence(workload.to_bind(&challenge)?)?;
+        let bind = workload.to_bind(&challenge)?;
+        let document = attester.document(Some(bind.report_data), bind.public_key)?;
+        let evidence = json!({"document": STANDARD.encode(document)});
         let with_cookie = |request: RequestBuilder| request.header(header::COOKIE, &cookie);
         let attestation = workload.attestation(&challenge, evidence)?;
         let attested = with_cookie(client.post(format!("{base}/attest"))).json(&attestation).send().await?;
@@ -106,27 +118,21 @@ impl Args {
         }
     }
 
-    /// A document of a simulated enclave whose image is the file that is measured.
-    fn evidence(&self, bind: ToBind) -> anyhow::Result<Value> {
-        let text = small_text(&self.authority)?;
-        let authority = SimulatedAuthority::from_text(&text);
-        let authority = authority.map_err(|error| Usage(format!("{}: {error}", self.authority.display())))?;
-        let now = Utc::now();
-        let nsm = authority.nsm("tarn-simulated-enclave", now - TimeDelta::minutes(1))?;
-        let mut pcrs = vec![measure::of(self.measure.as_deref())?];
-        // The kernel and the application of a real image; here there is none but the file.
-        pcrs.extend([Sha384::digest(b"simulated kernel").to_vec(), Sha384::digest(b"simulated application").to_vec()]);
-        if self.debug {
-            pcrs.iter_mut().for_each(|value| value.fill(0));
+    fn attester(&self) -> anyhow::Result<Attester> {
+        let simulated = self.measure.is_some() || self.debug;
+        match (self.evidence, &self.authority) {
+            (Evidence::Simulated, Some(authority)) => {
+                Attester::simulated(authority, self.measure.as_deref(), self.debug)
+            }
+            (Evidence::Simulated, None) => {
+                Err(Usage("simulated evidence has an --authority; in an enclave, give --evidence nitro".to_owned())
+                    .into())
+            }
+            (Evidence::Nitro, None) if !simulated => Attester::nitro(),
+            (Evidence::Nitro, _) => {
+                Err(Usage("--authority, --measure and --debug are of simulated evidence".to_owned()).into())
+            }
         }
-        let document = nsm.document(&NsmRequest {
-            timestamp: now,
-            pcrs: (0..).zip(pcrs).collect(),
-            nonce: Some(bind.report_data),
-            public_key: Some(bind.public_key),
-            user_data: None,
-        })?;
-        Ok(json!({"document": STANDARD.encode(document)}))
     }
 }
 
