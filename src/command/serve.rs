@@ -96,7 +96,7 @@ impl Args {
 }
 
 /// Structured logs on stderr: JSON where that is no terminal. `RUST_LOG` chooses what.
-fn init_logs() {
+pub(super) fn init_logs() {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter

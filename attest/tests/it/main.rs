@@ -17,4 +17,5 @@ mod ocsf;
 mod policies;
 mod policy;
 mod provenance;
+mod webhook;
 mod world;

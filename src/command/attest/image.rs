@@ -68,12 +68,12 @@ fn report(image: &Digest, examined: &Examined, format: Option<Format>) -> anyhow
         }));
     }
     print_rows(&shown, Format::or_default(format))?;
-    let missing: Vec<_> = examined.missing.iter().map(|part| part.name()).collect();
-    match (examined.passed(), examined.documents.len()) {
-        (0, 0) => eprintln!("not verified: {image}: nothing is attached to it"),
-        (0, all) => eprintln!("not verified: {image}: none of {all} attached documents passes"),
-        (_, _) if !missing.is_empty() => eprintln!("not verified: {image}: nothing passes for {}", missing.join(", ")),
-        (passed, all) => eprintln!("verified: {image}: {passed} of {all} attached documents pass"),
+    match examined.problem() {
+        Some(problem) => eprintln!("not verified: {image}: {problem}"),
+        None => {
+            let (passed, all) = (examined.passed(), examined.documents.len());
+            eprintln!("verified: {image}: {passed} of {all} attached documents pass");
+        }
     }
     Ok(if examined.is_attested() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

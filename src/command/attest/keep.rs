@@ -25,7 +25,7 @@ pub(super) struct Read {
 /// A ledger's signing key.
 ///
 /// **Errors**: [`Usage`] for what is none.
-pub(super) fn signer(path: &Path) -> anyhow::Result<Signer> {
+pub(in crate::command) fn signer(path: &Path) -> anyhow::Result<Signer> {
     let wrong = |e: &dyn std::fmt::Display| Usage(format!("{}: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
     Signer::parse(&text).map_err(|e| wrong(&e).into())

@@ -1,9 +1,10 @@
 //! `tarn attest`: was this signed, by whom, and what did they say of it?
 
+mod admission;
 mod conformance;
 mod image;
 mod ingest;
-mod keep;
+pub(super) mod keep;
 mod verify;
 
 use super::Usage;
@@ -30,6 +31,7 @@ pub struct Args {
 enum Command {
     Verify(Box<verify::Args>),
     Ingest(Box<ingest::Args>),
+    Admission(Box<admission::Args>),
     Conformance(conformance::Args),
 }
 
@@ -39,6 +41,7 @@ impl Args {
         match self.command {
             Command::Verify(args) => args.run(),
             Command::Ingest(args) => args.run(),
+            Command::Admission(args) => args.run(),
             Command::Conformance(args) => args.run(),
         }
     }
