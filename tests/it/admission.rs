@@ -1,9 +1,10 @@
 //! `tarn attest admission` as an API server meets it: HTTP to a process, and what is in lake and ledger afterwards.
 
 use crate::attest::{layout, public};
-use crate::command::{Run, tarn, text};
+use crate::command::{Run, tarn, tarn_reading, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -169,12 +170,12 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
     hook.stop();
 
     // Rows, of all that was answered.
-    let sql = "SELECT metadata.correlation_uid AS uid, min(action) AS action FROM api_activity GROUP BY 1 ORDER BY 1";
+    let sql = "SELECT metadata.correlation_uid AS uid, max(action) AS action FROM api_activity GROUP BY 1 ORDER BY 1";
     let rows: Vec<_> = place.sql(sql).iter().map(|row| (row["uid"].clone(), row["action"].clone())).collect();
     let expected = [
         ("uid-again", "Allowed"),
         ("uid-attested", "Allowed"),
-        ("uid-reloaded", "Allowed"),
+        ("uid-reloaded", "Denied"),
         ("uid-tag", "Allowed"),
         ("uid-unknown", "Denied"),
     ];
@@ -210,8 +211,8 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
     assert!(verify(digest).ok().rows().iter().any(|row| row["check"] == "result" && row["outcome"] == "passed"));
     assert_eq!(verify(&format!("sha256:{}", "0".repeat(64))).code, 1);
 
-    let audit = ["evidence", "audit", "--lake", text(&place.at("lake")), "--key", text(&place.at("evidence.pub"))];
-    assert_eq!(tarn(&audit).ok().rows()[0]["result"], "whole");
+    let (lake, key) = (place.at("lake"), place.at("evidence.pub"));
+    assert_eq!(tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()[0]["result"], "whole");
 }
 
 #[test]
@@ -224,11 +225,121 @@ fn what_is_missing_for_a_webhook_is_named() {
     told(run(&["--vsa-key", "x"]), "--vsa-verifier");
     let open = place.arguments(&[]).into_iter().map(|a| a.replace("127.0.0.1:0", "0.0.0.0:0")).collect::<Vec<_>>();
     told(tarn(&open), "that needs --tls-cert and --tls-key");
-    let tls = ["--tls-cert", text(&place.at("own.pub")), "--tls-key", text(&place.at("vsa.key"))];
+    let (certificate, key) = (place.at("own.pub"), place.at("vsa.key"));
+    let tls = ["--tls-cert", text(&certificate), "--tls-key", text(&key)];
     told(tarn(&[&open[..], &tls.map(str::to_owned)].concat()), "--tls-client-ca, or --any-client");
     told(run(&tls), "no usable certificate");
     let nowhere = place.arguments(&[]).into_iter().map(|a| a.replace("layouts", "nowhere")).collect::<Vec<_>>();
     told(tarn(&nowhere), "nowhere: expected a folder");
     std::fs::write(place.at("evidence.key"), "x").unwrap();
     told(run(&[]), "evidence.key");
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// An API server's record of a Pod with an image.
+fn audited(pod: &str, image: &str, query: &str, time: DateTime<Utc>, status: Value) -> Value {
+    json!({
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Request", "stage": "ResponseComplete",
+        "auditID": format!("{pod}-{query}-{}", rfc3339(time)), "requestURI": format!("/api/v1/namespaces/shop/pods{query}"),
+        "verb": "create", "user": {"username": "alice", "groups": ["system:authenticated"]}, "sourceIPs": ["10.0.0.5"],
+        "objectRef": {"resource": "pods", "namespace": "shop", "name": pod, "apiVersion": "v1"},
+        "requestObject": {"kind": "Pod", "apiVersion": "v1", "spec": {"containers": [{"name": "app", "image": image}]}},
+        "responseStatus": status, "requestReceivedTimestamp": rfc3339(time), "stageTimestamp": rfc3339(time),
+        "annotations": {"authorization.k8s.io/decision": "allow"},
+    })
+}
+
+/// What policy-controller logs of a Pod.
+fn logged(message: &str, time: DateTime<Utc>, more: Value) -> Value {
+    let mut line = json!({
+        "level": "info", "ts": rfc3339(time), "logger": "policy-controller", "caller": "webhook/validator.go:1266",
+        "msg": message, "commit": "7f1a0c2", "knative.dev/kind": "/v1, Kind=Pod", "knative.dev/namespace": "shop",
+        "knative.dev/name": "web", "knative.dev/operation": "CREATE", "knative.dev/resource": "/v1, Resource=pods",
+        "knative.dev/subresource": "", "knative.dev/userinfo": "alice",
+    });
+    line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    line
+}
+
+#[test]
+fn where_others_decide_otherwise_is_shown_and_recorded_once() {
+    let place = Place::new();
+    let lake = place.at("lake");
+    let disagreements = |more: &[&str]| {
+        tarn(&[&["evidence", "disagreements", "--lake", text(&lake), "--format", "ndjson"], more].concat())
+    };
+    let hook = place.webhook(&["--mode", "enforce"]);
+    let unknown = format!("registry.example/app@sha256:{}", "0".repeat(64));
+    assert!(!hook.ask("uid-unknown", &unknown)["allowed"].as_bool().unwrap());
+    let ours = hook.ask("uid-attested", &place.image)["auditAnnotations"]["record"].clone();
+    hook.stop();
+    assert!(disagreements(&[]).ok().rows().is_empty());
+
+    let at = |seconds: i64| Utc::now() + TimeDelta::seconds(seconds);
+    let (created, forbidden) = (json!({"metadata": {}, "code": 201}), json!({
+        "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\"",
+    }));
+    let verdict = |uid: &str, allowed: bool| {
+        json!({"admissionreview/uid": uid, "admissionreview/allowed": allowed, "admissionreview/result": "nil"})
+    };
+    let records = [
+        // What was refused was let in, twice; one that is only tried, and one from before the refusal, say nothing.
+        audited("miner-1", &unknown, "", at(60), created.clone()),
+        audited("miner-2", &unknown, "", at(61), created.clone()),
+        audited("miner-3", &unknown, "?dryRun=All", at(62), created.clone()),
+        audited("miner-0", &unknown, "", at(-600), created.clone()),
+        // What was attested was let in, and is refused for something else.
+        audited("web", &place.image, "", at(60), created),
+        audited("web", &place.image, "", at(63), forbidden),
+        // policy-controller on the image, and on the request.
+        logged(&format!("Failed to validate at least one policy for {}", place.image), at(0), json!({})),
+        logged(&format!("Validated 1 policies for image {}", place.image), at(1), json!({})),
+        logged("remote admission controller audit annotations", at(0), verdict("uid-unknown", true)),
+        logged("remote admission controller audit annotations", at(0), verdict("uid-attested", true)),
+    ];
+    let lines: Vec<String> = records.iter().map(Value::to_string).collect();
+    tarn_reading(&["ingest", "--lake", text(&lake), "-"], lines.join("\n").as_bytes()).ok();
+
+    let found = disagreements(&[]);
+    assert_eq!(found.code, 1, "{}", found.stderr);
+    let rows = found.rows();
+    let cell = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let mut told: Vec<_> = rows
+        .iter()
+        .map(|row| (cell(row, "theirs"), cell(row, "ours"), cell(row, "about"), row["count"].as_u64().unwrap()))
+        .collect();
+    told.sort();
+    let digest = |image: &str| image.split_once('@').unwrap().1.to_owned();
+    let expected = [
+        ("denied", "attested", digest(&place.image), 1),
+        ("failed", "attested", digest(&place.image), 1),
+        ("let_in", "refused", digest(&unknown), 2),
+        ("passed", "refused", "uid-unknown".to_owned(), 1),
+    ];
+    assert_eq!(told, expected.map(|(theirs, ours, about, n)| (theirs.to_owned(), ours.to_owned(), about, n)));
+    let of = |theirs: &str| rows.iter().find(|row| row["theirs"] == theirs).unwrap();
+    assert_eq!((&of("let_in")["workload"], &of("failed")["our_record"]), (&json!("shop/miner-2"), &ours));
+    assert_eq!(disagreements(&["--decider", "clusterimagepolicy"]).rows().len(), 2);
+    assert_eq!(disagreements(&["--decider", "nobody"]).code, 0);
+    assert_eq!(disagreements(&["--until", "2026-01-01"]).code, 0, "nothing was decided by then");
+
+    let key = place.at("evidence.key");
+    let recorded = disagreements(&["--record", "--ledger-key", text(&key)]);
+    assert!(recorded.code == 1 && recorded.stderr.contains("recorded: 4 new of 4"), "{}", recorded.stderr);
+    let again = disagreements(&["--record"]);
+    assert!(again.stderr.contains("recorded: 0 new of 4"), "{}", again.stderr);
+    let sql = "SELECT metadata.uid AS uid, severity, finding_info.title AS title FROM detection_finding ORDER BY severity_id DESC";
+    let findings = place.sql(sql);
+    assert_eq!((findings.len(), &findings[0]["severity"]), (4, &json!("High")));
+    assert_eq!(findings[0]["title"], "A workload that was refused was let in");
+    let (finding, _) = place.proved(findings[0]["uid"].as_str().unwrap());
+    let related = [&of("let_in")["our_record"], &of("let_in")["their_record"]].map(|uid| json!({"uid": uid}));
+    assert_eq!(finding["finding_info"]["related_events"], json!(related));
+    let export = place.at("records.ndjson");
+    std::fs::write(&export, tarn(&["ocsf", "export", "--lake", text(&lake)]).ok().stdout).unwrap();
+    tarn(&["ocsf", "validate", text(&export)]).ok();
 }
