@@ -17,4 +17,6 @@ mod ocsf;
 mod policies;
 mod policy;
 mod provenance;
+#[cfg(feature = "registry")]
+mod registry;
 mod world;

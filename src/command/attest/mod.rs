@@ -4,6 +4,7 @@ mod conformance;
 mod image;
 mod ingest;
 mod keep;
+mod source;
 mod verify;
 
 use super::Usage;
@@ -19,7 +20,7 @@ use tarn_attest::{
     Artifact, Attestation, Digest, Outcome, Policies, Record, TrustPolicy, Verification, json as bounds,
 };
 
-/// Verify signatures, provenance and attestations, offline
+/// Verify signatures, provenance and attestations
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
