@@ -5,11 +5,12 @@ use super::reference::Reference;
 use super::summary::Summarizer;
 use crate::attestation::Attestation;
 use crate::digest::Digest;
-use crate::ledger::Entry;
-use crate::oci::{Attached, Content, Examined};
+use crate::ledger::{Entry, RAW_BYTES_MAX};
+use crate::oci::{Attached, Examined};
 use crate::ocsf::{self, Activity, ArtifactType, Evidence, Named};
 use crate::policies::TrustPolicy;
-use crate::verified::Verification;
+use crate::record::Record;
+use crate::verified::{Verification, Verified};
 use chrono::{DateTime, Utc};
 
 /// What is known of an image.
@@ -55,21 +56,20 @@ impl Question<'_> {
         };
         let (mut documents, mut entries): (Vec<Document>, _) = (Vec::new(), Vec::new());
         for (attached, verification) in &examined.documents {
-            let evidence = self.verified(attached, verification);
+            let document = attached.document();
+            let evidence = self.verified(attached, document.as_deref(), verification);
             // Attached twice, it is one document with one record.
             if documents.iter().any(|document| document.uid == evidence.uid) {
                 continue;
             }
-            let raw = match &attached.content {
-                Content::Bundle(bytes) | Content::Envelope(bytes, _) | Content::Signature(bytes, _) => Some(bytes),
-                Content::Other => None,
-            };
             documents.push(Document {
                 uid: evidence.uid.clone(),
                 digest: attached.digest.clone(),
                 passed: verification.verified().is_some(),
             });
-            entries.push(entry(&evidence, raw.map(|bytes| bytes.clone().into()))?);
+            // Whoever may attach may attach much: the record is kept all the same, by the document's digest.
+            let raw = document.filter(|bytes| bytes.len() <= RAW_BYTES_MAX);
+            entries.push(entry(&evidence, raw.map(|bytes| bytes.into_owned().into()))?);
         }
         let summary = match (&verdict, self.summarizer) {
             (Verdict::Attested, Some(summarizer)) => {
@@ -88,15 +88,27 @@ impl Question<'_> {
         Named { digest, name, uri: None, kind: ArtifactType::ContainerImage }
     }
 
-    fn verified(&self, attached: &Attached, verification: &Verification<Attestation>) -> Evidence {
+    fn verified(
+        &self,
+        attached: &Attached,
+        document: Option<&[u8]>,
+        verification: &Verification<Attestation>,
+    ) -> Evidence {
         let uri = format!("oci://{}@{}", self.image.name, attached.manifest);
-        self.record(Activity::Verify, verification, Some(&uri), &[])
+        let mut record = verification.record().clone();
+        if let Some(document) = document {
+            // Of all that it was verified by, which is more than what is signed where that lies beside it.
+            record.digests.document = Some(Digest::sha256(document));
+        }
+        let attestation = verification.verified().map(Verified::get);
+        self.record(Activity::Verify, &record, attestation, Some(&uri), &[])
     }
 
     fn record(
         &self,
         activity: Activity,
-        verification: &Verification<Attestation>,
+        record: &Record,
+        attestation: Option<&Attestation>,
         document_uri: Option<&str>,
         evidence_uids: &[String],
     ) -> Evidence {
@@ -104,8 +116,8 @@ impl Question<'_> {
             activity,
             time: self.now,
             artifact: &self.named(),
-            record: verification.record(),
-            attestation: verification.verified().map(|verified| verified.get()),
+            record,
+            attestation,
             policy: self.policy,
             document_uri,
             evidence_uids,
@@ -123,8 +135,9 @@ impl Question<'_> {
         if let Some(reason) = verification.reason() {
             return Err(format!("the verification summary does not verify: {reason}"));
         }
+        let attestation = verification.verified().map(Verified::get);
         let uids: Vec<String> = passed.iter().map(|document| document.uid.clone()).collect();
-        let evidence = self.record(Activity::Attest, &verification, None, &uids);
+        let evidence = self.record(Activity::Attest, verification.record(), attestation, None, &uids);
         let summary = Document { uid: evidence.uid.clone(), digest: Digest::sha256(&envelope), passed: true };
         Ok((summary, entry(&evidence, Some(envelope.into()))?))
     }

@@ -9,7 +9,7 @@
 //! * [`disagreements`]: where others decide otherwise.
 //! * [`router`]: its HTTP.
 //!
-//! It opens no sockets: the caller listens. Of files, [`Layouts`] reads those of image layouts.
+//! It listens nowhere, which is the caller's. [`Layouts`] reads files, and `Registries` asks those that are named.
 
 mod cache;
 mod counts;
@@ -32,4 +32,6 @@ pub use reference::{Reference, ReferenceError};
 pub use review::{Review, ReviewError, Used, WorkloadError};
 pub use service::{Admission, Clock, Limits, Parts, Times};
 pub use source::{Layouts, NoFolder, Source, SourceError};
+#[cfg(feature = "registry")]
+pub use source::{OtherRegistry, Registries};
 pub use summary::{Summarizer, SummarizerError};

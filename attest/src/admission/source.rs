@@ -2,7 +2,9 @@
 
 use super::reference::Reference;
 use crate::digest::Digest;
-use crate::oci::{Attached, Layout};
+#[cfg(feature = "registry")]
+use crate::oci::registry::{Access, Registry};
+use crate::oci::{self, Attached, Layout};
 use async_trait::async_trait;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -61,8 +63,36 @@ impl Layouts {
 impl Source for Layouts {
     async fn attached(&self, image: &Reference, digest: &Digest) -> Result<Vec<Attached>, SourceError> {
         let Some(folder) = self.of(&image.name)? else { return Ok(Vec::new()) };
-        let digest = digest.clone();
-        let read = tokio::task::spawn_blocking(move || Layout::open(&folder)?.attached(&digest));
-        Ok(read.await??)
+        let layout = tokio::task::spawn_blocking(move || Layout::open(&folder)).await??;
+        Ok(oci::attached(&layout, digest).await?)
+    }
+}
+
+/// Registries, by their hosts as images name them (`registry.example:5000`). No other is asked, whatever a workload names.
+#[cfg(feature = "registry")]
+pub struct Registries(std::collections::HashMap<String, Access>);
+
+/// A registry that is not asked.
+#[cfg(feature = "registry")]
+#[derive(Debug, thiserror::Error)]
+#[error("the registry {0} is not asked: it is none of those that were named")]
+pub struct OtherRegistry(String);
+
+#[cfg(feature = "registry")]
+impl Registries {
+    /// These.
+    pub fn new(registries: impl IntoIterator<Item = (String, Access)>) -> Self {
+        Self(registries.into_iter().collect())
+    }
+}
+
+#[cfg(feature = "registry")]
+#[async_trait]
+impl Source for Registries {
+    async fn attached(&self, image: &Reference, digest: &Digest) -> Result<Vec<Attached>, SourceError> {
+        let host = Registry::host(image);
+        let access = self.0.get(host).ok_or_else(|| OtherRegistry(host.to_owned()))?;
+        let registry = Registry::new(image.clone(), access.clone())?;
+        Ok(oci::attached(&registry, digest).await?)
     }
 }

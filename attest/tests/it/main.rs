@@ -17,5 +17,7 @@ mod ocsf;
 mod policies;
 mod policy;
 mod provenance;
+#[cfg(feature = "registry")]
+mod registry;
 mod webhook;
 mod world;

@@ -1,24 +1,28 @@
 //! `tarn attest admission`: the admission webhook as a server.
 
-use super::{document, keep, policies};
+use super::source::{credentials, small};
+use super::{document, policies};
 use crate::command::arguments::{LakeArgs, key_value};
 use crate::command::serve::init_logs;
-use crate::command::{Usage, block_on};
+use crate::command::{Usage, block_on, ledger_key};
 use crate::recording::Recorder;
 use async_trait::async_trait;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use chrono::Utc;
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
 use futures::future::try_join_all;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tarn_attest::admission::{self, Admission, Layouts, Limits, Parts, Summarizer, router};
+use tarn_attest::admission::{
+    self, Admission, Layouts, Limits, Parts, Reference, Registries, Source, Summarizer, router,
+};
 use tarn_attest::ledger::Entry;
+use tarn_attest::oci::registry::{Access, Registry};
 use tarn_connectors::listen::{Listener, Peer, Tls, TlsFiles};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,8 +40,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn attest admission --policies policies.toml --layout ./layouts --lake ./lake --ledger-key evidence.key
-  tarn attest admission --policies policies.toml --layout ./layouts --lake s3://bucket/lake --ledger-key evidence.key \\
-    --mode enforce --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --tls-client-ca apiserver-ca.crt \\
+  tarn attest admission --policies policies.toml --registry registry.example --lake s3://bucket/lake \\
+    --ledger-key evidence.key --mode enforce --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --tls-client-ca apiserver-ca.crt \\
     --vsa-key vsa.key --vsa-verifier https://example.com/admission")]
 pub struct Args {
     /// The address to listen on; beyond loopback, TLS is needed
@@ -46,9 +50,8 @@ pub struct Args {
     /// The trust policies (docs/attest.md): the first one whose `images` fits is an image's
     #[arg(long, value_name = "FILE")]
     policies: PathBuf,
-    /// Where evidence is: an OCI image layout, or a folder of them by registry/repository
-    #[arg(long, value_name = "FOLDER")]
-    layout: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
     /// What becomes of a workload with an image that is not attested
     #[arg(long, value_enum, default_value_t = Mode::Warn)]
     mode: Mode,
@@ -61,6 +64,25 @@ pub struct Args {
     summaries: SummariesArgs,
     #[command(flatten)]
     tls: TlsArgs,
+}
+
+/// Where evidence is.
+#[derive(ClapArgs)]
+#[command(group(ArgGroup::new("evidence").required(true).args(["layout", "registry"])))]
+struct SourceArgs {
+    /// An OCI image layout, or a folder with one for each repository, at REGISTRY/REPOSITORY
+    #[arg(long, value_name = "FOLDER")]
+    layout: Option<PathBuf>,
+    /// A registry that is asked, as images name it (registry.example:5000); repeat it for more. Credentials are Docker's, or
+    /// those of TARN_REGISTRY_USER and TARN_REGISTRY_PASSWORD where there is one registry
+    #[arg(long, value_name = "HOST")]
+    registry: Vec<String>,
+    /// Ask registries by plain HTTP, on this machine alone
+    #[arg(long, requires = "registry")]
+    insecure_http: bool,
+    /// Certificates in PEM that registries' may chain to, beside the usual ones
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    registry_ca: Option<PathBuf>,
 }
 
 /// What becomes of a workload with an image that is not attested.
@@ -81,9 +103,9 @@ struct RecordsArgs {
     /// An option of the lake's object store, such as aws_region=eu-north-1
     #[arg(long = "store-option", value_name = "KEY=VALUE", value_parser = key_value, requires = "lake")]
     store_options: Vec<(String, String)>,
-    /// The signing key of the lake's evidence ledger
-    #[arg(long, value_name = "FILE", requires = "lake")]
-    ledger_key: Option<PathBuf>,
+    /// The signing key of the lake's evidence ledger: a file, or one of AWS KMS, awskms:///KEY?name=NAME
+    #[arg(long, value_name = "FILE_OR_KMS_KEY", requires = "lake")]
+    ledger_key: Option<String>,
 }
 
 /// Verification summaries.
@@ -119,7 +141,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         init_logs();
         let by = policies(&self.policies)?;
-        let layouts = Layouts::open(&self.layout).map_err(|e| Usage(format!("--layout: {e}")))?;
+        let source = self.source.open()?;
         let summarizer = self.summaries.open()?;
         let tls = self.tls.open(self.listen)?;
         block_on(async move {
@@ -131,7 +153,7 @@ impl Args {
             let admission = Arc::new(Admission::new(Parts {
                 policies: by,
                 mode: self.mode.into(),
-                source: Arc::new(layouts),
+                source,
                 recorder: recorder.clone().map(|recorder| recorder as Arc<dyn admission::Recorder>),
                 summarizer,
                 clock: Arc::new(Utc::now),
@@ -179,13 +201,39 @@ impl From<Mode> for admission::Mode {
     }
 }
 
+impl SourceArgs {
+    fn open(&self) -> anyhow::Result<Arc<dyn Source>> {
+        if let Some(folder) = &self.layout {
+            return Ok(Arc::new(Layouts::open(folder).map_err(|e| Usage(format!("--layout: {e}")))?));
+        }
+        let authorities = self.registry_ca.as_deref().map(small).transpose()?;
+        let mut registries = Vec::new();
+        for host in &self.registry {
+            let wrong = |why: &dyn std::fmt::Display| Usage(format!("--registry {host}: {why}"));
+            let reference = Reference::read(&format!("{host}/any")).map_err(|e| wrong(&e))?;
+            if Registry::host(&reference) != host {
+                return Err(wrong(&"expected a host as images name it, such as registry.example:5000").into());
+            }
+            let access = Access {
+                credentials: credentials(host, self.registry.len() == 1)?,
+                insecure_http: self.insecure_http,
+                authorities: authorities.clone(),
+            };
+            // What is wrong with it is said now, and not to the first workload.
+            Registry::new(reference, access.clone()).map_err(|e| wrong(&e))?;
+            registries.push((host.clone(), access));
+        }
+        Ok(Arc::new(Registries::new(registries)))
+    }
+}
+
 impl RecordsArgs {
     async fn open(&self) -> anyhow::Result<Option<Arc<LedgerRecorder>>> {
         let (Some(lake), Some(key)) = (&self.lake, &self.ledger_key) else {
             eprintln!("nothing is recorded: that takes --lake and --ledger-key");
             return Ok(None);
         };
-        let signer = keep::signer(key)?;
+        let signer = ledger_key::signer(key).await?;
         let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
         let recorder = Recorder::open(&lake.open_or_create().await?, signer).await?;
         Ok(Some(Arc::new(LedgerRecorder(recorder))))

@@ -4,7 +4,8 @@ mod admission;
 mod conformance;
 mod image;
 mod ingest;
-pub(super) mod keep;
+mod keep;
+mod source;
 mod verify;
 
 use super::Usage;
@@ -20,7 +21,7 @@ use tarn_attest::{
     Artifact, Attestation, Digest, Outcome, Policies, Record, TrustPolicy, Verification, json as bounds,
 };
 
-/// Verify signatures, provenance and attestations, offline
+/// Verify signatures, provenance and attestations
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]

@@ -3,7 +3,7 @@
 use super::ledger::{EvidenceFile, LedgerRecorder};
 use super::{small_file, small_text};
 use crate::command::arguments::LakeArgs;
-use crate::command::{Usage, block_on};
+use crate::command::{Usage, block_on, ledger_key};
 use crate::recording::Recorder;
 use anyhow::Context;
 use chrono::Utc;
@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tarn_attest::ledger::Signer;
 use tarn_enclave::broker::{Broker, Limits, Parts, router};
 use tarn_enclave::evidence::nitro::{HardwareRoot, Nitro};
 use tarn_enclave::evidence::token::{HardwareKeys, Issuer, Service, Tokens};
@@ -42,9 +41,10 @@ pub struct Args {
     policy: PathBuf,
     #[command(flatten)]
     lake: LakeArgs,
-    /// The signing key of the lake's evidence ledger, where every attempt is recorded before a key goes out
-    #[arg(long, value_name = "FILE")]
-    ledger_key: PathBuf,
+    /// The signing key of the lake's evidence ledger, where every attempt is recorded before a key goes out: a file, or one
+    /// of AWS KMS, awskms:///KEY?name=NAME
+    #[arg(long, value_name = "FILE_OR_KMS_KEY")]
+    ledger_key: String,
     /// Evidence that passed, by the image's digest, in JSON
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
@@ -93,9 +93,8 @@ impl Args {
         let verifiers = self.roots.verifiers()?;
         let keys = LocalStore::open(&self.store, &self.wrapping_key)?;
         let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?.unwrap_or_default();
-        let signer = Signer::parse(&small_text(&self.ledger_key)?)
-            .map_err(|error| Usage(format!("{}: {error}", self.ledger_key.display())))?;
         block_on(async {
+            let signer = ledger_key::signer(&self.ledger_key).await?;
             let lake = self.lake.open_or_create().await?;
             let recorder = Arc::new(LedgerRecorder(Recorder::open(&lake, signer).await?));
             let parts = Parts {

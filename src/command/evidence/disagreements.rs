@@ -2,8 +2,7 @@
 
 use super::rfc3339;
 use crate::command::arguments::{LakeArgs, SourcesArgs, SpanArgs};
-use crate::command::attest::keep;
-use crate::command::block_on;
+use crate::command::{block_on, ledger_key};
 use crate::hunting::Span;
 use crate::output::{Format, print_rows};
 use crate::recording::{follow, loader, times};
@@ -11,7 +10,6 @@ use chrono::Utc;
 use clap::Args as ClapArgs;
 use futures::TryStreamExt;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use tarn_attest::admission::disagreements::{Disagreement, Disagreements};
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Signer};
@@ -39,9 +37,9 @@ pub struct Args {
     /// Keep them as records: a Detection Finding each, once a day
     #[arg(long)]
     record: bool,
-    /// The key of the lake's evidence ledger, to which the records go first
-    #[arg(long, value_name = "FILE", requires = "record")]
-    ledger_key: Option<PathBuf>,
+    /// The key of the lake's evidence ledger, to which the records go first: a file, or one of AWS KMS
+    #[arg(long, value_name = "FILE_OR_KMS_KEY", requires = "record")]
+    ledger_key: Option<String>,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -51,13 +49,16 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let span = self.span.span()?;
-        let signer = self.ledger_key.as_deref().map(keep::signer).transpose()?;
         let found = block_on(async {
             let lake = self.lake.open().await?;
             let mut found = find(&lake.sql(&SqlOptions::default()).await?, span).await?;
             let wanted: Vec<String> = self.decider.iter().map(|text| text.to_lowercase()).collect();
             found.retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.decider.to_lowercase().contains(text)));
             if self.record {
+                let signer = match &self.ledger_key {
+                    Some(key) => Some(ledger_key::signer(key).await?),
+                    None => None,
+                };
                 let added = record(&lake, &found, signer).await?;
                 eprintln!("recorded: {added} new of {}", found.len());
             }
