@@ -18,6 +18,19 @@ pub fn secret(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The user and the password for the registry that a command names.
+pub fn registry_user() -> (Option<String>, Option<String>) {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    (set("TARN_REGISTRY_USER"), set("TARN_REGISTRY_PASSWORD"))
+}
+
+/// Docker's configuration file, where its own programs look for it.
+pub fn docker_config() -> Option<std::path::PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
+    let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))?;
+    Some(folder.join("config.json"))
+}
+
 /// Where a debug build is to die (`src/serve/crash.rs`).
 #[cfg(debug_assertions)]
 pub fn crash_at() -> Option<String> {

@@ -8,13 +8,17 @@ use crate::artifact::Artifact;
 use crate::digest::{Algorithm, Digest};
 use crate::evidence::{Predicate, Sbom, Statement};
 use crate::json;
+use crate::oci::{Attached, Content};
 use crate::ocsf::{Activity, ArtifactType, Evidence, Named, Software, Verdict, components, unsigned};
 use crate::policies::TrustPolicy;
 use crate::reason::Reason;
+use crate::verified::Verification;
+use crate::{Attestation, Verified};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use std::borrow::Cow;
 
 /// Subjects of one document that are verified when no artifact is given: each is a verification and a record.
 pub const SUBJECTS_MAX: usize = 256;
@@ -61,6 +65,12 @@ pub enum IntakeError {
     /// A bill of materials that cannot be read.
     #[error("the bill of materials: {0}")]
     Sbom(#[from] crate::evidence::PredicateError),
+    /// Larger than documents are, with what lies beside it.
+    #[error("{0} bytes with what lies beside it, at most {max} are read", max = json::DOCUMENT.bytes_max)]
+    Large(usize),
+    /// What is called a bill of materials and is none.
+    #[error("expected a bill of materials in CycloneDX or SPDX JSON")]
+    NoBill,
     /// A bill of materials, or a plain signature, of something that it does not say.
     #[error("it names no digest of what it is about: name the artifact")]
     NoArtifact,
@@ -104,12 +114,57 @@ fn verified(policy: &TrustPolicy, document: Document<'_>, given: &Given<'_>, now
         // A statement about nothing that binds, which fails whatever the artifact.
         (None, None) => Artifact::Bytes(&[]),
     };
-    let (record, attestation) = policy.verify(artifact, document.bytes, now).into_parts();
-    let attestation = attestation.map(crate::Verified::into_inner);
+    recorded(policy, document, &given.named, policy.verify(artifact, document.bytes, now), now)
+}
+
+/// Verifies a document that is attached to an image and makes the record of it, beside the bytes that it is of
+/// ([`Attached::document`]); of one that is not read, nothing.
+///
+/// A bill of materials without a signature is taken as being of the image, and its record says that nothing vouches for
+/// that.
+///
+/// **Errors**: what no record is made of.
+pub fn take_attached<'a>(
+    policy: &TrustPolicy,
+    attached: &'a Attached,
+    image: &Digest,
+    named: &Named,
+    uri: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Option<(Taken, Cow<'a, [u8]>)>, IntakeError> {
+    let Some(bytes) = attached.document() else { return Ok(None) };
+    if bytes.len() > json::DOCUMENT.bytes_max {
+        return Err(IntakeError::Large(bytes.len()));
+    }
+    let document = Document { bytes: &bytes, uri, name: &attached.media_type };
+    if let Content::Sbom(content) = &attached.content {
+        let sbom = bill(content).ok_or(IntakeError::NoBill)??;
+        let given = Given { named: named.clone(), bytes: None };
+        let taken = bare(policy, document, Some(&given), &sbom, now)?;
+        return Ok(Some((taken, bytes)));
+    }
+    let verification = attached.verify_then(policy.verifier(), image, &policy.signer, |trail, attestation| {
+        policy.asked(trail, attestation, now)
+    });
+    let taken = recorded(policy, document, named, verification, now);
+    Ok(Some((taken, bytes)))
+}
+
+fn recorded(
+    policy: &TrustPolicy,
+    document: Document<'_>,
+    named: &Named,
+    verification: Verification<Attestation>,
+    now: DateTime<Utc>,
+) -> Taken {
+    let (mut record, attestation) = verification.into_parts();
+    // Of all that it was verified by, which is more than what is signed where that lies beside it.
+    record.digests.document = Some(Digest::sha256(document.bytes));
+    let attestation = attestation.map(Verified::into_inner);
     let evidence = Verdict {
         activity: Activity::Verify,
         time: now,
-        artifact: &given.named,
+        artifact: named,
         record: &record,
         attestation: attestation.as_ref(),
         policy,
@@ -123,9 +178,9 @@ fn verified(policy: &TrustPolicy, document: Document<'_>, given: &Given<'_>, now
         Ok(Predicate::Sbom(sbom)) => Some(sbom),
         _ => None,
     });
-    let rows = sbom.map(|sbom| software(&sbom, document, &given.named, &evidence, now)).unwrap_or_default();
+    let rows = sbom.map(|sbom| software(&sbom, document, named, &evidence, now)).unwrap_or_default();
     let verdict = Some(record.reason.map_or(Ok(()), Err));
-    Taken { evidence, components: rows, artifact: given.named.clone(), verdict }
+    Taken { evidence, components: rows, artifact: named.clone(), verdict }
 }
 
 fn software(sbom: &Sbom, document: Document<'_>, named: &Named, of: &Evidence, now: DateTime<Utc>) -> Vec<Evidence> {

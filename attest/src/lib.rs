@@ -15,8 +15,8 @@
 //! * [`admission`]: which images a Kubernetes workload runs, and whether it may.
 //! * [`ledger`]: evidence as leaves of an append-only Merkle log on any object store, its proofs and its audit.
 //!
-//! The verifiers open no files and no sockets ([`oci::Layout`] reads what is to be verified), and no cryptography is ours:
-//! `sigstore-verify` does it, behind [`sigstore`].
+//! The verifiers open no files and no sockets ([`oci::Repository`] reads what is to be verified), and no cryptography is
+//! ours: `sigstore-verify` does it, behind [`sigstore`].
 
 pub mod admission;
 pub mod artifact;

@@ -103,7 +103,7 @@ impl Args {
 /// Structured logs on stderr: JSON where that is no terminal; `RUST_LOG` chooses what. Traces, where they are wanted.
 ///
 /// **Errors**: as [`Traces::open`].
-fn init_logs(traces: Option<&TracesConfig>) -> anyhow::Result<Option<Traces>> {
+pub(super) fn init_logs(traces: Option<&TracesConfig>) -> anyhow::Result<Option<Traces>> {
     let filter = EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new("warn,tarn=info,tarn_lake=info,tarn_connectors=info"));
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

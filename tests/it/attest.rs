@@ -196,14 +196,14 @@ fn a_policy_file_is_verified_by_and_its_mistakes_are_usage() {
 }
 
 /// Keeps content in a layout; returns its descriptor.
-fn blob(layout: &Path, content: &str) -> Value {
+pub fn blob(layout: &Path, content: &str) -> Value {
     let digest = Digest::sha256(content.as_bytes());
     std::fs::write(layout.join("blobs/sha256").join(digest.to_hex()), content).unwrap();
     json!({"digest": digest.to_string(), "size": content.len()})
 }
 
 /// A layout of an image `v1` with two signatures as cosign attaches them, by these keys.
-fn layout(folder: &Path, keys: [&SigningKey; 2]) -> String {
+pub fn layout(folder: &Path, keys: [&SigningKey; 2]) -> String {
     std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
     std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     let mut image = blob(folder, &json!({"schemaVersion": 2, "layers": []}).to_string());
@@ -227,7 +227,7 @@ fn layout(folder: &Path, keys: [&SigningKey; 2]) -> String {
 }
 
 /// A public key's file (RFC 8410).
-fn public(folder: &Path, name: &str, key: &SigningKey) -> String {
+pub fn public(folder: &Path, name: &str, key: &SigningKey) -> String {
     let mut der = hex::decode("302a300506032b6570032100").unwrap();
     der.extend(key.verifying_key().to_bytes());
     let path = folder.join(name);

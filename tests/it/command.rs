@@ -35,6 +35,13 @@ pub fn tarn<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Run {
     Run::of(Command::new(env!("CARGO_BIN_EXE_tarn")).args(arguments).stdin(Stdio::null()).output().unwrap())
 }
 
+/// Runs `tarn` with arguments and an environment of these variables alone.
+pub fn tarn_in<S: AsRef<std::ffi::OsStr>>(environment: &[(&str, &str)], arguments: &[S]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tarn"));
+    command.env_clear().envs(environment.iter().copied());
+    Run::of(command.args(arguments).stdin(Stdio::null()).output().unwrap())
+}
+
 /// Runs `tarn` with bytes on standard input.
 pub fn tarn_reading<S: AsRef<std::ffi::OsStr>>(arguments: &[S], input: &[u8]) -> Run {
     use std::io::Write;

@@ -1,6 +1,7 @@
 //! Tests of the whole: the crates' edges, and the binary as its users call it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod admission;
 mod architecture;
 #[cfg(target_os = "linux")]
 mod atomic;
@@ -14,7 +15,9 @@ mod demo;
 mod enclave;
 mod evidence;
 mod hunt;
+mod images;
 mod ingest;
+mod kms;
 mod lineage;
 mod real_logs;
 mod rules;

@@ -5,7 +5,6 @@ use super::review::{Review, Used};
 use crate::digest::Digest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// Warnings of one answer, with one for how many more there are, and bytes of each: the API server cuts what is over 256
 /// characters, and drops what is over 4,096 together.
@@ -61,6 +60,10 @@ pub struct Decision {
     pub unknown: Option<String>,
     /// Its images, with what is known of each.
     pub images: Vec<(Used, Verdict)>,
+    /// Why there is no record of it.
+    pub unrecorded: Option<String>,
+    /// `metadata.uid` of its record.
+    pub record: Option<String>,
 }
 
 /// Decides on a review. `verify` is asked once for each image that has a digest.
@@ -82,7 +85,8 @@ pub fn decide(review: &Review, mode: Mode, mut verify: impl FnMut(&Reference, &D
         images.push((used.clone(), verdict));
     }
     let attested = unknown.is_none() && images.iter().all(|(_, verdict)| *verdict == Verdict::Attested);
-    Decision { uid: review.uid.clone(), mode, allowed: attested || mode == Mode::Warn, unknown, images }
+    let allowed = attested || mode == Mode::Warn;
+    Decision { uid: review.uid.clone(), mode, allowed, unknown, images, unrecorded: None, record: None }
 }
 
 impl Decision {
@@ -91,26 +95,47 @@ impl Decision {
         self.problems().next().is_none()
     }
 
-    fn problems(&self) -> impl Iterator<Item = String> + '_ {
+    /// The same with its record's uid.
+    pub fn with_record(self, uid: String) -> Self {
+        Self { record: Some(uid), ..self }
+    }
+
+    /// The same without a record, which counts like an image that is not attested.
+    pub fn without_record(self, why: String) -> Self {
+        Self { allowed: self.mode == Mode::Warn, unrecorded: Some(why), record: None, ..self }
+    }
+
+    /// What was decided, as records and annotations name it.
+    pub fn outcome(&self) -> Outcome {
+        match (self.is_attested(), self.allowed) {
+            (true, _) => Outcome::Attested,
+            (false, true) => Outcome::Warned,
+            (false, false) => Outcome::Refused,
+        }
+    }
+
+    /// What is in the way of an answer without warnings.
+    pub fn problems(&self) -> impl Iterator<Item = String> + '_ {
         let images = self.images.iter().filter_map(|(used, verdict)| match verdict {
             Verdict::Attested => None,
             Verdict::Unattested(why) => Some(format!("{}: {}: {why}", used.by, used.image)),
         });
-        self.unknown.iter().cloned().chain(images)
+        let unrecorded = self.unrecorded.iter().map(|why| format!("the decision is not recorded: {why}"));
+        self.unknown.iter().cloned().chain(images).chain(unrecorded)
     }
 
     /// The answer, as the API server expects it: an AdmissionReview of `admission.k8s.io/v1`. What is not attested is a
-    /// warning where the workload may run, and the refusal's message where not; an audit annotation says which it was.
+    /// warning where the workload may run, and the refusal's message where not; audit annotations say which it was, and
+    /// under which uid it is recorded.
     pub fn answer(&self) -> Value {
         let problems: Vec<String> = self.problems().map(|problem| cut(&problem)).collect();
-        let outcome = match (problems.is_empty(), self.allowed) {
-            (true, _) => Outcome::Attested,
-            (false, true) => Outcome::Warned,
-            (false, false) => Outcome::Refused,
-        };
+        let outcome = self.outcome();
         let mut response = json!({
-            "uid": self.uid, "allowed": self.allowed, "auditAnnotations": {"decision": outcome.to_string()},
+            "uid": self.uid, "allowed": self.allowed, "auditAnnotations": {"decision": outcome.as_str()},
         });
+        if let Some(record) = &self.record {
+            response["auditAnnotations"]["record"] = json!(record);
+        }
         let rest = problems.len().saturating_sub(WARNINGS_MAX);
         let mut told: Vec<String> = problems.into_iter().take(WARNINGS_MAX).collect();
         if rest > 0 {
@@ -124,25 +149,36 @@ impl Decision {
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
     }
 
+    /// The question's id.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// The mode it was decided in.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 }
 
-enum Outcome {
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything in the workload is attested.
     Attested,
+    /// It may run all the same.
     Warned,
+    /// It may not run.
     Refused,
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Outcome {
+    /// Its name in records and annotations.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Attested => "attested",
             Self::Warned => "warned",
             Self::Refused => "refused",
-        })
+        }
     }
 }
 

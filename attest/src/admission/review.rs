@@ -27,6 +27,8 @@ pub struct Review {
     pub name: String,
     /// Who asks for it.
     pub user: String,
+    /// Whether it is only tried: nothing of it will run.
+    pub dry_run: bool,
     /// The images that it runs, in the order of the object; or why that cannot be told.
     pub images: Result<Vec<Used>, WorkloadError>,
 }
@@ -103,6 +105,7 @@ struct Request {
     namespace: String,
     #[serde(default)]
     user_info: User,
+    dry_run: Option<bool>,
     #[serde(default)]
     object: Value,
 }
@@ -172,6 +175,7 @@ impl Review {
             namespace: short(&request.namespace),
             name: short(name),
             user: short(&request.user_info.username),
+            dry_run: request.dry_run.unwrap_or(false),
             uid: request.uid,
             images,
         })

@@ -9,7 +9,7 @@ pub mod vsa;
 
 pub use provenance::Provenance;
 pub use sbom::{Component, Sbom};
-pub use statement::{Statement, Subject};
+pub use statement::{PAYLOAD_TYPE, Statement, Subject};
 pub use vsa::Summary;
 
 use crate::json::JsonError;

@@ -95,6 +95,11 @@ impl Entry {
         &self.record
     }
 
+    /// The document that the record was made from.
+    pub fn raw(&self) -> Option<&Bytes> {
+        self.raw.as_ref()
+    }
+
     /// Bytes of record and document.
     pub(crate) fn bytes(&self) -> usize {
         self.record.len() + self.raw.as_ref().map_or(0, Bytes::len)

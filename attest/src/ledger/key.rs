@@ -3,10 +3,12 @@
 //! The texts are those of C2SP signed-note and of Go's `note` package: `NAME+ID+BASE64` for a public key,
 //! `PRIVATE+KEY+NAME+ID+BASE64` for a signing key. The name is the log's origin.
 
+use async_trait::async_trait;
 use base64::prelude::*;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use signed_note::{is_key_name_valid, key_id};
 use std::fmt;
+use std::sync::Arc;
 
 /// The type byte of Ed25519 in a signed note's key.
 const ED25519: u8 = 1;
@@ -40,6 +42,9 @@ pub enum KeyError {
     /// A point that makes forgeries possible.
     #[error("a weak key: not a point of prime order")]
     Weak,
+    /// A key service that refuses, is not reached, or answers something else.
+    #[error("the key service: {0}")]
+    Service(String),
     /// The system's random numbers failed.
     #[error("no random numbers: {0}")]
     Random(String),
@@ -149,10 +154,20 @@ pub struct Signer {
     place: Place,
 }
 
-/// Where the secret is. A key service is another variant, which is asked over the network: [`Signer::sign`] is async.
+/// A service that keeps an Ed25519 key and signs with it.
+#[async_trait]
+pub trait KeyService: Send + Sync {
+    /// The signature of a message (RFC 8032, Ed25519 without prehash), which is checked by whoever asks.
+    ///
+    /// **Errors**: [`KeyError::Service`].
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+}
+
+/// Where the secret is.
 #[derive(Clone)]
 enum Place {
     Memory(Box<SigningKey>),
+    Service(Arc<dyn KeyService>),
 }
 
 impl Signer {
@@ -191,11 +206,19 @@ impl Signer {
         Ok(Self { public, place: Place::Memory(Box::new(secret)) })
     }
 
-    /// The text for a key file. It is the secret: keep it from other users.
-    pub fn secret_text(&self) -> String {
-        let Place::Memory(secret) = &self.place;
+    /// A key that a service keeps, by the name that notes have it by and its public half.
+    ///
+    /// **Errors**: a name that no key can have, and what is no point of prime order.
+    pub fn of_service(name: &str, public: &[u8; 32], service: Arc<dyn KeyService>) -> Result<Self, KeyError> {
+        let point = VerifyingKey::from_bytes(public).map_err(|_| KeyError::Weak)?;
+        Ok(Self { public: PublicKey(NoteKey::new(name, ED25519, point)?), place: Place::Service(service) })
+    }
+
+    /// The text for a key file; none of a key that a service keeps. It is the secret: keep it from other users.
+    pub fn secret_text(&self) -> Option<String> {
+        let Place::Memory(secret) = &self.place else { return None };
         let key = BASE64_STANDARD.encode([&[ED25519], secret.to_bytes().as_slice()].concat());
-        format!("PRIVATE+KEY+{}+{:08x}+{key}\n", self.public.0.name, self.public.0.id)
+        Some(format!("PRIVATE+KEY+{}+{:08x}+{key}\n", self.public.0.name, self.public.0.id))
     }
 
     /// The public half.
@@ -205,11 +228,16 @@ impl Signer {
 
     /// Signs a message.
     ///
-    /// **Errors**: a key service that refuses or is not reached; a key in memory always signs.
-    #[allow(clippy::unused_async)]
+    /// **Errors**: a key service that refuses, is not reached, or signs with another key; a key in memory always signs.
     pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.place {
             Place::Memory(secret) => Ok(secret.sign(message).to_vec()),
+            Place::Service(service) => {
+                let signature = service.sign(message).await?;
+                // A checkpoint that nobody can check must not get into the log.
+                let other = || KeyError::Service(format!("the signature is not by {}", self.public));
+                self.public.0.signed(message, &signature).then_some(signature).ok_or_else(other)
+            }
         }
     }
 }

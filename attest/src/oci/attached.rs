@@ -10,6 +10,10 @@ use crate::reason::Reason;
 use crate::record::{Check, Failure, Trail};
 use crate::sigstore::Verifier;
 use crate::verified::Verification;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use std::borrow::Cow;
 
 /// A document that is attached to an image. Nothing in it is believed yet, not even that it is about the image.
 #[derive(Clone, Debug)]
@@ -44,15 +48,19 @@ pub enum Content {
     Envelope(Vec<u8>, Annotations),
     /// The payload of a cosign signature, with the signature beside it.
     Signature(Vec<u8>, Annotations),
+    /// A bill of materials in CycloneDX or SPDX JSON, which nobody signed.
+    Sbom(Vec<u8>),
     /// Something that is not read here, such as a statement that nobody signed.
     Other,
 }
 
 /// What a media type says.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Bundle,
     Envelope,
     Signature,
+    Sbom,
     Other,
 }
 
@@ -61,6 +69,7 @@ impl Kind {
         match media_type {
             "application/vnd.dsse.envelope.v1+json" => Self::Envelope,
             "application/vnd.dev.cosign.simplesigning.v1+json" => Self::Signature,
+            "application/vnd.cyclonedx+json" | "application/spdx+json" | "text/spdx+json" => Self::Sbom,
             // Of any version: which are read, the verifier says.
             other if other.starts_with("application/vnd.dev.sigstore.bundle") => Self::Bundle,
             _ => Self::Other,
@@ -72,12 +81,35 @@ impl Kind {
             Self::Bundle => Content::Bundle(bytes),
             Self::Envelope => Content::Envelope(bytes, annotations),
             Self::Signature => Content::Signature(bytes, annotations),
+            Self::Sbom => Content::Sbom(bytes),
             Self::Other => Content::Other,
         }
     }
 }
 
 impl Attached {
+    /// All that it is verified by, in one document; nothing of what is not read.
+    ///
+    /// What cosign wrote beside a payload or an envelope is no part of it, so of these it is the OCI descriptor of both:
+    /// the annotations, and the content in `data` (OCI image 1.1, "Descriptor"), as RFC 8785 writes it.
+    pub fn document(&self) -> Option<Cow<'_, [u8]>> {
+        let (bytes, annotations) = match &self.content {
+            Content::Bundle(bytes) | Content::Sbom(bytes) => return Some(Cow::Borrowed(bytes)),
+            Content::Envelope(bytes, annotations) | Content::Signature(bytes, annotations) => (bytes, annotations),
+            Content::Other => return None,
+        };
+        let annotations = annotations.named();
+        if annotations.is_empty() {
+            return Some(Cow::Borrowed(bytes));
+        }
+        // Keys in the order of RFC 8785, and nothing in it that is written in more than one way.
+        let descriptor = json!({
+            "annotations": annotations, "data": STANDARD.encode(bytes), "digest": self.digest,
+            "mediaType": self.media_type, "size": bytes.len(),
+        });
+        Some(Cow::Owned(descriptor.to_string().into_bytes()))
+    }
+
     /// Verifies it about an image.
     ///
     /// Bundles are verified as anywhere. What cosign wrote before there were bundles is read as one where a log's promise
@@ -90,7 +122,7 @@ impl Attached {
     }
 
     /// Verifies who signed what about an image, and then what the caller asks of it.
-    pub(super) fn verify_then(
+    pub(crate) fn verify_then(
         &self,
         verifier: &Verifier,
         image: &Digest,
@@ -118,6 +150,10 @@ impl Attached {
                         };
                         self.begin(trail, image);
                         signed.and_then(|attestation| cosign::names(trail, payload, image).map(|()| attestation))
+                    }
+                    Content::Sbom(_) => {
+                        let detail = "a bill of materials that nobody signed";
+                        Err(Failure::new(Check::Document, Reason::BundleUnsupported, detail))
                     }
                     Content::Bundle(_) | Content::Other => {
                         let detail = format!("nothing of the media type {:?} is verified", self.media_type);

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sigstore_verify::crypto::VerificationKey;
 use sigstore_verify::types::{DerCertificate, SignatureBytes};
+use std::collections::BTreeMap;
 
 /// A payload and a log's promise are some kilobytes.
 const SMALL: Limits = Limits { bytes_max: 1 << 20, depth_max: 16, values_max: 10_000 };
@@ -68,15 +69,31 @@ struct Timestamp {
     signed: String,
 }
 
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const PROMISE: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
 impl Annotations {
     pub(super) fn of(annotation: impl Fn(&str) -> Option<String>) -> Self {
         let present = |name| annotation(name).filter(|text| !text.is_empty());
         Self {
-            signature: present("dev.cosignproject.cosign/signature"),
-            certificate: present("dev.sigstore.cosign/certificate"),
-            promise: present("dev.sigstore.cosign/bundle"),
-            timestamp: present("dev.sigstore.cosign/rfc3161timestamp"),
+            signature: present(SIGNATURE),
+            certificate: present(CERTIFICATE),
+            promise: present(PROMISE),
+            timestamp: present(TIMESTAMP),
         }
+    }
+
+    /// Those that there are, by their names.
+    pub(super) fn named(&self) -> BTreeMap<&'static str, &str> {
+        let all = [
+            (SIGNATURE, &self.signature),
+            (CERTIFICATE, &self.certificate),
+            (PROMISE, &self.promise),
+            (TIMESTAMP, &self.timestamp),
+        ];
+        all.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?))).collect()
     }
 
     /// Whether there is a signature and nothing else to verify by.

@@ -4,7 +4,7 @@ use crate::digest::{Digest, DigestError};
 use crate::json::JsonError;
 use std::path::PathBuf;
 
-/// Why a layout was not read. Nothing of it was verified then.
+/// Why an image's repository was not read. Nothing of it was verified then.
 #[derive(Debug, thiserror::Error)]
 pub enum OciError {
     /// A file that cannot be read.
@@ -74,8 +74,12 @@ pub enum OciError {
         unit: &'static str,
     },
     /// No image of that name.
-    #[error("the layout has no image {0:?}")]
+    #[error("there is no image {0:?}")]
     Absent(String),
+    /// A registry that is not reached, refuses, or answers something else.
+    #[cfg(feature = "registry")]
+    #[error(transparent)]
+    Registry(#[from] super::registry::RegistryError),
     /// No name was given, and there is not exactly one image.
     #[error("the layout has {0} images: name one, by its digest or tag")]
     Ambiguous(usize),

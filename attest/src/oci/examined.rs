@@ -39,6 +39,17 @@ impl Examined {
         self.missing.is_empty() && self.passed() > 0
     }
 
+    /// Why it is not, in words.
+    pub fn problem(&self) -> Option<String> {
+        let missing: Vec<_> = self.missing.iter().map(|part| part.name()).collect();
+        match (self.passed(), self.documents.len()) {
+            (0, 0) => Some("nothing is attached to it".to_owned()),
+            (0, all) => Some(format!("none of {all} attached documents passes")),
+            _ if !missing.is_empty() => Some(format!("nothing passes for {}", missing.join(", "))),
+            _ => None,
+        }
+    }
+
     /// How many documents pass.
     pub fn passed(&self) -> usize {
         self.documents.iter().filter(|(_, verification)| verification.verified().is_some()).count()

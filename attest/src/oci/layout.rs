@@ -1,30 +1,26 @@
 //! An image layout on disk: `oci-layout`, `index.json` and `blobs/`. Specification: OCI image 1.1, "Image Layout".
 //!
-//! Nothing is read but what the index leads to, by digest, and every byte that was read is checked by it. The image's
-//! own layers are not read: whoever unpacks them checks them by the manifest, whose digest is the image's.
+//! Nothing is read but what the index leads to, by digest.
 
-use super::attached::{Attached, Content, Found, Kind};
+use super::attached::Found;
 use super::error::OciError;
 use super::manifest::{Descriptor, MANIFEST, Manifest};
-use crate::digest::{Algorithm, Digest};
+use super::repository::{COSIGN_SUFFIXES, Candidate, Repository, fallback_tag, manifest, within};
+use crate::digest::Digest;
 use crate::json::{self, Limits};
+use async_trait::async_trait;
 use serde::Deserialize;
-use sha2::Digest as _;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// `oci-layout` is one short object.
 const MARKER: Limits = Limits { bytes_max: 4 << 10, depth_max: 4, values_max: 64 };
-/// Manifests that are looked at for what they are attached to.
-const MANIFESTS_MAX: usize = 1024;
-/// Documents of one image.
-const DOCUMENTS_MAX: usize = 256;
-/// Bytes of all documents of one image, which are held at once.
-const BYTES_MAX: u64 = 256 << 20;
 
-/// An image layout. **Bounds**: manifests of 4 MiB and 1,024 of them; 256 documents an image, of 64 MiB each and
-/// 256 MiB together.
+/// An image layout.
+///
+/// Attached to an image may be, in the order of the index: manifests in it or in the list that is tagged `sha256-<hex>`;
+/// those tagged `sha256-<hex>.sig`, `.att` and `.sbom`; and those that `cosign save` marked.
 pub struct Layout {
     root: PathBuf,
     index: Manifest,
@@ -53,31 +49,12 @@ impl Layout {
         Ok(Self { root: root.to_owned(), index })
     }
 
-    /// The digest of an image in it: of this digest, of this tag (which says only what the layout's writer called it),
-    /// or the only one.
-    ///
-    /// **Errors**: no such image, or no name where there is not one; content that is not what its digest says.
-    pub fn image(&self, name: Option<&str>) -> Result<Digest, OciError> {
-        let digest = match name {
-            Some(name) => match name.parse::<Digest>() {
-                Ok(digest) => digest,
-                Err(_) => {
-                    let named = self.index.manifests().iter().find(|descriptor| descriptor.is_named(name));
-                    named.ok_or_else(|| OciError::Absent(name.chars().take(160).collect()))?.digest.clone()
-                }
-            },
-            None => self.only()?,
-        };
-        self.manifest(&digest, None)?;
-        Ok(digest)
-    }
-
     /// The one image: what is attached to something is none.
-    fn only(&self) -> Result<Digest, OciError> {
+    async fn only(&self) -> Result<Digest, OciError> {
         let mut images = BTreeSet::new();
         for descriptor in self.listed()? {
             let attached = descriptor.is_saved_by_cosign() || descriptor.tag().is_some_and(is_attachment_tag);
-            if !attached && self.manifest(&descriptor.digest, Some(descriptor.size))?.subject.is_none() {
+            if !attached && manifest(self, &descriptor.digest, Some(descriptor.size)).await?.subject.is_none() {
                 images.insert(&descriptor.digest);
             }
         }
@@ -87,97 +64,56 @@ impl Layout {
         }
     }
 
-    /// The documents that are attached to an image, in the order of the index.
-    ///
-    /// Looked at are manifests whose `subject` is the image, in the index or in the list that is tagged
-    /// `sha256-<hex>`; manifests tagged `sha256-<hex>.sig` and `.att`; and those that `cosign save` marked as either.
-    ///
-    /// **Errors**: what cannot be read, is over a bound, or is not what its digest says. A layout is one delivery: if a
-    /// part of it was changed, nothing of it is taken.
-    pub fn attached(&self, image: &Digest) -> Result<Vec<Attached>, OciError> {
-        let base = format!("{}-{}", image.algorithm().as_str(), image.to_hex());
-        let (signatures, attestations) = (format!("{base}.sig"), format!("{base}.att"));
-        let mut found: Vec<(Digest, u64, Found)> = Vec::new();
-        for descriptor in self.listed()? {
-            let tag = descriptor.tag();
-            let tagged = [&signatures, &attestations].iter().any(|name| tag == Some(name.as_str()));
-            if tagged || descriptor.is_saved_by_cosign() {
-                found.push((descriptor.digest.clone(), descriptor.size, Found::Tag));
-            } else if tag == Some(base.as_str()) {
-                let list = self.manifest(&descriptor.digest, Some(descriptor.size))?;
-                within(&base, list.manifests().len())?;
-                found.extend(list.manifests().iter().map(|d| (d.digest.clone(), d.size, Found::Referrer)));
-            } else if descriptor.digest != *image {
-                found.push((descriptor.digest.clone(), descriptor.size, Found::Referrer));
-            }
-        }
-        within("the layout", found.len())?;
-        let (mut documents, mut seen, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
-        for (digest, size, how) in found {
-            if !seen.insert(digest.clone()) {
-                continue;
-            }
-            let manifest = self.manifest(&digest, Some(size))?;
-            let is_subject = manifest.subject.as_ref().is_some_and(|subject| subject.digest == *image);
-            if how == Found::Referrer && !is_subject {
-                continue;
-            }
-            for layer in manifest.layers() {
-                documents.push(self.document(&digest, layer, how, &mut bytes)?);
-                if documents.len() > DOCUMENTS_MAX {
-                    let max = DOCUMENTS_MAX as u64;
-                    return Err(OciError::TooMuch { what: image.to_string(), max, unit: "documents" });
-                }
-            }
-        }
-        Ok(documents)
-    }
-
-    fn document(
-        &self,
-        manifest: &Digest,
-        layer: &Descriptor,
-        found: Found,
-        total: &mut u64,
-    ) -> Result<Attached, OciError> {
-        let content = match Kind::of(&layer.media_type) {
-            Kind::Other => Content::Other,
-            kind => {
-                *total = total.saturating_add(layer.size);
-                if *total > BYTES_MAX {
-                    return Err(OciError::TooMuch { what: layer.digest.to_string(), max: BYTES_MAX, unit: "bytes" });
-                }
-                let bytes = self.blob(&layer.digest, Some(layer.size), json::DOCUMENT.bytes_max as u64)?;
-                kind.content(bytes, layer.cosign())
-            }
-        };
-        let media_type = layer.media_type.chars().take(160).collect();
-        Ok(Attached { manifest: manifest.clone(), digest: layer.digest.clone(), media_type, found, content })
-    }
-
     fn listed(&self) -> Result<&[Descriptor], OciError> {
         within("index.json", self.index.manifests().len())?;
         Ok(self.index.manifests())
     }
+}
 
-    fn manifest(&self, digest: &Digest, size: Option<u64>) -> Result<Manifest, OciError> {
-        Manifest::read(&digest.to_string(), &self.blob(digest, size, MANIFEST.bytes_max as u64)?)
+#[async_trait]
+impl Repository for Layout {
+    async fn resolve(&self, name: Option<&str>) -> Result<Digest, OciError> {
+        let Some(name) = name else { return self.only().await };
+        if let Ok(digest) = name.parse() {
+            return Ok(digest);
+        }
+        let named = self.index.manifests().iter().find(|descriptor| descriptor.is_named(name));
+        Ok(named.ok_or_else(|| OciError::Absent(name.chars().take(160).collect()))?.digest.clone())
     }
 
-    /// Content by its digest, checked.
-    fn blob(&self, digest: &Digest, size: Option<u64>, max: u64) -> Result<Vec<u8>, OciError> {
-        let hex = digest.to_hex();
-        let bytes = file(&self.root.join("blobs").join(digest.algorithm().as_str()).join(hex), max)?;
-        let got = bytes.len() as u64;
-        if let Some(expected) = size.filter(|expected| *expected != got) {
-            return Err(OciError::Size { digest: digest.clone(), expected, got });
-        }
-        let got = match digest.algorithm() {
-            Algorithm::Sha256 => Digest::sha256(&bytes),
-            Algorithm::Sha512 => Digest::new(Algorithm::Sha512, sha2::Sha512::digest(&bytes).to_vec())?,
-            _ => return Err(OciError::Algorithm(digest.clone())),
+    async fn manifest(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, OciError> {
+        self.blob(digest, bytes_max).await
+    }
+
+    async fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, OciError> {
+        let path = self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.to_hex());
+        let broken = |source: tokio::task::JoinError| OciError::Read { path: path.clone(), source: source.into() };
+        let read = path.clone();
+        tokio::task::spawn_blocking(move || file(&read, bytes_max)).await.map_err(broken)?
+    }
+
+    async fn candidates(&self, image: &Digest) -> Result<Vec<Candidate>, OciError> {
+        let base = fallback_tag(image);
+        let mut candidates = Vec::new();
+        let candidate = |descriptor: &Descriptor, found| Candidate {
+            digest: descriptor.digest.clone(),
+            size: Some(descriptor.size),
+            found,
         };
-        if got == *digest { Ok(bytes) } else { Err(OciError::Changed { expected: digest.clone(), got }) }
+        for descriptor in self.listed()? {
+            let suffix = descriptor.tag().and_then(|tag| tag.strip_prefix(base.as_str()));
+            if suffix.is_some_and(|suffix| COSIGN_SUFFIXES.contains(&suffix)) || descriptor.is_saved_by_cosign() {
+                candidates.push(candidate(descriptor, Found::Tag));
+            } else if suffix == Some("") {
+                let list = manifest(self, &descriptor.digest, Some(descriptor.size)).await?;
+                within(&base, list.manifests().len())?;
+                candidates.extend(list.manifests().iter().map(|listed| candidate(listed, Found::Referrer)));
+            } else if descriptor.digest != *image {
+                candidates.push(candidate(descriptor, Found::Referrer));
+            }
+        }
+        within("the layout", candidates.len())?;
+        Ok(candidates)
     }
 }
 
@@ -185,13 +121,6 @@ impl Layout {
 fn is_attachment_tag(tag: &str) -> bool {
     let base = tag.split_once('.').map_or(tag, |(base, _)| base);
     base.split_once('-').is_some_and(|(name, hex)| format!("{name}:{hex}").parse::<Digest>().is_ok())
-}
-
-fn within(what: &str, count: usize) -> Result<(), OciError> {
-    if count <= MANIFESTS_MAX {
-        return Ok(());
-    }
-    Err(OciError::TooMuch { what: what.to_owned(), max: MANIFESTS_MAX as u64, unit: "manifests" })
 }
 
 /// A file's bytes, if it is a file and not larger than this.

@@ -70,7 +70,7 @@ impl Descriptor {
 pub(super) struct Manifest {
     schema_version: u32,
     /// What a manifest is made of.
-    layers: Option<Vec<Descriptor>>,
+    pub(super) layers: Option<Vec<Descriptor>>,
     /// What an index lists.
     manifests: Option<Vec<Descriptor>>,
     /// What it is attached to.
@@ -90,10 +90,6 @@ impl Manifest {
             (2, None, None) => Err(wrong("it has neither layers nor manifests")),
             _ => Err(wrong("expected the schema version 2")),
         }
-    }
-
-    pub(super) fn layers(&self) -> &[Descriptor] {
-        self.layers.as_deref().unwrap_or_default()
     }
 
     pub(super) fn manifests(&self) -> &[Descriptor] {

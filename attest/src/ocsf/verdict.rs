@@ -47,7 +47,11 @@ impl Verdict<'_> {
         let document = text(&record.digests.document);
         // By name too: one file has many policies.
         let root = self.policy.verifier().trusted_root().to_string();
-        let parts = [document.as_str(), &about, &self.policy.name, &self.policy.version, &root];
+        let mut parts = vec![document.as_str(), &about, &self.policy.name, &self.policy.version, &root];
+        if let (true, Some(name)) = (self.timed, &self.artifact.name) {
+            // What was decided is decided of a name: the same image under two of them is two records.
+            parts.push(name);
+        }
         let uid = uid(self.activity, &parts, self.timed.then_some(self.time));
 
         let mut map = frame(ARTIFACT_SIGNING, self.activity.caption(), self.time, &uid);

@@ -18,4 +18,7 @@ mod ocsf;
 mod policies;
 mod policy;
 mod provenance;
+#[cfg(feature = "registry")]
+mod registry;
+mod webhook;
 mod world;

@@ -6,26 +6,34 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use tarn_attest::digest::Digest;
 use tarn_attest::evidence::provenance;
-use tarn_attest::oci::{Content, Examined, Found, Layout, OciError};
+use tarn_attest::oci::{self, Attached, Content, Examined, Found, Layout, OciError, Repository};
 use tarn_attest::policies::{Part, Policies};
 use tarn_attest::policy::{Expectation, Policy, PublicKey, Signer};
 use tarn_attest::sigstore::Verifier;
 use tarn_attest::{Check, Reason, RequestedSigner};
 
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
-const SIGNATURE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const SAID: &str = "https://example.com/said";
+pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+pub const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+pub const SIGNATURE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+pub const SAID: &str = "https://example.com/said";
+
+fn image(repository: &dyn Repository, name: Option<&str>) -> Result<Digest, OciError> {
+    tokio::runtime::Runtime::new().unwrap().block_on(oci::image(repository, name))
+}
+
+fn attached(repository: &dyn Repository, image: &Digest) -> Result<Vec<Attached>, OciError> {
+    tokio::runtime::Runtime::new().unwrap().block_on(oci::attached(repository, image))
+}
 
 /// A layout with one image, `app:v1`.
-struct Delivery {
-    folder: tempfile::TempDir,
-    image: Digest,
-    listed: Vec<Value>,
+pub struct Delivery {
+    pub folder: tempfile::TempDir,
+    pub image: Digest,
+    pub listed: Vec<Value>,
 }
 
 impl Delivery {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("blobs/sha256")).unwrap();
         std::fs::write(folder.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
@@ -36,46 +44,51 @@ impl Delivery {
         delivery
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
+    pub fn path(&self, digest: &str) -> PathBuf {
         self.folder.path().join("blobs").join(digest.replace(':', "/"))
     }
 
     /// Keeps content; returns its descriptor.
-    fn blob(&self, bytes: impl AsRef<[u8]>, media_type: &str) -> Value {
+    pub fn blob(&self, bytes: impl AsRef<[u8]>, media_type: &str) -> Value {
         let digest = Digest::sha256(bytes.as_ref()).to_string();
         std::fs::write(self.path(&digest), &bytes).unwrap();
         json!({"mediaType": media_type, "digest": digest, "size": bytes.as_ref().len()})
     }
 
-    fn manifest(&self, manifest: &Value) -> Value {
+    pub fn manifest(&self, manifest: &Value) -> Value {
+        let mut manifest = manifest.clone();
+        if manifest["manifests"].is_array() {
+            return self.blob(manifest.to_string(), "application/vnd.oci.image.index.v1+json");
+        }
+        manifest["config"] = self.blob("{}", "application/vnd.oci.empty.v1+json");
         self.blob(manifest.to_string(), "application/vnd.oci.image.manifest.v1+json")
     }
 
-    fn list(&mut self, mut descriptor: Value, tag: &str) {
+    pub fn list(&mut self, mut descriptor: Value, tag: &str) {
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
         self.listed.push(descriptor);
     }
 
-    fn subject(&self) -> Value {
+    pub fn subject(&self) -> Value {
         json!({"mediaType": "x", "digest": self.image, "size": 1})
     }
 
     /// Attaches a document by its manifest's subject.
-    fn refer(&mut self, document: impl AsRef<[u8]>, media_type: &str) {
+    pub fn refer(&mut self, document: impl AsRef<[u8]>, media_type: &str) {
         let layers = [self.blob(document, media_type)];
         let manifest = self.manifest(&json!({"schemaVersion": 2, "layers": layers, "subject": self.subject()}));
         self.listed.push(manifest);
     }
 
     /// Attaches a document by cosign's tag.
-    fn tag(&mut self, suffix: &str, document: impl AsRef<[u8]>, media_type: &str, annotations: Value) {
+    pub fn tag(&mut self, suffix: &str, document: impl AsRef<[u8]>, media_type: &str, annotations: Value) {
         let mut layer = self.blob(document, media_type);
         layer["annotations"] = annotations;
         let manifest = self.manifest(&json!({"schemaVersion": 2, "layers": [layer]}));
         self.list(manifest, &format!("sha256-{}{suffix}", self.image.to_hex()));
     }
 
-    fn open(&self) -> Result<Layout, OciError> {
+    pub fn open(&self) -> Result<Layout, OciError> {
         let index = json!({"schemaVersion": 2, "manifests": self.listed});
         std::fs::write(self.folder.path().join("index.json"), index.to_string()).unwrap();
         Layout::open(self.folder.path())
@@ -85,10 +98,10 @@ impl Delivery {
     fn reasons(&self, world: &World, policy: &Policy) -> Vec<Option<Reason>> {
         let verifier = Verifier::with_root(world.root().to_string().as_bytes()).unwrap();
         let layout = self.open().unwrap();
-        let image = layout.image(None).unwrap();
+        let image = image(&layout, None).unwrap();
         assert_eq!(image, self.image);
-        let attached = layout.attached(&image).unwrap();
-        let verify = |document: &tarn_attest::oci::Attached| {
+        let attached = attached(&layout, &image).unwrap();
+        let verify = |document: &Attached| {
             let verification = document.verify(&verifier, &image, policy);
             // Whatever comes of it, the record is of the document that lies there, and of this image.
             assert_eq!(verification.record().digests.document.as_ref(), Some(&document.digest));
@@ -99,14 +112,14 @@ impl Delivery {
     }
 
     /// A statement about this image.
-    fn statement(&self, predicate_type: &str, predicate: &Value) -> Vec<u8> {
+    pub fn statement(&self, predicate_type: &str, predicate: &Value) -> Vec<u8> {
         let mut statement = statement(predicate_type, predicate);
         statement["subject"][0]["digest"]["sha256"] = self.image.to_hex().into();
         statement.to_string().into_bytes()
     }
 
     /// What cosign signs of it.
-    fn payload(&self) -> Value {
+    pub fn payload(&self) -> Value {
         json!({"critical": {
             "identity": {"docker-reference": "registry.example/app"},
             "image": {"docker-manifest-digest": self.image}, "type": "cosign container image signature",
@@ -114,7 +127,7 @@ impl Delivery {
     }
 }
 
-fn policy(world: &World, expectation: Option<Expectation>) -> Policy {
+pub fn policy(world: &World, expectation: Option<Expectation>) -> Policy {
     Policy { signer: Signer::Key(PublicKey::read(world.pem().as_bytes()).unwrap()), expectation }
 }
 
@@ -136,7 +149,7 @@ fn promise(entry: &Value) -> String {
 }
 
 /// What cosign writes beside a payload that the world signed and logged.
-fn logged(world: &World, payload: &[u8]) -> Value {
+pub fn logged(world: &World, payload: &[u8]) -> Value {
     let signature = signed(world, payload);
     let body = hashedrekord(payload, &unb64(&json!(signature)), &world.pem());
     let entry = world.log.entry("hashedrekord", "0.0.1", &body, SIGNED_AT);
@@ -186,7 +199,7 @@ fn referrers_are_found_in_the_list_of_the_fallback_tag_too() {
     // Named twice, it is there once.
     delivery.listed.push(referrer);
     assert_eq!(delivery.reasons(&world, &policy(&world, None)), [None]);
-    let attached = delivery.open().unwrap().attached(&delivery.image).unwrap();
+    let attached = attached(&delivery.open().unwrap(), &delivery.image).unwrap();
     assert_eq!(attached[0].found, Found::Referrer);
     assert!(matches!(attached[0].content, Content::Bundle(_)));
 }
@@ -208,7 +221,7 @@ fn signatures_and_attestations_by_tag_pass_with_and_without_a_log() {
     let logged = logged(&world, payload.as_bytes());
     delivery.tag(".sig", &payload, SIGNATURE, logged);
     let verifier = Verifier::with_root(world.root().to_string().as_bytes()).unwrap();
-    let attached = delivery.open().unwrap().attached(&delivery.image).unwrap();
+    let attached = attached(&delivery.open().unwrap(), &delivery.image).unwrap();
     let verification = attached[3].verify(&verifier, &delivery.image, &policy(&world, None));
     assert_eq!(verification.reason(), None, "{:#?}", verification.record());
     let signature = &verification.verified().unwrap().get().signature;
@@ -319,7 +332,7 @@ fn an_attestation_without_a_key_passes_by_its_certificate_and_the_logs_promise()
     }
     let mut delivery = Delivery::new();
     delivery.tag(".att", bundle["dsseEnvelope"].to_string(), ENVELOPE, annotations);
-    let attached = delivery.open().unwrap().attached(&delivery.image).unwrap();
+    let attached = attached(&delivery.open().unwrap(), &delivery.image).unwrap();
     let verifier = Verifier::with_root(case.trusted_root.as_deref().unwrap()).unwrap();
     let policy = Policy { signer: case.signer().read().unwrap(), expectation: None };
     // It is about the case's artifact, which stands for an image.
@@ -343,18 +356,32 @@ fn an_image_is_named_by_digest_or_tag_or_is_the_only_one() {
     let layout = delivery.open().unwrap();
     let digest = delivery.image.to_string();
     for name in [None, Some("v1"), Some("app:v1"), Some(digest.as_str())] {
-        assert_eq!(layout.image(name).unwrap(), delivery.image, "{name:?}");
+        assert_eq!(image(&layout, name).unwrap(), delivery.image, "{name:?}");
     }
-    assert!(matches!(layout.image(Some("v2")), Err(OciError::Absent(_))));
+    assert!(matches!(image(&layout, Some("v2")), Err(OciError::Absent(_))));
     let absent = Digest::sha256(b"absent").to_string();
-    assert!(matches!(layout.image(Some(&absent)), Err(OciError::Read { .. })));
+    assert!(matches!(image(&layout, Some(&absent)), Err(OciError::Read { .. })));
     // A layer has a digest too, and is no image.
-    assert!(layout.image(Some(&Digest::sha256(b"a file").to_string())).is_err());
+    assert!(image(&layout, Some(&Digest::sha256(b"a file").to_string())).is_err());
     let second = delivery.manifest(&json!({"schemaVersion": 2, "layers": []}));
     delivery.list(second, "app:v2");
-    assert!(matches!(delivery.open().unwrap().image(None), Err(OciError::Ambiguous(2))));
+    assert!(matches!(image(&delivery.open().unwrap(), None), Err(OciError::Ambiguous(2))));
     delivery.listed.clear();
-    assert!(matches!(delivery.open().unwrap().image(None), Err(OciError::Ambiguous(0))));
+    assert!(matches!(image(&delivery.open().unwrap(), None), Err(OciError::Ambiguous(0))));
+}
+
+/// As `cosign attach sbom` and `oras attach` leave it: it is there to be recorded, and no policy is met by it.
+#[test]
+fn a_bill_of_materials_that_nobody_signed_is_found_and_does_not_pass() {
+    let world = World::new();
+    let mut delivery = Delivery::new();
+    let bill = r#"{"bomFormat":"CycloneDX","specVersion":"1.5"}"#;
+    delivery.tag(".sbom", bill, "application/vnd.cyclonedx+json", json!({}));
+    delivery.refer(r#"{"spdxVersion":"SPDX-2.3"}"#, "application/spdx+json");
+    assert_eq!(delivery.reasons(&world, &policy(&world, None)), vec![Some(Reason::BundleUnsupported); 2]);
+    let found = attached(&delivery.open().unwrap(), &delivery.image).unwrap();
+    assert_eq!([found[0].found, found[1].found], [Found::Tag, Found::Referrer]);
+    assert!(matches!(&found[0].content, Content::Sbom(bytes) if bytes == bill.as_bytes()));
 }
 
 #[test]
@@ -376,7 +403,7 @@ fn a_layout_that_was_changed_is_refused() {
         delivery.tag(".sig", &payload, SIGNATURE, logged(&world, payload.as_bytes()));
         (delivery, Digest::sha256(payload.as_bytes()).to_string())
     };
-    let refused = |delivery: &Delivery| delivery.open().unwrap().attached(&delivery.image).unwrap_err();
+    let refused = |delivery: &Delivery| attached(&delivery.open().unwrap(), &delivery.image).unwrap_err();
     // Another byte, another length, nothing, a folder.
     let (delivery, document) = whole();
     let mut bytes = std::fs::read(delivery.path(&document)).unwrap();
@@ -393,7 +420,7 @@ fn a_layout_that_was_changed_is_refused() {
     // The image itself.
     let (delivery, _) = whole();
     std::fs::write(delivery.path(&delivery.image.to_string()), "{}").unwrap();
-    assert!(matches!(delivery.open().unwrap().image(Some("v1")), Err(OciError::Changed { .. })));
+    assert!(matches!(image(&delivery.open().unwrap(), Some("v1")), Err(OciError::Changed { .. })));
 }
 
 #[test]
@@ -423,14 +450,14 @@ fn what_is_no_layout_or_over_its_bounds_is_refused() {
     assert!(matches!(index(" ".repeat(5 << 20)), Err(OciError::TooMuch { unit: "bytes", .. })));
     let many = json!({"schemaVersion": 2, "manifests": vec![json!({"digest": digest, "size": 1}); 1025]});
     let layout = index(many.to_string()).unwrap();
-    assert!(matches!(layout.attached(&delivery.image), Err(OciError::TooMuch { unit: "manifests", .. })));
-    assert!(matches!(layout.image(None), Err(OciError::TooMuch { unit: "manifests", .. })));
+    assert!(matches!(attached(&layout, &delivery.image), Err(OciError::TooMuch { unit: "manifests", .. })));
+    assert!(matches!(image(&layout, None), Err(OciError::TooMuch { unit: "manifests", .. })));
 
     let mut delivery = Delivery::new();
     let layers: Vec<Value> = (0..257).map(|i| delivery.blob(i.to_string(), "text/plain")).collect();
     let manifest = delivery.manifest(&json!({"schemaVersion": 2, "layers": layers, "subject": delivery.subject()}));
     delivery.listed.push(manifest);
-    let refused = delivery.open().unwrap().attached(&delivery.image);
+    let refused = attached(&delivery.open().unwrap(), &delivery.image);
     assert!(matches!(refused, Err(OciError::TooMuch { unit: "documents", .. })));
     // A size is believed for the bound, and checked when read.
     let mut delivery = Delivery::new();
@@ -438,7 +465,7 @@ fn what_is_no_layout_or_over_its_bounds_is_refused() {
     layer["size"] = json!(u64::MAX);
     let manifest = delivery.manifest(&json!({"schemaVersion": 2, "layers": [layer], "subject": delivery.subject()}));
     delivery.listed.push(manifest);
-    let refused = delivery.open().unwrap().attached(&delivery.image);
+    let refused = attached(&delivery.open().unwrap(), &delivery.image);
     assert!(matches!(refused, Err(OciError::TooMuch { unit: "bytes", .. })));
 
     std::fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
@@ -456,7 +483,7 @@ fn a_policy_of_the_file_is_met_by_all_that_is_attached_together() {
     };
     let now = chrono::DateTime::from_timestamp(SIGNED_AT, 0).unwrap() + chrono::TimeDelta::days(10);
     let examine = |delivery: &Delivery, more: &str| {
-        let attached = delivery.open().unwrap().attached(&delivery.image).unwrap();
+        let attached = attached(&delivery.open().unwrap(), &delivery.image).unwrap();
         let examined = Examined::of(read(more).only().unwrap(), &delivery.image, attached, now);
         (examined.is_attested(), examined.passed(), examined.missing)
     };

@@ -1,12 +1,12 @@
-//! `tarn attest verify --layout`: what is attached to an image, each document step by step, and one verdict.
+//! `tarn attest verify --layout` and `--image`: what is attached to an image, each document step by step, and one verdict.
 
 use super::rows;
+use super::source::Image;
 use crate::command::Usage;
 use crate::output::{Format, print_rows};
 use serde_json::json;
-use std::path::Path;
 use std::process::ExitCode;
-use tarn_attest::oci::{Attached, Examined, Layout};
+use tarn_attest::oci::{Attached, Examined};
 use tarn_attest::policy::{Expectation, Policy};
 use tarn_attest::sigstore::Verifier;
 use tarn_attest::{Digest, RequestedSigner, TrustPolicy};
@@ -19,44 +19,38 @@ pub struct Asked<'a> {
     pub trusted_root: Option<&'a [u8]>,
 }
 
+impl Asked<'_> {
+    /// What documents are verified by.
+    ///
+    /// **Errors**: [`Usage`] for a key, identity or root that cannot be used.
+    pub fn policy(self) -> anyhow::Result<(Policy, Verifier)> {
+        let signer = self.signer.read().map_err(|e| Usage(e.to_string()))?;
+        let verifier = self.trusted_root.map_or_else(Verifier::production, Verifier::with_root);
+        let verifier = verifier.map_err(|e| Usage(format!("the trusted root: {e}")))?;
+        Ok((Policy { signer, expectation: self.expectation }, verifier))
+    }
+}
+
 /// Verifies every document that is attached to an image. The image passes when one of them does: anybody may attach
 /// more, so those that fail are shown and count for nothing.
-///
-/// **Errors**: [`Usage`] for a key, identity or root that cannot be used; a layout that cannot be read.
-pub fn verify(folder: &Path, name: Option<&str>, asked: Asked<'_>, format: Option<Format>) -> anyhow::Result<ExitCode> {
-    let signer = asked.signer.read().map_err(|e| Usage(e.to_string()))?;
-    let policy = Policy { signer, expectation: asked.expectation };
-    let verifier = asked.trusted_root.map_or_else(Verifier::production, Verifier::with_root);
-    let verifier = verifier.map_err(|e| Usage(format!("the trusted root: {e}")))?;
-    let layout = open(folder)?;
-    let image = layout.image(name)?;
-    let attached = layout.attached(&image)?;
+pub fn verify(
+    image: Image,
+    policy: &Policy,
+    verifier: &Verifier,
+    format: Option<Format>,
+) -> anyhow::Result<ExitCode> {
     let verify = |document: Attached| {
-        let verification = document.verify(&verifier, &image, &policy);
+        let verification = document.verify(verifier, &image.digest, policy);
         (document, verification)
     };
-    let documents = attached.into_iter().map(verify).collect();
-    report(&image, &Examined { documents, missing: Vec::new() }, format)
+    let documents = image.attached.into_iter().map(verify).collect();
+    report(&image.digest, &Examined { documents, missing: Vec::new() }, format)
 }
 
 /// The same by a policy of a file, which may ask for documents of several kinds.
-///
-/// **Errors**: a layout that cannot be read.
-pub fn examine(
-    folder: &Path,
-    name: Option<&str>,
-    policy: &TrustPolicy,
-    format: Option<Format>,
-) -> anyhow::Result<ExitCode> {
-    let layout = open(folder)?;
-    let image = layout.image(name)?;
-    let examined = Examined::of(policy, &image, layout.attached(&image)?, chrono::Utc::now());
-    report(&image, &examined, format)
-}
-
-fn open(folder: &Path) -> anyhow::Result<Layout> {
-    let layout = Layout::open(folder);
-    layout.map_err(|e| Usage(format!("--layout: {:#}; expected an OCI image layout", anyhow::Error::from(e))).into())
+pub fn examine(image: Image, policy: &TrustPolicy, format: Option<Format>) -> anyhow::Result<ExitCode> {
+    let examined = Examined::of(policy, &image.digest, image.attached, chrono::Utc::now());
+    report(&image.digest, &examined, format)
 }
 
 fn report(image: &Digest, examined: &Examined, format: Option<Format>) -> anyhow::Result<ExitCode> {
@@ -68,12 +62,12 @@ fn report(image: &Digest, examined: &Examined, format: Option<Format>) -> anyhow
         }));
     }
     print_rows(&shown, Format::or_default(format))?;
-    let missing: Vec<_> = examined.missing.iter().map(|part| part.name()).collect();
-    match (examined.passed(), examined.documents.len()) {
-        (0, 0) => eprintln!("not verified: {image}: nothing is attached to it"),
-        (0, all) => eprintln!("not verified: {image}: none of {all} attached documents passes"),
-        (_, _) if !missing.is_empty() => eprintln!("not verified: {image}: nothing passes for {}", missing.join(", ")),
-        (passed, all) => eprintln!("verified: {image}: {passed} of {all} attached documents pass"),
+    match examined.problem() {
+        Some(problem) => eprintln!("not verified: {image}: {problem}"),
+        None => {
+            let (passed, all) = (examined.passed(), examined.documents.len());
+            eprintln!("verified: {image}: {passed} of {all} attached documents pass");
+        }
     }
     Ok(if examined.is_attested() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

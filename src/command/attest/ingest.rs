@@ -1,7 +1,8 @@
 //! `tarn attest ingest`: bundles, envelopes and bills of materials, verified and kept as records.
 
 use super::keep::{self, Read};
-use super::{Signed, choose, document};
+use super::source::ImageArgs;
+use super::{Signed, document};
 use crate::command::arguments::LakeArgs;
 use crate::command::{Usage, block_on};
 use crate::input::{self, Input};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tarn_attest::intake::{Document, Given, Taken, is_document, take};
+use tarn_attest::intake::{Document, Given, IntakeError, Taken, is_document, take, take_attached};
 use tarn_attest::ocsf::{ArtifactType, Named};
 use tarn_attest::{Digest, TrustPolicy};
 
@@ -20,12 +21,13 @@ use tarn_attest::{Digest, TrustPolicy};
 ///
 /// Prints a row a record. What failed is recorded as well, and no reason for another exit code; what was recorded
 /// before, by its uid, adds nothing. A bundle is verified for the file beside it (its name without .sigstore.json), else
-/// for every subject that it names itself.
+/// for every subject that it names itself; what is attached to an image, for the image.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn attest ingest --lake ./lake --policies policies.toml release/
   tarn attest ingest --lake ./lake --policies policies.toml --policy release-images --ledger-key evidence.key \\
-    --artifact sha256:0123… provenance.sigstore.json")]
+    --artifact sha256:0123… provenance.sigstore.json
+  tarn attest ingest --lake ./lake --policies policies.toml --image registry.example/team/app:v1")]
 pub struct Args {
     #[command(flatten)]
     lake: LakeArgs,
@@ -35,17 +37,20 @@ pub struct Args {
     /// The policy to verify by; the only one of the file by default
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
-    /// What all of the documents are about: a file, or a digest (sha256:…)
+    #[command(flatten)]
+    image: ImageArgs,
+    /// What all of the documents are about: a file, or a digest (sha256:…); in a layout, the image's digest or tag
     #[arg(long, value_name = "FILE_OR_DIGEST")]
     artifact: Option<String>,
-    /// The key of the lake's evidence ledger, to which the records go as well
-    #[arg(long, value_name = "FILE")]
-    ledger_key: Option<PathBuf>,
+    /// The key of the lake's evidence ledger, to which the records go as well: a file, or one of AWS KMS,
+    /// awskms:///KEY?name=NAME
+    #[arg(long, value_name = "FILE_OR_KMS_KEY")]
+    ledger_key: Option<String>,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Sigstore bundles, DSSE envelopes, SBOMs: files, or folders, of whose *.json those that are one are read
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["layout", "image"], conflicts_with_all = ["layout", "image"])]
     paths: Vec<PathBuf>,
 }
 
@@ -53,35 +58,47 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let policies = super::policies(&self.policies)?;
-        let policy = choose(&policies, self.policy.as_deref())?;
-        let signer = self.ledger_key.as_deref().map(keep::signer).transpose()?;
+        let policy = self.image.policy(&policies, self.policy.as_deref())?;
         let now = Utc::now();
-        let mut read = Vec::new();
-        let (mut unread, mut others) = (0, 0);
-        for Found { path, named } in documents(&self.paths)? {
-            let bytes = document(&path)?;
-            if !named && !is_document(&bytes) {
-                others += 1;
-                continue;
-            }
-            match self.take(policy, &path, &bytes, now)? {
-                Ok(taken) => read.push(Read { path, bytes: bytes.into(), taken }),
-                Err(error) => {
-                    eprintln!("error: {}: {error}", path.display());
-                    unread += 1;
-                }
-            }
-        }
-        let added = block_on(keep::keep(&self.lake, &mut read, signer))??;
+        let found = if self.image.is_given() { self.attached(policy, now)? } else { self.files(policy, now)? };
+        let Intake { mut read, unread, others } = found;
+        let added = block_on(keep::keep(&self.lake, &mut read, self.ledger_key.as_deref()))??;
         let rows: Vec<_> =
             read.iter().flat_map(|read| read.taken.iter().map(|taken| row(read, taken, &added))).collect();
         print_rows(&rows, Format::or_default(self.format))?;
         let failed = read.iter().flat_map(|read| &read.taken).filter(|t| matches!(t.verdict, Some(Err(_)))).count();
         eprintln!("records: {}, failed: {failed}, new: {}, documents of no use: {unread}", rows.len(), added.len());
         if others > 0 {
-            eprintln!("files of folders that are neither bundle, envelope nor SBOM, left alone: {others}");
+            eprintln!("neither bundle, envelope nor SBOM, left alone: {others}");
         }
         Ok(if unread == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The records of files.
+    fn files(&self, policy: &TrustPolicy, now: DateTime<Utc>) -> anyhow::Result<Intake> {
+        let mut intake = Intake::default();
+        for Found { path, named } in documents(&self.paths)? {
+            let bytes = document(&path)?;
+            if !named && !is_document(&bytes) {
+                intake.others += 1;
+                continue;
+            }
+            let taken = self.take(policy, &path, &bytes, now)?;
+            intake.add(path, taken.map(|taken| Some((taken, bytes))));
+        }
+        Ok(intake)
+    }
+
+    /// The records of what is attached to an image.
+    fn attached(&self, policy: &TrustPolicy, now: DateTime<Utc>) -> anyhow::Result<Intake> {
+        let image = self.image.read(self.artifact.as_deref())?;
+        let mut intake = Intake::default();
+        for attached in &image.attached {
+            let uri = image.manifest(&attached.manifest);
+            let taken = take_attached(policy, attached, &image.digest, &image.named, Some(&uri), now);
+            intake.add(uri.into(), taken.map(|taken| taken.map(|(taken, bytes)| (vec![taken], bytes.into_owned()))));
+        }
+        Ok(intake)
     }
 
     /// The records of a document.
@@ -91,7 +108,7 @@ impl Args {
         path: &Path,
         bytes: &[u8],
         now: DateTime<Utc>,
-    ) -> anyhow::Result<Result<Vec<Taken>, tarn_attest::intake::IntakeError>> {
+    ) -> anyhow::Result<Result<Vec<Taken>, IntakeError>> {
         let (uri, file) = (path.display().to_string(), path.file_name().unwrap_or_default().to_string_lossy());
         let document = Document { bytes, uri: Some(&uri), name: &file };
         let signed = match &self.artifact {
@@ -113,6 +130,29 @@ impl Args {
                 take(policy, document, Some(&Given { named: of_file(&name, digest), bytes: None }), now)
             }
         })
+    }
+}
+
+/// What came of the documents.
+#[derive(Default)]
+struct Intake {
+    read: Vec<Read>,
+    /// Documents of which no record is made.
+    unread: usize,
+    /// What is no document.
+    others: usize,
+}
+
+impl Intake {
+    fn add(&mut self, path: PathBuf, taken: Result<Option<(Vec<Taken>, Vec<u8>)>, IntakeError>) {
+        match taken {
+            Ok(Some((taken, bytes))) => self.read.push(Read { path, bytes: bytes.into(), taken }),
+            Ok(None) => self.others += 1,
+            Err(error) => {
+                eprintln!("error: {}: {error}", path.display());
+                self.unread += 1;
+            }
+        }
     }
 }
 

@@ -3,14 +3,14 @@
 //! A record is there once by its uid. With a ledger, it comes first, and rows are made of what it has
 //! ([`crate::recording`]): a run that ends between the two leaves nothing out.
 
-use crate::command::Usage;
+use crate::command::ledger_key;
 use crate::command::arguments::{LakeArgs, SourcesArgs};
 use crate::recording::{follow, loader, times};
 use bytes::Bytes;
 use chrono::Utc;
 use object_store::path::Path as StorePath;
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tarn_attest::intake::Taken;
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Signer};
 use tarn_lake::Lake;
@@ -22,23 +22,19 @@ pub(super) struct Read {
     pub(super) taken: Vec<Taken>,
 }
 
-/// A ledger's signing key.
-///
-/// **Errors**: [`Usage`] for what is none.
-pub(super) fn signer(path: &Path) -> anyhow::Result<Signer> {
-    let wrong = |e: &dyn std::fmt::Display| Usage(format!("{}: {e}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    Signer::parse(&text).map_err(|e| wrong(&e).into())
-}
-
 /// Puts what is new into the lake's ledger, with a key, and its tables. Gives the uids that are new in the tables.
 ///
-/// **Errors**: the store's, the lake's, the ledger's.
+/// **Errors**: a key that is none; the store's, the lake's, the ledger's.
 pub(super) async fn keep(
     lake: &LakeArgs,
     read: &mut [Read],
-    signer: Option<Signer>,
+    ledger_key: Option<&str>,
 ) -> anyhow::Result<HashSet<String>> {
+    // A key service is asked by the runtime that it is found in.
+    let signer = match ledger_key {
+        Some(key) => Some(ledger_key::signer(key).await?),
+        None => None,
+    };
     let lake = lake.open_or_create().await?;
     let uids: Vec<&str> = read.iter().flat_map(|read| &read.taken).map(|taken| taken.evidence.uid.as_str()).collect();
     let known = times(&lake, "artifact_signing", "metadata.uid", &uids).await?;

@@ -1,9 +1,11 @@
 //! `tarn attest`: was this signed, by whom, and what did they say of it?
 
+mod admission;
 mod conformance;
 mod image;
 mod ingest;
 mod keep;
+mod source;
 mod verify;
 
 use super::Usage;
@@ -19,7 +21,7 @@ use tarn_attest::{
     Artifact, Attestation, Digest, Outcome, Policies, Record, TrustPolicy, Verification, json as bounds,
 };
 
-/// Verify signatures, provenance and attestations, offline
+/// Verify signatures, provenance and attestations
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
@@ -30,6 +32,7 @@ pub struct Args {
 enum Command {
     Verify(Box<verify::Args>),
     Ingest(Box<ingest::Args>),
+    Admission(Box<admission::Args>),
     Conformance(conformance::Args),
 }
 
@@ -39,6 +42,7 @@ impl Args {
         match self.command {
             Command::Verify(args) => args.run(),
             Command::Ingest(args) => args.run(),
+            Command::Admission(args) => args.run(),
             Command::Conformance(args) => args.run(),
         }
     }

@@ -1,6 +1,7 @@
 //! `tarn attest verify`: a bundle about an artifact, step by step.
 
-use super::{Signed, choose, document, image, report};
+use super::source::ImageArgs;
+use super::{Signed, document, image, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
 use crate::output::Format;
@@ -12,7 +13,10 @@ use tarn_attest::evidence::vsa;
 use tarn_attest::policy::Expectation;
 use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
 
-/// Verify a Sigstore bundle about a file or a digest, or what is attached to an image, offline
+/// Verify a Sigstore bundle about a file or a digest, or what is attached to an image
+///
+/// Nothing is asked over the network but a registry, with --image; an image by its tag is its digest at that moment, and the
+/// digest is what is verified. Of what is attached to an image, one document must pass, and anything else is shown.
 ///
 /// Prints every check with what came of it. Exit code 1 when one fails; the reasons are in docs/attest.md.
 #[derive(ClapArgs)]
@@ -21,14 +25,14 @@ use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
   tarn attest verify --bundle app.sigstore.json --key build.pub \\
     --provenance-builder https://builder.example/build.yml \\
     --provenance-source https://github.com/o/r@refs/tags/v1 sha256:0123…
-  tarn attest verify --layout app-oci --key build.pub --sbom v1")]
+  tarn attest verify --layout app-oci --key build.pub --sbom v1
+  tarn attest verify --image registry.example/team/app:v1 --policies policies.toml")]
 pub struct Args {
     /// The bundle; the file's name and .sigstore.json by default
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["layout", "image"])]
     bundle: Option<PathBuf>,
-    /// An OCI image layout: verify what is attached to an image in it, of which one document must pass
-    #[arg(long, value_name = "FOLDER", conflicts_with = "bundle")]
-    layout: Option<PathBuf>,
+    #[command(flatten)]
+    image: ImageArgs,
     #[command(flatten)]
     signer: SignerArgs,
     /// The trusted root; that of Sigstore's public instance by default
@@ -38,7 +42,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// What was signed: a file, or its digest (sha256:…); in a layout a digest or tag, or nothing for its only image
-    #[arg(value_name = "FILE_OR_DIGEST", required_unless_present = "layout")]
+    #[arg(value_name = "FILE_OR_DIGEST", required_unless_present_any = ["layout", "image"])]
     artifact: Option<String>,
     // Last, as its heading would go on.
     #[command(flatten)]
@@ -123,9 +127,9 @@ impl Args {
         let expectation = self.expected.expectation()?;
         if let Some(path) = &self.signer.policies {
             let policies = super::policies(path)?;
-            let policy = choose(&policies, self.signer.policy.as_deref())?;
-            if let Some(folder) = &self.layout {
-                return image::examine(folder, self.artifact.as_deref(), policy, self.format);
+            let policy = self.image.policy(&policies, self.signer.policy.as_deref())?;
+            if self.image.is_given() {
+                return image::examine(self.image.read(self.artifact.as_deref())?, policy, self.format);
             }
             let (mut signed, bundle) = read(self.artifact.as_deref(), self.bundle.as_deref())?;
             return report(&policy.verify(signed.artifact(), &bundle, chrono::Utc::now()), self.format);
@@ -139,9 +143,10 @@ impl Args {
             (None, None, Some(pattern)) => RequestedSigner::Pattern { pattern, issuer },
             (None, None, None) => return Err(Usage("expected --identity and --issuer, or --key".into()).into()),
         };
-        if let Some(folder) = &self.layout {
+        if self.image.is_given() {
             let asked = image::Asked { signer, expectation, trusted_root: root.as_deref() };
-            return image::verify(folder, self.artifact.as_deref(), asked, self.format);
+            let (policy, verifier) = asked.policy()?;
+            return image::verify(self.image.read(self.artifact.as_deref())?, &policy, &verifier, self.format);
         }
         let (mut signed, bundle) = read(self.artifact.as_deref(), self.bundle.as_deref())?;
         let artifact = signed.artifact();

@@ -5,7 +5,7 @@ use super::provenance::{EvidenceFile, LakeEvidence};
 use super::store::StoreArgs;
 use super::{small_file, small_text};
 use crate::command::arguments::LakeArgs;
-use crate::command::{Usage, block_on};
+use crate::command::{Usage, block_on, ledger_key};
 use crate::recording::Recorder;
 use anyhow::Context;
 use chrono::Utc;
@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tarn_attest::ledger::Signer;
 use tarn_enclave::broker::{Broker, Limits, Parts, Provenance, router};
 use tarn_enclave::evidence::nitro::{HardwareRoot, Nitro};
 use tarn_enclave::evidence::token::{HardwareKeys, Issuer, Service, Tokens};
@@ -39,9 +38,10 @@ pub struct Args {
     policy: PathBuf,
     #[command(flatten)]
     lake: LakeArgs,
-    /// The signing key of the lake's evidence ledger, where every attempt is recorded before a key goes out
-    #[arg(long, value_name = "FILE")]
-    ledger_key: PathBuf,
+    /// The signing key of the lake's evidence ledger, where every attempt is recorded before a key goes out: a file, or one
+    /// of AWS KMS, awskms:///KEY?name=NAME
+    #[arg(long, value_name = "FILE_OR_KMS_KEY")]
+    ledger_key: String,
     /// Evidence that passed, by the image's digest, in JSON; without it, what the lake's tables have and its ledger proves
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
@@ -92,9 +92,8 @@ impl Args {
             .map_err(|error| Usage(format!("{}: {error}", self.policy.display())))?;
         let verifiers = self.roots.verifiers()?;
         let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?;
-        let signer = Signer::parse(&small_text(&self.ledger_key)?)
-            .map_err(|error| Usage(format!("{}: {error}", self.ledger_key.display())))?;
         block_on(async {
+            let signer = ledger_key::signer(&self.ledger_key).await?;
             let keys = self.store.open().await?;
             let lake = self.lake.open_or_create().await?;
             let provenance: Arc<dyn Provenance> = match evidence {

@@ -1,7 +1,6 @@
 //! `tarn evidence key`: signing keys of ledgers.
 
-use super::read;
-use crate::command::Usage;
+use crate::command::{Usage, block_on, ledger_key};
 use clap::{Args as ClapArgs, Subcommand};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -40,12 +39,13 @@ struct New {
 
 /// Print the public key of a signing key
 #[derive(ClapArgs)]
-#[command(after_help = "Example:
-  tarn evidence key public /etc/tarn/evidence.key > evidence.pub")]
+#[command(after_help = "Examples:
+  tarn evidence key public /etc/tarn/evidence.key > evidence.pub
+  tarn evidence key public 'awskms:///alias/evidence?name=lake.example.com/evidence' > evidence.pub")]
 struct Public {
-    /// The signing key
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The signing key: a file, or one of AWS KMS, awskms:///KEY?name=NAME
+    #[arg(value_name = "FILE_OR_KMS_KEY")]
+    key: String,
 }
 
 impl Args {
@@ -66,7 +66,7 @@ impl New {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&self.file).map_err(|e| Usage(format!("{}: {e}", self.file.display())))?;
-        file.write_all(signer.secret_text().as_bytes())?;
+        file.write_all(signer.secret_text().unwrap_or_default().as_bytes())?;
         file.sync_all()?;
         writeln!(std::io::stdout(), "{}", signer.public())?;
         Ok(ExitCode::SUCCESS)
@@ -75,8 +75,7 @@ impl New {
 
 impl Public {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let text = String::from_utf8(read(&self.file, 64 << 10)?).unwrap_or_default();
-        let signer = Signer::parse(&text).map_err(|e| Usage(format!("{}: {e}", self.file.display())))?;
+        let signer = block_on(ledger_key::signer(&self.key))??;
         writeln!(std::io::stdout(), "{}", signer.public())?;
         Ok(ExitCode::SUCCESS)
     }

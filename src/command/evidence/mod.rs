@@ -2,6 +2,7 @@
 
 mod audit;
 mod checkpoint;
+mod disagreements;
 mod key;
 mod lineage;
 mod prove;
@@ -31,6 +32,7 @@ enum Command {
     Checkpoint(checkpoint::Args),
     Key(key::Args),
     Lineage(lineage::Args),
+    Disagreements(disagreements::Args),
 }
 
 impl Args {
@@ -43,6 +45,7 @@ impl Args {
             Command::Checkpoint(args) => args.run(),
             Command::Key(args) => args.run(),
             Command::Lineage(args) => args.run(),
+            Command::Disagreements(args) => args.run(),
         }
     }
 }

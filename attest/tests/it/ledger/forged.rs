@@ -23,7 +23,7 @@ fn leaf(uid: &str, batch: u64, logged_at: i64) -> Bytes {
 fn batch(leaves: &[Bytes], size: u64, root: [u8; 32]) -> Vec<u8> {
     let text = Checkpoint::new("example.com/evidence", size, Hash(root), "").unwrap().to_bytes();
     let mut note = Note::new(&text, &[]).unwrap();
-    note.add_sigs(&[&StandardSigner::new(signer().secret_text().trim_end()).unwrap()]).unwrap();
+    note.add_sigs(&[&StandardSigner::new(signer().secret_text().unwrap().trim_end()).unwrap()]).unwrap();
     let note = note.to_bytes();
     let mut out = [b"TLB1", &(note.len() as u32).to_be_bytes()[..], &(leaves.len() as u32).to_be_bytes()].concat();
     for leaf in leaves {

@@ -26,7 +26,7 @@ fn keys() {
         assert_eq!(PublicKey::parse(text).unwrap_err(), expected, "{text}");
     }
     assert!(PublicKey::parse(&"n".repeat(100_000)).is_err());
-    let secret = signer().secret_text();
+    let secret = signer().secret_text().unwrap();
     for text in
         ["", "PRIVATE+KEY+", &secret[8..], &secret.replace("+AQcH", "+BAcH"), &secret.replace("b8276b1e", "00000000")]
     {

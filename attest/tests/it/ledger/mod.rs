@@ -8,6 +8,7 @@ mod format;
 mod history;
 mod malformed;
 mod proof;
+mod service;
 mod reference;
 mod tamper;
 mod witness;

@@ -1,0 +1,314 @@
+//! Where others decide otherwise: another policy engine about the same image or the same request, or an API server that let
+//! in what was refused here.
+//!
+//! Records are OCSF objects, as the lake gives them; who fetches them is the caller. They are held against the decision that
+//! was the newest at their time. A policy engine's verdict is held against what is known of the image; what the API server
+//! did, against the answer.
+
+use super::decision::Outcome;
+use crate::lineage::{NAMED_MAX, Row, named_digests};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// Decisions of ours that are held.
+pub const DECISIONS_MAX: usize = 500_000;
+/// Disagreements that are told apart.
+pub const DISAGREEMENTS_MAX: usize = 10_000;
+/// By how much another clock may be behind, milliseconds.
+const SKEW_MS: i64 = 5_000;
+/// Characters of a name that are shown.
+const NAME_CHARS_MAX: usize = 200;
+
+/// What another says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// A policy engine lets it in.
+    Passed,
+    /// A policy engine does not, or would not.
+    Failed,
+    /// The API server let it in.
+    LetIn,
+    /// The API server refused it.
+    Denied,
+}
+
+impl Verdict {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::LetIn => "let_in",
+            Self::Denied => "denied",
+        }
+    }
+
+    /// Whether a decision of ours says something else: of the image for a policy engine, of the workload for a server.
+    fn differs(self, image: Outcome, workload: Outcome) -> bool {
+        match self {
+            Self::Passed => image != Outcome::Attested,
+            Self::Failed => image == Outcome::Attested,
+            Self::LetIn => image == Outcome::Refused && workload == Outcome::Refused,
+            Self::Denied => workload != Outcome::Refused,
+        }
+    }
+}
+
+/// One disagreement, however often it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disagreement {
+    /// Who else decided: a policy, else a product.
+    pub decider: String,
+    /// About what: an image's digest, or the uid of an admission request.
+    pub about: String,
+    /// What was decided here.
+    pub ours: Outcome,
+    /// What the other says.
+    pub theirs: Verdict,
+    /// How many of the other's records say so.
+    pub count: u64,
+    /// When the first one was, milliseconds since 1970.
+    pub first_time: i64,
+    /// When the last one was.
+    pub last_time: i64,
+    /// The workload of the last one, `namespace/name`.
+    pub workload: String,
+    /// The uid of our decision's record, for the last one.
+    pub our_record: String,
+    /// The uid of the other's last record.
+    pub their_record: String,
+}
+
+/// A decision of ours.
+struct Ours {
+    record: String,
+    time: i64,
+    workload: Outcome,
+    images: Vec<(String, Outcome)>,
+}
+
+/// Our decisions, and how others differ.
+#[derive(Default)]
+pub struct Disagreements {
+    ours: Vec<Ours>,
+    by_request: HashMap<String, usize>,
+    /// By their times.
+    by_image: HashMap<String, Vec<usize>>,
+    found: BTreeMap<(String, String, &'static str, Verdict), Disagreement>,
+    /// Decisions and disagreements beyond the bounds.
+    left_out: u64,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    time: i64,
+    #[serde(default)]
+    metadata: Metadata,
+    action_id: Option<i64>,
+    disposition_id: Option<i64>,
+    status_id: Option<i64>,
+    activity_id: Option<i64>,
+    #[serde(default)]
+    policy: Policy,
+    #[serde(default)]
+    resources: Vec<Resource>,
+    #[serde(default)]
+    enrichments: Vec<Enrichment>,
+    #[serde(default)]
+    raw_data: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    uid: String,
+    correlation_uid: Option<String>,
+    log_name: Option<String>,
+    #[serde(default)]
+    product: Product,
+}
+
+#[derive(Default, Deserialize)]
+struct Product {
+    name: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Policy {
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Enrichment {
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    desc: String,
+}
+
+impl Record {
+    fn read(row: Row) -> Option<Self> {
+        serde_json::from_value(Value::Object(row)).ok()
+    }
+
+    fn workload(&self) -> String {
+        let named = |resource: &&Resource| !resource.name.is_empty() && !resource.name.contains('@');
+        let Some(Resource { namespace, name }) = self.resources.iter().find(named) else { return String::new() };
+        shown(&if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") })
+    }
+
+    /// What another says, if it says anything.
+    fn verdict(&self) -> Option<Verdict> {
+        let is_audit = self.metadata.log_name.as_deref() == Some("audit");
+        match (is_audit, self.action_id, self.status_id, self.activity_id) {
+            (true, Some(2), ..) => Some(Verdict::Denied),
+            // Created or changed, and not only tried.
+            (true, _, Some(1), Some(1 | 3)) if !self.raw_data.contains("dryRun=All") => Some(Verdict::LetIn),
+            (false, Some(2), ..) | (false, Some(3), Some(2), _) => Some(Verdict::Failed),
+            // Let in with a warning.
+            (false, Some(1), ..) if self.disposition_id == Some(19) => Some(Verdict::Failed),
+            (false, Some(1 | 4), ..) => Some(Verdict::Passed),
+            _ => None,
+        }
+    }
+
+    fn decider(&self) -> String {
+        let product = self.metadata.product.name.as_deref();
+        let policy = self.policy.name.as_deref().or(self.policy.kind.as_deref());
+        shown(&match (product, policy) {
+            (Some(product), Some(policy)) => format!("{product}: {policy}"),
+            (Some(one), None) | (None, Some(one)) => one.to_owned(),
+            (None, None) => "unknown".to_owned(),
+        })
+    }
+}
+
+/// What may be shown on a terminal.
+fn shown(name: &str) -> String {
+    name.chars().take(NAME_CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+impl Disagreements {
+    /// Takes a decision of ours, as [`Admission`](super::Admission) records it. They may come in any order, and before what
+    /// others say.
+    pub fn ours(&mut self, row: Row) {
+        let Some(record) = Record::read(row) else { return };
+        if self.ours.len() >= DECISIONS_MAX {
+            self.left_out += 1;
+            return;
+        }
+        let workload = match (record.action_id, record.disposition_id) {
+            (Some(2), _) => Outcome::Refused,
+            (_, Some(19)) => Outcome::Warned,
+            _ => Outcome::Attested,
+        };
+        let image = |one: &Enrichment| {
+            let (_, digest) = one.value.split_once('@')?;
+            Some((digest.to_ascii_lowercase(), if one.desc == "attested" { Outcome::Attested } else { workload }))
+        };
+        let images: Vec<_> = record.enrichments.iter().filter_map(image).collect();
+        let at = self.ours.len();
+        for (digest, _) in &images {
+            self.by_image.entry(digest.clone()).or_default().push(at);
+        }
+        if let Some(uid) = record.metadata.correlation_uid {
+            self.by_request.insert(uid, at);
+        }
+        self.ours.push(Ours { record: record.metadata.uid, time: record.time, workload, images });
+    }
+
+    /// All decisions of ours were taken: from here on, others are held against them.
+    pub fn begin(&mut self) {
+        let ours = &self.ours;
+        for at in self.by_image.values_mut() {
+            at.sort_by_key(|at| ours[*at].time);
+        }
+    }
+
+    /// Whether there is a decision of ours.
+    pub fn is_empty(&self) -> bool {
+        self.ours.is_empty()
+    }
+
+    /// Takes a record of another.
+    pub fn theirs(&mut self, row: Row) {
+        let digests = named_digests(&row);
+        let Some(record) = Record::read(row) else { return };
+        let Some(theirs) = record.verdict() else { return };
+        let request = record.metadata.correlation_uid.as_ref().and_then(|uid| Some((uid.clone(), *self.by_request.get(uid)?)));
+        if let Some((uid, at)) = request {
+            let workload = self.ours[at].workload;
+            if theirs.differs(workload, workload) {
+                self.found(uid, at, workload, theirs, &record);
+            }
+            return;
+        }
+        for digest in digests.into_iter().take(NAMED_MAX) {
+            let Some(at) = self.decided(&digest, record.time, theirs) else { continue };
+            let Ours { workload, images, .. } = &self.ours[at];
+            let Some(image) = images.iter().find(|(of, _)| *of == digest).map(|(_, outcome)| *outcome) else { continue };
+            if theirs.differs(image, *workload) {
+                let ours = if matches!(theirs, Verdict::Denied) { *workload } else { image };
+                self.found(digest, at, ours, theirs, &record);
+            }
+        }
+    }
+
+    /// Our newest decision on an image at a time. A policy engine may have been first, what the API server did comes after.
+    fn decided(&self, digest: &str, time: i64, theirs: Verdict) -> Option<usize> {
+        let all = self.by_image.get(digest)?;
+        let after = all.partition_point(|at| self.ours[*at].time <= time.saturating_add(SKEW_MS));
+        match (after.checked_sub(1), theirs) {
+            (Some(at), _) => all.get(at).copied(),
+            (None, Verdict::Passed | Verdict::Failed) => all.first().copied(),
+            (None, Verdict::LetIn | Verdict::Denied) => None,
+        }
+    }
+
+    fn found(&mut self, about: String, at: usize, ours: Outcome, theirs: Verdict, record: &Record) {
+        let decider = record.decider();
+        let key = (decider.clone(), about.clone(), ours.as_str(), theirs);
+        if self.found.len() >= DISAGREEMENTS_MAX && !self.found.contains_key(&key) {
+            self.left_out += 1;
+            return;
+        }
+        let found = self.found.entry(key).or_insert_with(|| Disagreement {
+            decider,
+            about,
+            ours,
+            theirs,
+            count: 0,
+            first_time: record.time,
+            last_time: i64::MIN,
+            workload: String::new(),
+            our_record: String::new(),
+            their_record: String::new(),
+        });
+        found.count += 1;
+        found.first_time = found.first_time.min(record.time);
+        if record.time >= found.last_time {
+            found.last_time = record.time;
+            found.workload = record.workload();
+            found.our_record.clone_from(&self.ours[at].record);
+            found.their_record.clone_from(&record.metadata.uid);
+        }
+    }
+
+    /// The disagreements, the newest first, and how many decisions and disagreements are left out for the bounds.
+    pub fn finish(self) -> (Vec<Disagreement>, u64) {
+        let mut found: Vec<_> = self.found.into_values().collect();
+        found.sort_by(|a, b| b.last_time.cmp(&a.last_time));
+        (found, self.left_out)
+    }
+}

@@ -1,0 +1,345 @@
+//! `tarn attest admission` as an API server meets it: HTTP to a process, and what is in lake and ledger afterwards.
+
+use crate::attest::{layout, public};
+use crate::command::{Run, tarn, tarn_reading, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use ed25519_dalek::SigningKey;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A webhook that is ended with the test.
+struct Webhook {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Webhook {
+    fn post(&self, query: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
+        let body = body.into();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let sent = reqwest::Client::new().post(format!("{}/validate{query}", self.url)).body(body).send().await.unwrap();
+            (sent.status().as_u16(), sent.text().await.unwrap())
+        })
+    }
+
+    fn ask(&self, uid: &str, image: &str) -> Value {
+        let (status, body) = self.post("?timeout=30s", review(uid, image).to_string());
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["response"].clone()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    fn stop(mut self) {
+        self.signal("TERM");
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+fn review(uid: &str, image: &str) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": uid, "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE",
+            "name": uid, "namespace": "shop", "userInfo": {"username": "alice"},
+            "object": {"spec": {"containers": [{"name": "app", "image": image}]}},
+        },
+    })
+}
+
+/// A repository with an image that its owner and somebody else signed, the owner's policy, and keys.
+struct Place {
+    folder: tempfile::TempDir,
+    image: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let [own, another, summaries] = [1, 2, 3].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+        let digest = layout(&folder.path().join("layouts/registry.example/app"), [&another, &own]);
+        public(folder.path(), "own.pub", &own);
+        public(folder.path(), "vsa.pub", &summaries);
+        let place = Self { folder, image: format!("registry.example/app:v1@{digest}") };
+        let key = tarn(&["evidence", "key", "new", text(&place.at("evidence.key")), "--name", "example.com/evidence"]);
+        std::fs::write(place.at("evidence.pub"), key.ok().stdout).unwrap();
+        place.policies("own.pub");
+        // RFC 8410: the seed in PKCS#8.
+        let der = [hex::decode("302e020100300506032b657004220420").unwrap(), summaries.to_bytes().to_vec()].concat();
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
+        std::fs::write(place.at("vsa.key"), pem).unwrap();
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn policies(&self, key: &str) {
+        let policy = format!("[[policy]]\nname = \"app\"\nkey = \"{key}\"\nimages = [\"registry.example/*\"]\n");
+        std::fs::write(self.at("policies.toml"), policy).unwrap();
+    }
+
+    fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let mut all: Vec<String> = ["attest", "admission", "--listen", "127.0.0.1:0"].map(str::to_owned).into();
+        for (option, file) in [
+            ("--policies", "policies.toml"),
+            ("--layout", "layouts"),
+            ("--lake", "lake"),
+            ("--ledger-key", "evidence.key"),
+        ] {
+            all.extend([option.to_owned(), text(&self.at(file)).to_owned()]);
+        }
+        all.extend(more.iter().map(|argument| (*argument).to_owned()));
+        all
+    }
+
+    fn webhook(&self, more: &[&str]) -> Webhook {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tarn"));
+        command.args(self.arguments(more)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().expect("it says where it listens").unwrap();
+        let url = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}")).to_owned();
+        // Whatever else it says is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Webhook { child, url }
+    }
+
+    fn sql(&self, sql: &str) -> Vec<Value> {
+        tarn(&["sql", "--lake", text(&self.at("lake")), "--format", "ndjson", sql]).ok().rows()
+    }
+
+    /// A record with its document, out of a proof that holds.
+    fn proved(&self, uid: &str) -> (Value, Option<Vec<u8>>) {
+        let (proof, lake, key) = (self.at("proof.json"), self.at("lake"), self.at("evidence.pub"));
+        tarn(&["evidence", "prove", uid, "--lake", text(&lake), "-o", text(&proof)]).ok();
+        tarn(&["evidence", "verify", text(&proof), "--key", text(&key)]).ok();
+        let proof: Value = serde_json::from_slice(&std::fs::read(proof).unwrap()).unwrap();
+        let raw = proof["raw"].as_str().map(|raw| STANDARD.decode(raw).unwrap());
+        (serde_json::from_str(proof["record"].as_str().unwrap()).unwrap(), raw)
+    }
+}
+
+fn decided(response: &Value) -> (bool, &str) {
+    (response["allowed"].as_bool().unwrap(), response["auditAnnotations"]["decision"].as_str().unwrap())
+}
+
+#[test]
+fn decisions_are_answered_and_are_leaves_and_rows() {
+    let place = Place::new();
+    let verifier = "https://example.com/admission";
+    let hook = place.webhook(&["--vsa-key", text(&place.at("vsa.key")), "--vsa-verifier", verifier]);
+    let attested = hook.ask("uid-attested", &place.image);
+    assert_eq!(decided(&attested), (true, "attested"));
+    let tag = hook.ask("uid-tag", "registry.example/app:v1");
+    assert_eq!(decided(&tag), (true, "warned"));
+    assert!(tag["warnings"][0].as_str().unwrap().contains("named without a digest"), "{tag}");
+    assert_eq!(hook.post("", "{}").0, 400);
+    assert_eq!(hook.post("", review("old", "a").to_string().replace("/v1\"", "/v1beta1\"")).0, 400);
+    assert_eq!(hook.post("", vec![b' '; (3 << 20) + 1]).0, 413);
+    hook.stop();
+
+    let hook = place.webhook(&["--mode", "enforce"]);
+    let unknown = format!("registry.example/app@sha256:{}", "0".repeat(64));
+    let refused = hook.ask("uid-unknown", &unknown);
+    assert_eq!(decided(&refused), (false, "refused"));
+    assert!(refused["status"]["message"].as_str().unwrap().contains("nothing is attached to it"), "{refused}");
+    assert_eq!(decided(&hook.ask("uid-again", &place.image)), (true, "attested"));
+    // Other policies, of a signer who signed nothing, once they are read again.
+    place.policies("vsa.pub");
+    hook.signal("HUP");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while decided(&hook.ask("uid-reloaded", &place.image)).0 {
+        assert!(std::time::Instant::now() < until, "the policies are not read again");
+    }
+    hook.stop();
+
+    // Rows, of all that was answered.
+    let sql = "SELECT metadata.correlation_uid AS uid, max(action) AS action FROM api_activity GROUP BY 1 ORDER BY 1";
+    let rows: Vec<_> = place.sql(sql).iter().map(|row| (row["uid"].clone(), row["action"].clone())).collect();
+    let expected = [
+        ("uid-again", "Allowed"),
+        ("uid-attested", "Allowed"),
+        ("uid-reloaded", "Denied"),
+        ("uid-tag", "Allowed"),
+        ("uid-unknown", "Denied"),
+    ];
+    assert_eq!(rows, expected.map(|(uid, action)| (json!(uid), json!(action))));
+    let verified = place.sql("SELECT activity_name, trust_verdict, count(*) AS n FROM artifact_signing GROUP BY 1, 2 ORDER BY 1, 2");
+    let counts: Vec<_> = verified.iter().map(|row| row["activity_name"].as_str().unwrap()).collect();
+    assert_eq!(counts, ["Attest", "Verify", "Verify"]);
+    let records = place.at("records.ndjson");
+    std::fs::write(&records, tarn(&["ocsf", "export", "--lake", text(&place.at("lake"))]).ok().stdout).unwrap();
+    tarn(&["ocsf", "validate", text(&records)]).ok();
+
+    // Leaves: the decision, the verifications that it stands on, and the summary.
+    let (decision, _) = place.proved(attested["auditAnnotations"]["record"].as_str().unwrap());
+    assert_eq!(decision["metadata"]["correlation_uid"], "uid-attested");
+    let data = &decision["enrichments"][0]["data"];
+    let passed: Vec<_> = data["evidence"].as_array().unwrap().iter().map(|e| e["passed"].as_bool().unwrap()).collect();
+    assert_eq!(passed, [false, true]);
+    let (verification, document) = place.proved(data["evidence"][1]["uid"].as_str().unwrap());
+    assert_eq!(verification["trust_verdict"], "Passed");
+    assert!(document.unwrap().starts_with(b"{\"critical\""));
+    let (summary, envelope) = place.proved(data["summary"]["uid"].as_str().unwrap());
+    assert_eq!(summary["evidence_uids"], json!([verification["metadata"]["uid"]]));
+
+    // Whoever trusts the webhook's key verifies the summary.
+    let (bundle, policies) = (place.at("vsa.json"), place.at("consumer.toml"));
+    std::fs::write(&bundle, envelope.unwrap()).unwrap();
+    let policy = format!("[[policy]]\nname = \"c\"\nkey = \"vsa.pub\"\n[policy.summary]\nverifier = \"{verifier}\"\n");
+    std::fs::write(&policies, policy).unwrap();
+    let digest = place.image.split_once('@').unwrap().1;
+    let verify = |digest: &str| {
+        tarn(&["attest", "verify", "--policies", text(&policies), "--bundle", text(&bundle), digest])
+    };
+    assert!(verify(digest).ok().rows().iter().any(|row| row["check"] == "result" && row["outcome"] == "passed"));
+    assert_eq!(verify(&format!("sha256:{}", "0".repeat(64))).code, 1);
+
+    let (lake, key) = (place.at("lake"), place.at("evidence.pub"));
+    assert_eq!(tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()[0]["result"], "whole");
+}
+
+#[test]
+fn what_is_missing_for_a_webhook_is_named() {
+    let place = Place::new();
+    let run = |more: &[&str]| -> Run { tarn(&place.arguments(more)) };
+    let told = |run: Run, why: &str| assert!(run.code == 2 && run.stderr.contains(why), "{}: {}", run.code, run.stderr);
+    told(run(&["--vsa-key", text(&place.at("own.pub")), "--vsa-verifier", "https://v"]), "expected a private key in PKCS#8 PEM");
+    told(run(&["--vsa-key", text(&place.at("vsa.key")), "--vsa-verifier", "me"]), "--vsa-verifier: expected a URI");
+    told(run(&["--vsa-key", "x"]), "--vsa-verifier");
+    let open = place.arguments(&[]).into_iter().map(|a| a.replace("127.0.0.1:0", "0.0.0.0:0")).collect::<Vec<_>>();
+    told(tarn(&open), "that needs --tls-cert and --tls-key");
+    let (certificate, key) = (place.at("own.pub"), place.at("vsa.key"));
+    let tls = ["--tls-cert", text(&certificate), "--tls-key", text(&key)];
+    told(tarn(&[&open[..], &tls.map(str::to_owned)].concat()), "--tls-client-ca, or --any-client");
+    told(run(&tls), "no usable certificate");
+    let nowhere = place.arguments(&[]).into_iter().map(|a| a.replace("layouts", "nowhere")).collect::<Vec<_>>();
+    told(tarn(&nowhere), "nowhere: expected a folder");
+    std::fs::write(place.at("evidence.key"), "x").unwrap();
+    told(run(&[]), "evidence.key");
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// An API server's record of a Pod with an image.
+fn audited(pod: &str, image: &str, query: &str, time: DateTime<Utc>, status: Value) -> Value {
+    json!({
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Request", "stage": "ResponseComplete",
+        "auditID": format!("{pod}-{query}-{}", rfc3339(time)), "requestURI": format!("/api/v1/namespaces/shop/pods{query}"),
+        "verb": "create", "user": {"username": "alice", "groups": ["system:authenticated"]}, "sourceIPs": ["10.0.0.5"],
+        "objectRef": {"resource": "pods", "namespace": "shop", "name": pod, "apiVersion": "v1"},
+        "requestObject": {"kind": "Pod", "apiVersion": "v1", "spec": {"containers": [{"name": "app", "image": image}]}},
+        "responseStatus": status, "requestReceivedTimestamp": rfc3339(time), "stageTimestamp": rfc3339(time),
+        "annotations": {"authorization.k8s.io/decision": "allow"},
+    })
+}
+
+/// What policy-controller logs of a Pod.
+fn logged(message: &str, time: DateTime<Utc>, more: Value) -> Value {
+    let mut line = json!({
+        "level": "info", "ts": rfc3339(time), "logger": "policy-controller", "caller": "webhook/validator.go:1266",
+        "msg": message, "commit": "7f1a0c2", "knative.dev/kind": "/v1, Kind=Pod", "knative.dev/namespace": "shop",
+        "knative.dev/name": "web", "knative.dev/operation": "CREATE", "knative.dev/resource": "/v1, Resource=pods",
+        "knative.dev/subresource": "", "knative.dev/userinfo": "alice",
+    });
+    line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    line
+}
+
+#[test]
+fn where_others_decide_otherwise_is_shown_and_recorded_once() {
+    let place = Place::new();
+    let lake = place.at("lake");
+    let disagreements = |more: &[&str]| {
+        tarn(&[&["evidence", "disagreements", "--lake", text(&lake), "--format", "ndjson"], more].concat())
+    };
+    let hook = place.webhook(&["--mode", "enforce"]);
+    let unknown = format!("registry.example/app@sha256:{}", "0".repeat(64));
+    assert!(!hook.ask("uid-unknown", &unknown)["allowed"].as_bool().unwrap());
+    let ours = hook.ask("uid-attested", &place.image)["auditAnnotations"]["record"].clone();
+    hook.stop();
+    assert!(disagreements(&[]).ok().rows().is_empty());
+
+    let at = |seconds: i64| Utc::now() + TimeDelta::seconds(seconds);
+    let (created, forbidden) = (json!({"metadata": {}, "code": 201}), json!({
+        "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\"",
+    }));
+    let verdict = |uid: &str, allowed: bool| {
+        json!({"admissionreview/uid": uid, "admissionreview/allowed": allowed, "admissionreview/result": "nil"})
+    };
+    let records = [
+        // What was refused was let in, twice; one that is only tried, and one from before the refusal, say nothing.
+        audited("miner-1", &unknown, "", at(60), created.clone()),
+        audited("miner-2", &unknown, "", at(61), created.clone()),
+        audited("miner-3", &unknown, "?dryRun=All", at(62), created.clone()),
+        audited("miner-0", &unknown, "", at(-600), created.clone()),
+        // What was attested was let in, and is refused for something else.
+        audited("web", &place.image, "", at(60), created),
+        audited("web", &place.image, "", at(63), forbidden),
+        // policy-controller on the image, and on the request.
+        logged(&format!("Failed to validate at least one policy for {}", place.image), at(0), json!({})),
+        logged(&format!("Validated 1 policies for image {}", place.image), at(1), json!({})),
+        logged("remote admission controller audit annotations", at(0), verdict("uid-unknown", true)),
+        logged("remote admission controller audit annotations", at(0), verdict("uid-attested", true)),
+    ];
+    let lines: Vec<String> = records.iter().map(Value::to_string).collect();
+    tarn_reading(&["ingest", "--lake", text(&lake), "-"], lines.join("\n").as_bytes()).ok();
+
+    let found = disagreements(&[]);
+    assert_eq!(found.code, 1, "{}", found.stderr);
+    let rows = found.rows();
+    let cell = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let mut told: Vec<_> = rows
+        .iter()
+        .map(|row| (cell(row, "theirs"), cell(row, "ours"), cell(row, "about"), row["count"].as_u64().unwrap()))
+        .collect();
+    told.sort();
+    let digest = |image: &str| image.split_once('@').unwrap().1.to_owned();
+    let expected = [
+        ("denied", "attested", digest(&place.image), 1),
+        ("failed", "attested", digest(&place.image), 1),
+        ("let_in", "refused", digest(&unknown), 2),
+        ("passed", "refused", "uid-unknown".to_owned(), 1),
+    ];
+    assert_eq!(told, expected.map(|(theirs, ours, about, n)| (theirs.to_owned(), ours.to_owned(), about, n)));
+    let of = |theirs: &str| rows.iter().find(|row| row["theirs"] == theirs).unwrap();
+    assert_eq!((&of("let_in")["workload"], &of("failed")["our_record"]), (&json!("shop/miner-2"), &ours));
+    assert_eq!(disagreements(&["--decider", "clusterimagepolicy"]).rows().len(), 2);
+    assert_eq!(disagreements(&["--decider", "nobody"]).code, 0);
+    assert_eq!(disagreements(&["--until", "2026-01-01"]).code, 0, "nothing was decided by then");
+
+    let key = place.at("evidence.key");
+    let recorded = disagreements(&["--record", "--ledger-key", text(&key)]);
+    assert!(recorded.code == 1 && recorded.stderr.contains("recorded: 4 new of 4"), "{}", recorded.stderr);
+    let again = disagreements(&["--record"]);
+    assert!(again.stderr.contains("recorded: 0 new of 4"), "{}", again.stderr);
+    let sql = "SELECT metadata.uid AS uid, severity, finding_info.title AS title FROM detection_finding ORDER BY severity_id DESC";
+    let findings = place.sql(sql);
+    assert_eq!((findings.len(), &findings[0]["severity"]), (4, &json!("High")));
+    assert_eq!(findings[0]["title"], "A workload that was refused was let in");
+    let (finding, _) = place.proved(findings[0]["uid"].as_str().unwrap());
+    let related = [&of("let_in")["our_record"], &of("let_in")["their_record"]].map(|uid| json!({"uid": uid}));
+    assert_eq!(finding["finding_info"]["related_events"], json!(related));
+    let export = place.at("records.ndjson");
+    std::fs::write(&export, tarn(&["ocsf", "export", "--lake", text(&lake)]).ok().stdout).unwrap();
+    tarn(&["ocsf", "validate", text(&export)]).ok();
+}
