@@ -18,6 +18,7 @@ mod recording;
 mod report;
 mod serve;
 mod stream;
+mod trust;
 
 use clap::Parser;
 use std::process::ExitCode;

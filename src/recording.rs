@@ -13,12 +13,13 @@ use futures::StreamExt;
 use object_store::path::Path;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, LedgerError, Logged, Outcome, Signer, records_after};
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
-use tarn_lake::{IngestOptions, Lake, LakeError, SqlError, SqlOptions};
+use tarn_lake::{IngestOptions, Lake, LakeError, SqlError, SqlOptions, SqlSession};
 use tarn_schema_ocsf::{ClassUid, Schema};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -30,6 +31,8 @@ const GATHER: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
 /// How the lake's ingest log calls the ledger.
 const FOLLOWED: &str = "evidence/ledger";
+/// Most bytes that are read of a key's file.
+const KEY_BYTES_MAX: u64 = 64 << 10;
 /// Uids that are asked for at once.
 const ASKED_MAX: usize = 1_000;
 
@@ -84,10 +87,9 @@ async fn append(mut ledger: Ledger, mut queue: mpsc::Receiver<Waiting>, appended
     let mut waiting = Vec::with_capacity(WAITING_MAX);
     while queue.recv_many(&mut waiting, WAITING_MAX).await > 0 {
         let (entries, answers): (Vec<_>, Vec<_>) = waiting.drain(..).map(|one| (one.entry, one.answer)).unzip();
-        let mut outcomes = ledger.append(&entries, Utc::now().timestamp_millis()).await;
+        let mut outcomes = append_all(&mut ledger, &entries).await;
         if outcomes.is_err() {
-            // Another writer may have been first, and a record that is there already is not appended again.
-            outcomes = ledger.append(&entries, Utc::now().timestamp_millis()).await;
+            outcomes = append_all(&mut ledger, &entries).await;
         }
         let failed = outcomes.as_ref().err().map(LedgerError::to_string);
         let outcomes = outcomes.unwrap_or_default();
@@ -102,6 +104,19 @@ async fn append(mut ledger: Ledger, mut queue: mpsc::Receiver<Waiting>, appended
             let _ = answer.send(result);
         }
         appended.notify_one();
+    }
+}
+
+/// Appends records to a ledger that others may append to as well.
+///
+/// **Errors**: the ledger's.
+pub async fn append_all(ledger: &mut Ledger, entries: &[Entry]) -> Result<Vec<Outcome>, LedgerError> {
+    loop {
+        match ledger.append(entries, Utc::now().timestamp_millis()).await {
+            // The other got on, so this ends; what is there by then is not appended again.
+            Err(LedgerError::OtherWriter { .. }) => {}
+            result => return result,
+        }
     }
 }
 
@@ -150,6 +165,17 @@ pub async fn loader(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<Loade
     Loader::new(lake.ingest(IngestOptions::default()).await?, sources.clone(), source, options)
 }
 
+/// A ledger's signing key.
+///
+/// **Errors**: a file that is none, by its name; never its content.
+pub fn signer(path: &std::path::Path) -> Result<Signer, String> {
+    let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|e| wrong(&e))?;
+    file.take(KEY_BYTES_MAX).read_to_string(&mut text).map_err(|e| wrong(&e))?;
+    Signer::parse(&text).map_err(|e| wrong(&e))
+}
+
 #[derive(Deserialize)]
 struct Class {
     class_uid: u32,
@@ -164,10 +190,10 @@ async fn without_rows(lake: &Lake, records: &[Logged]) -> anyhow::Result<Vec<u8>
         let table = class.and_then(|of| Schema::v1_8().class(ClassUid(of.class_uid))).map(|class| class.table());
         tables.entry(table.unwrap_or_default()).or_default().push(logged);
     }
-    let mut lines = Vec::new();
+    let (session, mut lines) = (lake.sql(&SqlOptions::default()).await?, Vec::new());
     for (table, records) in tables {
         let uids: Vec<&str> = records.iter().map(|logged| logged.uid.as_str()).collect();
-        let known = times(lake, &table, "metadata.uid", &uids).await?;
+        let known = times(&session, &table, "metadata.uid", &uids).await?;
         for logged in records.iter().filter(|logged| !known.contains_key(&logged.uid)) {
             lines.extend_from_slice(&logged.record);
             lines.push(b'\n');
@@ -179,8 +205,12 @@ async fn without_rows(lake: &Lake, records: &[Logged]) -> anyhow::Result<Vec<u8>
 /// Which of some values a table has in a column, and a time of each in milliseconds. A table that is not there has none.
 ///
 /// **Errors**: the lake's.
-pub async fn times(lake: &Lake, table: &str, column: &str, values: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
-    let session = lake.sql(&SqlOptions::default()).await?;
+pub async fn times(
+    session: &SqlSession,
+    table: &str,
+    column: &str,
+    values: &[&str],
+) -> anyhow::Result<HashMap<String, i64>> {
     let mut known = HashMap::new();
     if !session.tables().any(|there| there.name == table) {
         return Ok(known);

@@ -52,6 +52,17 @@ pub struct Taken {
     pub verdict: Option<Result<(), Reason>>,
 }
 
+impl Taken {
+    /// What came of it, as users are told: `passed`, `failed` or `not_checked`, and the reason where it failed.
+    pub fn outcome(&self) -> (&'static str, Option<&'static str>) {
+        match self.verdict {
+            Some(Ok(())) => ("passed", None),
+            Some(Err(reason)) => ("failed", Some(reason.as_str())),
+            None => ("not_checked", None),
+        }
+    }
+}
+
 /// Why a document is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
@@ -112,7 +123,7 @@ fn verified(policy: &TrustPolicy, document: Document<'_>, given: &Given<'_>, now
         artifact: &given.named,
         record: &record,
         attestation: attestation.as_ref(),
-        policy,
+        by: policy.by(),
         document_uri: document.uri,
         evidence_uids: &[],
         timed: false,

@@ -6,6 +6,7 @@ use crate::command::arguments::LakeArgs;
 use crate::command::{Usage, block_on};
 use crate::input::{self, Input};
 use crate::output::{Format, print_rows};
+use crate::recording::signer;
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
@@ -54,7 +55,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let policies = super::policies(&self.policies)?;
         let policy = choose(&policies, self.policy.as_deref())?;
-        let signer = self.ledger_key.as_deref().map(keep::signer).transpose()?;
+        let signer = self.ledger_key.as_deref().map(signer).transpose().map_err(Usage)?;
         let now = Utc::now();
         let mut read = Vec::new();
         let (mut unread, mut others) = (0, 0);
@@ -158,11 +159,7 @@ fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
 }
 
 fn row(read: &Read, taken: &Taken, added: &HashSet<String>) -> Map<String, Value> {
-    let (verdict, reason) = match taken.verdict {
-        Some(Ok(())) => ("passed", None),
-        Some(Err(reason)) => ("failed", Some(reason.as_str())),
-        None => ("not_checked", None),
-    };
+    let (verdict, reason) = taken.outcome();
     let artifact = taken.artifact.digest.as_ref().map(Digest::to_string).or_else(|| taken.artifact.name.clone());
     let cells = [
         ("document", json!(read.path.display().to_string())),
