@@ -12,6 +12,7 @@ use super::super::with_causes;
 use super::known::Known;
 use super::records::{Marks, Piece, read};
 use crate::recording::append_all;
+use anyhow::Context;
 use object_store::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use tarn_lake::log::{Frames, Log};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// How long the last records may take when the daemon stops.
+const FINISH_MAX: Duration = Duration::from_secs(10);
 /// How long a ledger that failed is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -78,7 +81,11 @@ impl Keeper {
     pub async fn run(mut self, stop: CancellationToken) -> Self {
         while !stop.is_cancelled() {
             let until = *self.committed.borrow_and_update();
-            if let Err(error) = self.follow(until).await {
+            let followed = tokio::select! {
+                () = stop.cancelled() => break,
+                followed = self.follow(until) => followed,
+            };
+            if let Err(error) = followed {
                 self.failed(error.as_ref());
                 // Opened again, it is held against the checkpoint that is known.
                 self.ledger = None;
@@ -105,7 +112,8 @@ impl Keeper {
     pub async fn finish(mut self, rest: Option<Frames>) {
         let until = *self.committed.borrow();
         let Some(frames) = rest.filter(|_| self.marks.last() > self.reached) else { return };
-        if let Err(error) = self.append_all(frames, until).await {
+        let appended = tokio::time::timeout(FINISH_MAX, self.append_all(frames, until)).await;
+        if let Err(error) = appended.context("the store does not answer").and_then(|appended| appended) {
             self.failed(error.as_ref());
         }
     }
