@@ -19,6 +19,7 @@ mod recording;
 mod report;
 mod serve;
 mod stream;
+mod trust;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, LedgerError, Logged, Outcome, Signer, records_after};
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
-use tarn_lake::{IngestOptions, Lake, LakeError, SqlError, SqlOptions};
+use tarn_lake::{IngestOptions, Lake, LakeError, SqlError, SqlOptions, SqlSession};
 use tarn_schema_ocsf::{ClassUid, Schema};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -34,6 +34,8 @@ const RETRY: Duration = Duration::from_secs(5);
 const FOLLOWED: &str = "evidence/ledger";
 /// Records after which rows are committed; those of one batch of the ledger are committed together.
 const FOLLOWED_MAX: usize = 4_096;
+/// The same in their bytes.
+const FOLLOWED_BYTES_MAX: usize = 32 << 20;
 /// Uids that are asked for at once.
 const ASKED_MAX: usize = 1_000;
 
@@ -105,8 +107,11 @@ async fn append(mut ledger: Ledger, mut queue: mpsc::Receiver<Waiting>, appended
     }
 }
 
-/// Appends, again where it can be that it helps: a record that is there already is not appended twice.
-async fn append_all(ledger: &mut Ledger, entries: &[Entry]) -> Result<Vec<Outcome>, LedgerError> {
+/// Appends records to a ledger that others may append to as well, again where it can be that it helps: a record that is
+/// there already is not appended twice.
+///
+/// **Errors**: the ledger's.
+pub async fn append_all(ledger: &mut Ledger, entries: &[Entry]) -> Result<Vec<Outcome>, LedgerError> {
     let mut tried = 0;
     loop {
         let error = match ledger.append(entries, Utc::now().timestamp_millis()).await {
@@ -163,11 +168,13 @@ pub async fn follow(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<()> {
 
 /// The records of the lake's ledger after `from` leaves, some batches at once.
 async fn read(lake: &Lake, from: u64) -> anyhow::Result<Vec<Logged>> {
-    let mut records = Vec::new();
-    while records.len() < FOLLOWED_MAX {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while records.len() < FOLLOWED_MAX && bytes < FOLLOWED_BYTES_MAX {
         let next = from + records.len() as u64;
         let Some(batch) = records_after(lake.store(), &Path::from(LAKE_PREFIX), next).await? else { break };
-        records.extend(batch);
+        bytes += batch.iter().map(|logged| logged.record.len()).sum::<usize>();
+        // Rows are made of records alone.
+        records.extend(batch.into_iter().map(|logged| Logged { raw: None, ..logged }));
     }
     Ok(records)
 }
@@ -195,10 +202,10 @@ async fn without_rows(lake: &Lake, records: &[Logged]) -> anyhow::Result<Vec<u8>
         let table = class.and_then(|of| Schema::v1_8().class(ClassUid(of.class_uid))).map(|class| class.table());
         tables.entry(table.unwrap_or_default()).or_default().push(logged);
     }
-    let mut lines = Vec::new();
+    let (session, mut lines) = (lake.sql(&SqlOptions::default()).await?, Vec::new());
     for (table, records) in tables {
         let uids: Vec<&str> = records.iter().map(|logged| logged.uid.as_str()).collect();
-        let known = times(lake, &table, "metadata.uid", &uids).await?;
+        let known = times(&session, &table, "metadata.uid", &uids).await?;
         for logged in records.iter().filter(|logged| !known.contains_key(&logged.uid)) {
             lines.extend_from_slice(&logged.record);
             lines.push(b'\n');
@@ -210,8 +217,12 @@ async fn without_rows(lake: &Lake, records: &[Logged]) -> anyhow::Result<Vec<u8>
 /// Which of some values a table has in a column, and a time of each in milliseconds. A table that is not there has none.
 ///
 /// **Errors**: the lake's.
-pub async fn times(lake: &Lake, table: &str, column: &str, values: &[&str]) -> anyhow::Result<HashMap<String, i64>> {
-    let session = lake.sql(&SqlOptions::default()).await?;
+pub async fn times(
+    session: &SqlSession,
+    table: &str,
+    column: &str,
+    values: &[&str],
+) -> anyhow::Result<HashMap<String, i64>> {
     let mut known = HashMap::new();
     if !session.tables().any(|there| there.name == table) {
         return Ok(known);

@@ -56,12 +56,31 @@ pub struct Taken {
     pub verdict: Option<Result<(), Reason>>,
 }
 
+impl Taken {
+    /// What came of it, as users are told: `passed`, `failed` or `not_checked`, and the reason where it failed.
+    pub fn outcome(&self) -> (&'static str, Option<&'static str>) {
+        match self.verdict {
+            Some(Ok(())) => ("passed", None),
+            Some(Err(reason)) => ("failed", Some(reason.as_str())),
+            None => ("not_checked", None),
+        }
+    }
+}
+
 /// Why a document is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// More subjects than are verified at once.
     #[error("the statement has {0} subjects, at most {SUBJECTS_MAX} are verified: name the artifact")]
     Subjects(usize),
+    /// A document that is large, and kept once for each of its many subjects, would be more than the largest document.
+    #[error("{bytes} bytes for each of {subjects} subjects are more than are kept of a document: name the artifact")]
+    Copies {
+        /// Of the document.
+        bytes: usize,
+        /// Artifacts that it names.
+        subjects: usize,
+    },
     /// A bill of materials that cannot be read.
     #[error("the bill of materials: {0}")]
     Sbom(#[from] crate::evidence::PredicateError),
@@ -94,6 +113,9 @@ pub fn take(
     let mut subjects = claimed(document.bytes)?;
     if subjects.len() > SUBJECTS_MAX {
         return Err(IntakeError::Subjects(subjects.len()));
+    }
+    if subjects.len() > 1 && subjects.len() * document.bytes.len() > json::DOCUMENT.bytes_max {
+        return Err(IntakeError::Copies { bytes: document.bytes.len(), subjects: subjects.len() });
     }
     if subjects.is_empty() {
         // Nothing of it can be read, or nothing binds: that is what the record says.
@@ -167,7 +189,7 @@ fn recorded(
         artifact: named,
         record: &record,
         attestation: attestation.as_ref(),
-        policy,
+        by: policy.by(),
         document_uri: document.uri,
         evidence_uids: &[],
         timed: false,

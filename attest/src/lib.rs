@@ -12,6 +12,7 @@
 //! * [`oci`]: what is attached to a container image, in a layout on disk.
 //! * [`ocsf`]: verifications and bills of materials as OCSF records.
 //! * [`intake`]: documents of any kind to the records that are made of them.
+//! * [`reverify`]: records that passed, checked again under the roots, identities and policies of today.
 //! * [`admission`]: which images a Kubernetes workload runs, and whether it may.
 //! * [`ledger`]: evidence as leaves of an append-only Merkle log on any object store, its proofs and its audit.
 //!
@@ -36,6 +37,7 @@ pub mod policy;
 pub mod reason;
 pub mod record;
 mod request;
+pub mod reverify;
 pub mod sigstore;
 mod verified;
 

@@ -1,5 +1,6 @@
 //! Where receivers hand over what came in, and learn whether they may acknowledge it.
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +21,19 @@ pub struct Delivery {
 }
 
 /// What the records of a delivery are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Content {
     /// Events, for mapping and rules.
     #[default]
     Events,
     /// Data points of metrics ([`tarn_ingest::otlp::metric`]), which have a table of their own and meet no rule.
     Metrics,
+    /// What was made of a document that shows where software is from (a signature, an attestation, a bill of materials):
+    /// OCSF records, for mapping, rules and the evidence ledger.
+    Evidence {
+        /// The document as it came.
+        document: Bytes,
+    },
 }
 
 /// Why a delivery was not taken. Nothing of it was kept.

@@ -182,7 +182,7 @@ impl SpanArgs {
 /// Reads a time: RFC 3339, or a day, which begins at midnight UTC.
 ///
 /// **Errors**: what was expected.
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
+pub fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let day = || text.parse::<NaiveDate>().map(|day| day.and_time(NaiveTime::MIN).and_utc());
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.with_timezone(&Utc))

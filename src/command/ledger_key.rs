@@ -11,12 +11,31 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 ///
 /// **Errors**: [`Usage`] for what names or holds none; KMS refuses or is not reached.
 pub async fn signer(named: &str) -> anyhow::Result<Signer> {
+    match read(named)? {
+        Key::Kms(key) => Ok(key.signer().await?),
+        Key::File(signer) => Ok(signer),
+    }
+}
+
+/// Looks at what names a key; a key service is not asked.
+///
+/// **Errors**: [`Usage`] for what names or holds none.
+pub fn check(named: &str) -> anyhow::Result<()> {
+    read(named).map(drop)
+}
+
+enum Key {
+    Kms(KmsKey),
+    File(Signer),
+}
+
+fn read(named: &str) -> anyhow::Result<Key> {
     let wrong = |error: KeyError| Usage(format!("{named}: {error}"));
     if KmsKey::is_one(named) {
-        return Ok(KmsKey::parse(named).map_err(wrong)?.signer().await?);
+        return Ok(Key::Kms(KmsKey::parse(named).map_err(wrong)?));
     }
     let unread = |error: std::io::Error| Usage(format!("{named}: {error}"));
     let mut text = String::new();
     std::fs::File::open(named).map_err(unread)?.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(unread)?;
-    Ok(Signer::parse(&text).map_err(wrong)?)
+    Ok(Key::File(Signer::parse(&text).map_err(wrong)?))
 }

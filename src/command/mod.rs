@@ -12,7 +12,7 @@ mod findings;
 mod hunt;
 mod ingest;
 mod lake;
-mod ledger_key;
+pub mod ledger_key;
 mod ocsf;
 mod rules;
 mod serve;

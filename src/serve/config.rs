@@ -3,6 +3,7 @@
 //! A variable `TARN_SERVE__LISTEN__HTTP` stands for the key `listen.http`; its value is TOML where that parses, else a
 //! text. Unknown keys are errors, and every error names its key.
 
+use super::evidence::EvidenceConfig;
 use super::repeats::RepeatsConfig;
 use crate::command::Usage;
 use serde::Deserialize;
@@ -67,6 +68,9 @@ pub struct Config {
     /// Limits on SQL.
     #[serde(default)]
     pub query: QueryLimits,
+    /// Documents that show where software is from, and the ledger of what came of them.
+    #[serde(default)]
+    pub evidence: EvidenceConfig,
     /// Where findings are sent.
     #[serde(default)]
     pub alerts: AlertsConfig,
@@ -382,6 +386,7 @@ mod tests {
             ("[commit]\nseconds = 'x'", "seconds"),
             ("[detection]\nlate_seconds = -1", "late_seconds"),
             ("[log]\ndisk_mib = 1", "log.disk_mib"),
+            ("[evidence]\nledger = 'evidence.key'", "ledger"),
             ("[[access]]\nname = 'a'\n[[access]]\nname = 'a'", "access"),
             ("[[access]]\nname = 'a'\ningest_mib_per_second = 0", "access.a.ingest_mib_per_second"),
         ] {

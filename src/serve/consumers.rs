@@ -1,5 +1,6 @@
 //! Who takes what is on disk: mapping, detection and the outbox, each in order of the log.
 
+use super::evidence::Marks;
 use super::frame::{Frame, Logged};
 use chrono::Utc;
 use std::path::Path;
@@ -32,6 +33,8 @@ pub struct Consumers {
     pub detection: Sender<Input>,
     /// To the sinks, where there are any.
     pub outbox: Option<Sender<Logged>>,
+    /// What the ledger is told of frames, where there is one; it reads the log itself.
+    pub evidence: Option<Marks>,
     /// Whether what is on disk already is still being given out.
     pub replay: Mutex<Replay>,
 }
@@ -102,6 +105,9 @@ impl Consumers {
         let frame = Arc::new(frame.at(self.writer, sequence));
         let arrival = self.clock.take(frame.block.records.len(), Utc::now());
         let logged = Logged { sequence, arrival, frame };
+        if let Some(evidence) = &self.evidence {
+            evidence.see(sequence, &logged.frame);
+        }
         if let Some(outbox) = self.outbox.as_ref().filter(|_| had.taken.is_some_and(|taken| sequence > taken)) {
             let _ = outbox.send(logged.clone());
         }

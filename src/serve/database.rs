@@ -23,14 +23,21 @@ pub fn database(live: Live, log: Log<Frame>, options: SqlOptions) -> Database {
     })
 }
 
-async fn open(live: &Live, log: &Log<Frame>, options: &SqlOptions) -> Result<Session, QueryError> {
-    let unavailable = |message: &str| QueryError::Unavailable { message: message.to_owned() };
+/// Waits until all that was acknowledged before can be read.
+///
+/// **Errors**: why it cannot.
+pub async fn readable(live: &Live, log: &Log<Frame>) -> Result<(), &'static str> {
     let (acknowledged, mut visible) = (log.last(), live.visible());
     match tokio::time::timeout(WAIT_MAX, visible.wait_for(|visible| *visible >= acknowledged)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) => return Err(unavailable("the server is stopping")),
-        Err(_) => return Err(unavailable("what was acknowledged is not readable yet: the lake takes no rows")),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err("the server is stopping"),
+        Err(_) => Err("what was acknowledged is not readable yet: the lake takes no rows"),
     }
+}
+
+async fn open(live: &Live, log: &Log<Frame>, options: &SqlOptions) -> Result<Session, QueryError> {
+    let unavailable = |message: &str| QueryError::Unavailable { message: message.to_owned() };
+    readable(live, log).await.map_err(unavailable)?;
     let session = live.sql(options).map_err(|error| QueryError::Internal { message: error.to_string() })?;
     let table =
         |table: &tarn_lake::table::TableSnapshot| TableInfo { name: table.name.clone(), schema: table.schema.clone() };

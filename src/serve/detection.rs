@@ -176,9 +176,9 @@ impl Detector {
         let frame = Arc::as_ref(&logged.frame);
         let silent = logged.sequence <= self.spoken.through;
         match &frame.kind {
-            Kind::Events { source, .. } => {
+            Kind::Events { .. } | Kind::Evidence { .. } => {
                 work.last_frame = Instant::now();
-                let only = source.as_ref().and_then(|name| self.engine.sources().named(name)).map(|s| s.id);
+                let only = frame.source(self.engine.sources()).map(|source| source.id);
                 for found in work.lane.see_of("log", &frame.block, only) {
                     if let Some(taken) = found.taken(&self.engine, frame.time) {
                         self.correlator.push_by(taken, frame.time, &mut work.correlated);

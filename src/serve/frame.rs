@@ -1,8 +1,9 @@
 //! What the durable log holds: frames, each a delivery of events, or what detection made of those before it.
 //!
-//! **Format**, versions 1 to 3: four bytes of the head's length, least significant first; the head ([`Head`], postcard); the
+//! **Format**, versions 1 to 4: four bytes of the head's length, least significant first; the head ([`Head`], postcard); the
 //! records' JSON; the originals of records that were no JSON. A frame's sequence is the log's. Frames of a newer version
-//! are an error: an older release must not guess. Version 2 is that of [`Kind::Updates`] alone, 3 of [`Kind::Metrics`].
+//! are an error: an older release must not guess. Version 2 is that of [`Kind::Updates`] alone, 3 of [`Kind::Metrics`], 4 of
+//! [`Kind::Evidence`].
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -13,9 +14,10 @@ use tarn_connectors::intake::{Content, Delivery};
 use tarn_ingest::DeadLetter;
 use tarn_ingest::Reason;
 use tarn_ingest::container::Block;
+use tarn_ingest::source::{Source, Sources};
 use tokio::sync::OwnedSemaphorePermit;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What a frame is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,13 @@ pub enum Kind {
         /// Who sent them.
         sender: Option<String>,
     },
+    /// OCSF records that were made of one document: evidence, and the rows of a bill of materials.
+    Evidence {
+        /// Who sent it.
+        sender: Option<String>,
+        /// The document as it came.
+        document: Vec<u8>,
+    },
 }
 
 impl Kind {
@@ -56,6 +65,7 @@ impl Kind {
             Self::Events { .. } | Self::Findings { .. } | Self::Idle { .. } => 1,
             Self::Updates { .. } => 2,
             Self::Metrics { .. } => 3,
+            Self::Evidence { .. } => 4,
         }
     }
 }
@@ -121,8 +131,26 @@ impl Frame {
         let kind = match delivery.content {
             Content::Events => Kind::Events { source: delivery.source, sender },
             Content::Metrics => Kind::Metrics { sender },
+            Content::Evidence { document } => Kind::Evidence { sender, document: document.into() },
         };
         Self::new(kind, time, delivery.block)
+    }
+
+    /// The log source of all its records, where that is known before they are looked at.
+    pub fn source<'a>(&self, sources: &'a Sources) -> Option<&'a Source> {
+        match &self.kind {
+            Kind::Events { source, .. } => sources.named(source.as_deref()?),
+            Kind::Evidence { .. } => sources.native(),
+            Kind::Findings { .. } | Kind::Updates { .. } | Kind::Idle { .. } | Kind::Metrics { .. } => None,
+        }
+    }
+
+    /// Who sent it, where somebody did.
+    pub fn sender(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Events { sender, .. } | Kind::Metrics { sender } | Kind::Evidence { sender, .. } => sender.as_deref(),
+            Kind::Findings { .. } | Kind::Updates { .. } | Kind::Idle { .. } => None,
+        }
     }
 
     /// Keeps `room` taken for as long as the frame is in memory.
@@ -133,7 +161,8 @@ impl Frame {
     /// About how much memory and disk it takes, in bytes.
     pub fn size(&self) -> usize {
         let dead: usize = self.block.dead.iter().map(|letter| letter.bytes.len() + 64).sum();
-        self.block.json.len() + self.block.text.len() + dead + 48 * self.block.records.len() + 64
+        let document = if let Kind::Evidence { document, .. } = &self.kind { document.len() } else { 0 };
+        document + self.block.json.len() + self.block.text.len() + dead + 48 * self.block.records.len() + 64
     }
 
     /// The frame as bytes, in order.
@@ -243,6 +272,7 @@ mod tests {
         assert_eq!(version(Kind::Findings { through: 3 }), 1);
         assert_eq!(version(Kind::Updates { by: "kim".into() }), 2);
         assert_eq!(version(Kind::Metrics { sender: None }), 3);
+        assert_eq!(version(Kind::Evidence { sender: None, document: vec![0xff, 0] }), 4);
     }
 
     #[test]
@@ -254,7 +284,7 @@ mod tests {
         }
         let mut newer = bytes;
         newer[4] = VERSION + 1;
-        assert!(Frame::decode(&newer).unwrap_err().to_string().contains("version 4"));
+        assert!(Frame::decode(&newer).unwrap_err().to_string().contains("version 5"));
         assert!(Frame::decode(&[0xff; 64]).is_err());
     }
 }

@@ -90,7 +90,7 @@ async fn take(
         return Err(Refused::UnknownSource { name: name.clone() });
     }
     let (source, sender) = (delivery.source.clone(), delivery.sender.clone());
-    let repeats = bounds.repeats.as_ref().filter(|_| delivery.content == Content::Events);
+    let repeats = bounds.repeats.as_ref().filter(|_| matches!(delivery.content, Content::Events));
     let fresh = repeats.map(|repeats| {
         let records = delivery.block.records.len();
         let fresh = repeats.drop_known(&mut delivery.block, source.as_deref(), sender.as_deref());

@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// OTLP over HTTP, push, Splunk HEC, SQL, metrics.
+    /// OTLP over HTTP, push, Splunk HEC, evidence, SQL, metrics.
     Http,
     /// OTLP over gRPC.
     Grpc,
@@ -126,16 +126,22 @@ pub struct Receivers {
     otlp: OtlpState,
     push: Push,
     syslog: Syslog,
+    evidence: Router,
+}
+
+/// Limits on bodies.
+pub fn body_limits(config: &Config) -> BodyLimits {
+    BodyLimits {
+        wire_bytes_max: config.limits.body_mib << 20,
+        bytes_max: config.limits.decompressed_mib << 20,
+        timeout: Duration::from_secs(config.limits.body_seconds),
+    }
 }
 
 impl Receivers {
-    /// All of them, on one way in.
-    pub fn new(intake: Intake, access: &Access, sources: Arc<Sources>, config: &Config) -> Self {
-        let body = BodyLimits {
-            wire_bytes_max: config.limits.body_mib << 20,
-            bytes_max: config.limits.decompressed_mib << 20,
-            timeout: Duration::from_secs(config.limits.body_seconds),
-        };
+    /// All of them, on one way in; `evidence` is the one of documents.
+    pub fn new(intake: Intake, access: &Access, sources: Arc<Sources>, config: &Config, evidence: Router) -> Self {
+        let body = body_limits(config);
         let access = access.clone();
         let otlp = OtlpState {
             intake: intake.clone(),
@@ -146,7 +152,7 @@ impl Receivers {
         };
         let push = Push { intake: intake.clone(), access: access.clone(), limits: body, sources };
         let syslog = Syslog { intake: intake.clone(), access, options: config.syslog, counts: Arc::default() };
-        Self { intake, otlp, push, syslog }
+        Self { intake, otlp, push, syslog, evidence }
     }
 
     /// What reads the files of a configuration.
@@ -167,7 +173,7 @@ impl Receivers {
 
     fn http(&self) -> Router {
         let (otlp, push) = (otlp::router(self.otlp.clone()), push::router(self.push.clone()));
-        otlp.merge(push).merge(splunk_hec::router(self.push.clone()))
+        otlp.merge(push).merge(splunk_hec::router(self.push.clone())).merge(self.evidence.clone())
     }
 
     fn grpc(&self) -> Router {

@@ -52,13 +52,9 @@ fn map(
     rows: &mut Vec<(String, RecordBatch)>,
 ) -> anyhow::Result<()> {
     let frame = Arc::as_ref(&logged.frame);
-    let (source, sender) = match &frame.kind {
-        Kind::Events { source, sender } => (source.as_deref(), sender.as_deref()),
-        Kind::Findings { .. } | Kind::Updates { .. } | Kind::Idle { .. } | Kind::Metrics { .. } => (None, None),
-    };
-    let only = source.and_then(|name| sources.named(name)).map(|source| source.id);
+    let only = frame.source(sources).map(|source| source.id);
     mapping.push_arrived(&frame.block, only, frame.time, logged.arrival);
-    dead_letters(logged, sender, &frame.block.dead, rows)
+    dead_letters(logged, &frame.block.dead, rows)
 }
 
 /// Data points for their table.
@@ -73,7 +69,6 @@ struct Points {
 impl Points {
     fn push(&mut self, logged: &Logged, rows: &mut Vec<(String, RecordBatch)>) -> anyhow::Result<()> {
         let frame = Arc::as_ref(&logged.frame);
-        let Kind::Metrics { sender } = &frame.kind else { return Ok(()) };
         let mut dead = frame.block.dead.clone();
         for (i, record) in frame.block.records.iter().enumerate() {
             let text = frame.block.json(record);
@@ -88,7 +83,7 @@ impl Points {
             }
             self.bytes += text.len();
         }
-        dead_letters(logged, sender.as_deref(), &dead, rows)
+        dead_letters(logged, &dead, rows)
     }
 
     fn finish(mut self) -> anyhow::Result<Option<(String, RecordBatch)>> {
@@ -100,17 +95,12 @@ impl Points {
     }
 }
 
-fn dead_letters(
-    logged: &Logged,
-    sender: Option<&str>,
-    dead: &[DeadLetter],
-    rows: &mut Vec<(String, RecordBatch)>,
-) -> anyhow::Result<()> {
+fn dead_letters(logged: &Logged, dead: &[DeadLetter], rows: &mut Vec<(String, RecordBatch)>) -> anyhow::Result<()> {
     if dead.is_empty() {
         return Ok(());
     }
     let frame = Arc::as_ref(&logged.frame);
-    let container = format!("{}#{}", sender.unwrap_or("log"), logged.sequence);
+    let container = format!("{}#{}", frame.sender().unwrap_or("log"), logged.sequence);
     let reasons: Vec<String> = dead.iter().map(|letter| letter.reason.to_string()).collect();
     let letters = dead.iter().zip(&reasons).map(|(letter, reason)| dead_letter::DeadLetter {
         container: &container,

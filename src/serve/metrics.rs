@@ -24,7 +24,17 @@ pub struct Metrics {
     waiting: AtomicU64,
     checkpointed: AtomicU64,
     offered: AtomicU64,
+    ledger: Ledger,
     stopped: AtomicBool,
+}
+
+/// Counts of the evidence ledger.
+#[derive(Debug, Default)]
+struct Ledger {
+    reached: AtomicU64,
+    leaves: AtomicU64,
+    failures: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Metrics {
@@ -110,6 +120,27 @@ impl Metrics {
         self.offered.load(Ordering::Relaxed)
     }
 
+    /// The ledger has all evidence up to this frame.
+    pub fn ledgered(&self, sequence: u64) {
+        self.ledger.reached.store(sequence, Ordering::Relaxed);
+    }
+
+    /// The last frame that the ledger is through with.
+    pub fn ledger(&self) -> u64 {
+        self.ledger.reached.load(Ordering::Relaxed)
+    }
+
+    /// So many records became leaves; so many never will, as they have no canonical form or another has their uid.
+    pub fn appended(&self, leaves: u64, refused: u64) {
+        self.ledger.leaves.fetch_add(leaves, Ordering::Relaxed);
+        self.ledger.refused.fetch_add(refused, Ordering::Relaxed);
+    }
+
+    /// The ledger failed once; it is tried again.
+    pub fn ledger_failed(&self) {
+        self.ledger.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The lake's store failed once.
     pub fn store_failed(&self) {
         self.store_failures.fetch_add(1, Ordering::Relaxed);
@@ -175,6 +206,14 @@ pub fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     text.add("tarn_frames_bytes", "gauge", "Bytes of frames under way", gauges.frames_bytes);
     text.add("tarn_rules", "gauge", "Rules that run", gauges.rules);
     text.add("tarn_queries_running", "gauge", "SQL queries that run", gauges.queries);
+    // Without a ledger nothing waits for it.
+    if metrics.ledger() != u64::MAX {
+        let ledger = &metrics.ledger;
+        text.add("tarn_ledger_sequence", "gauge", "Evidence up to this frame is in the ledger", metrics.ledger());
+        text.add("tarn_ledger_leaves_total", "counter", "Records that were appended to it", count(&ledger.leaves));
+        text.add("tarn_ledger_failures_total", "counter", "Tries that failed", count(&ledger.failures));
+        text.add("tarn_ledger_refused_total", "counter", "Records that it does not take", count(&ledger.refused));
+    }
     if let Some(outbox) = &gauges.outbox {
         text.sinks(outbox);
     }

@@ -4,7 +4,8 @@
 //! receivers ─► intake ─► log (fdatasync) ─► acknowledged
 //!                         ├─► mapping ───► fresh rows ─► Delta
 //!                         ├─► detection ─► findings ─► log
-//!                         └─► outbox ────► sinks
+//!                         ├─► outbox ────► sinks
+//!                         └─► evidence ──► the lake's ledger, once its rows are committed
 //! ```
 //!
 //! What is in the log is delivered to each consumer in order. Each says how far it is; the log is cut behind the last.
@@ -20,6 +21,7 @@ mod consumers;
 mod crash;
 mod database;
 mod detection;
+mod evidence;
 mod frame;
 mod http;
 mod intake;
@@ -42,6 +44,7 @@ use checkpoint::Checkpoint;
 use config::Config;
 use consumers::{Consumers, Input, Positions, Replay};
 use detection::Detector;
+use evidence::{Keeper, Known, Trust};
 use frame::Frame;
 use intake::{Bounds, Room};
 use listening::{Bound, Protocol, Receivers};
@@ -84,6 +87,7 @@ pub fn check(config: &Config) -> anyhow::Result<usize> {
     }
     tarn_connectors::sink::outbox::check(&config.alerts, &crate::config::secret)
         .map_err(|e| usage(&with_causes(&e)))?;
+    config.evidence.check()?;
     Ok(rules::engine(config, rules::sources(config)?)?.len())
 }
 
@@ -98,6 +102,7 @@ pub struct Server {
     detection: Sender<Input>,
     consumers: Arc<OnceLock<Consumers>>,
     tls: Option<Tls>,
+    trust: Trust,
     outbox: Option<Arc<Outbox>>,
     /// Ends deliveries of alerts.
     delivering: CancellationToken,
@@ -108,6 +113,8 @@ pub struct Server {
     tasks: Vec<JoinHandle<()>>,
     committing: JoinHandle<()>,
     cutting: Option<JoinHandle<()>>,
+    /// What keeps the ledger, until it is told to stop.
+    ledger: Option<(CancellationToken, JoinHandle<Keeper>)>,
     upkeep: Option<JoinHandle<()>>,
     /// Mapping, detection, the way to the outbox, and files that are read; the first error of one of them ends the server.
     threads: JoinSet<anyhow::Result<()>>,
@@ -124,6 +131,8 @@ impl Server {
         let engine = rules::engine(&config, sources.clone())?;
         let access = if config.access.is_empty() { Access::open() } else { Access::new(config.access.clone())? };
         let tls = config.tls.clone().map(Tls::open).transpose()?;
+        let (signer, trust) = (config.evidence.signer().await?, Trust::default());
+        trust.set(config.evidence.policies()?);
         // Addresses first: a daemon that cannot be reached changes nothing.
         let bound = Bound::bind(&config, tls.as_ref(), &access).await?;
 
@@ -184,6 +193,16 @@ impl Server {
         metrics.offered(had.taken.unwrap_or(u64::MAX));
         metrics.detected(had.detected, 0);
         metrics.checkpointed(had.detected);
+        metrics.ledgered(u64::MAX);
+        let keeper = match signer {
+            Some(signer) => {
+                let (log, sources, committed) = (log.clone(), sources.clone(), live.committed());
+                let (lake, known, metrics) = (lake.clone(), Known::new(&config.state), metrics.clone());
+                let keeper = Keeper::open(lake, signer, known, log, sources, committed, metrics).await;
+                Some(keeper.context("evidence.ledger_key")?)
+            }
+            None => None,
+        };
         let (mapping, to_map) = channel();
         let (to_detection, to_detect) = channel();
         let (to_outbox, to_offer) = channel();
@@ -193,6 +212,7 @@ impl Server {
             mapping,
             detection: to_detection.clone(),
             outbox: outbox.as_ref().map(|_| to_outbox),
+            evidence: keeper.as_ref().map(Keeper::marks),
             replay: Mutex::new(Replay::Reading(0)),
         });
         let mut threads = JoinSet::new();
@@ -227,6 +247,10 @@ impl Server {
                 tracing::info!(frames, "frames of the log were read again");
             }
         }
+        let ledger = keeper.map(|keeper| {
+            let stop = CancellationToken::new();
+            (stop.clone(), tokio::spawn(keeper.run(stop)))
+        });
         let stop = CancellationToken::new();
         let mut server = Self {
             config,
@@ -238,6 +262,7 @@ impl Server {
             detection: to_detection,
             consumers,
             tls,
+            trust,
             outbox,
             delivering,
             stop,
@@ -245,11 +270,12 @@ impl Server {
             tasks,
             committing,
             cutting: None,
+            ledger,
             upkeep: None,
             threads,
             addresses: Vec::new(),
         };
-        server.listen(bound, &access, sources, repeats)?;
+        server.listen(bound, &access, sources, repeats, &lake)?;
         let upkeep = server.config.upkeep.clone();
         server.upkeep = upkeep.enabled.then(|| tokio::spawn(upkeep::run(lake, upkeep)));
         server.cutting = Some(tokio::spawn(cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
@@ -262,6 +288,7 @@ impl Server {
         access: &Access,
         sources: Arc<Sources>,
         repeats: Option<Repeats>,
+        lake: &Lake,
     ) -> anyhow::Result<()> {
         let limits = &self.config.limits;
         let bounds = Bounds {
@@ -289,7 +316,17 @@ impl Server {
             engine: self.engine.clone(),
             outbox: self.outbox.clone(),
         };
-        let receivers = Receivers::new(intake, access, sources, &self.config);
+        let evidence = evidence::router(evidence::Parts {
+            intake: intake.clone(),
+            access: access.clone(),
+            limits: listening::body_limits(&self.config),
+            trust: self.trust.clone(),
+            lake: lake.clone(),
+            live: self.live.clone(),
+            log: self.log.clone(),
+            wait: Duration::from_millis(limits.wait_ms),
+        });
+        let receivers = Receivers::new(intake, access, sources, &self.config, evidence);
         self.addresses = bound.addresses();
         self.listening = bound.serve(state, &receivers, &self.config, &self.stop);
         for tail in receivers.tails(&self.config)? {
@@ -303,7 +340,7 @@ impl Server {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes the rules, sinks and routes of `config`, and reads certificates again. All or nothing:
+    /// Takes the rules, sinks, routes and trust policies of `config`, and reads certificates again. All or nothing:
     /// what cannot be read leaves everything as it is. Other keys need a restart.
     ///
     /// **Errors**: what cannot be read.
@@ -311,6 +348,7 @@ impl Server {
         // Mapping goes on with the log sources that it has, and so do rules.
         let sources = self.engine().sources().clone();
         let engine = rules::engine(config, sources)?;
+        let policies = config.evidence.policies()?;
         let secret = &crate::config::secret;
         match &self.outbox {
             Some(outbox) => outbox.reconfigure(&config.alerts, secret)?,
@@ -319,6 +357,7 @@ impl Server {
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
+        self.trust.set(policies);
         *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine.clone();
         self.detection.send(Input::Rules(engine)).ok().context("detection has stopped")
     }
@@ -369,6 +408,12 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(5)).await;
             failed = threads.try_join_next().map_or(Ok(()), ended);
         }
+        let mut left = None;
+        if let Some((stop, keeping)) = self.ledger {
+            stop.cancel();
+            let keeper = keeping.await?;
+            left = Some((keeper.rest(), keeper));
+        }
         tokio::task::spawn_blocking(move || log.close()).await?;
         // The last ways into mapping and the outbox go with these; then they end, and the committer after them.
         drop((detection, consumers));
@@ -382,6 +427,9 @@ impl Server {
         // The outbox asks the lake what alerts are about.
         drop((live, self.outbox));
         committing.await?;
+        if let Some((frames, keeper)) = left {
+            keeper.finish(frames).await;
+        }
         failed
     }
 }
@@ -396,7 +444,7 @@ async fn cut(log: Log<Frame>, live: Live, metrics: Arc<Metrics>) {
     drop(live);
     loop {
         tokio::time::sleep(CUT_EVERY).await;
-        let through = (*committed.borrow()).min(metrics.checkpoint()).min(metrics.taken());
+        let through = (*committed.borrow()).min(metrics.checkpoint()).min(metrics.taken()).min(metrics.ledger());
         crash::point("before-cut");
         if through < log.first() {
             continue;

@@ -28,7 +28,8 @@ impl Webhook {
     fn post(&self, query: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
         let body = body.into();
         tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let sent = reqwest::Client::new().post(format!("{}/validate{query}", self.url)).body(body).send().await.unwrap();
+            let sent =
+                reqwest::Client::new().post(format!("{}/validate{query}", self.url)).body(body).send().await.unwrap();
             (sent.status().as_u16(), sent.text().await.unwrap())
         })
     }
@@ -180,7 +181,8 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
         ("uid-unknown", "Denied"),
     ];
     assert_eq!(rows, expected.map(|(uid, action)| (json!(uid), json!(action))));
-    let verified = place.sql("SELECT activity_name, trust_verdict, count(*) AS n FROM artifact_signing GROUP BY 1, 2 ORDER BY 1, 2");
+    let verified = place
+        .sql("SELECT activity_name, trust_verdict, count(*) AS n FROM artifact_signing GROUP BY 1, 2 ORDER BY 1, 2");
     let counts: Vec<_> = verified.iter().map(|row| row["activity_name"].as_str().unwrap()).collect();
     assert_eq!(counts, ["Attest", "Verify", "Verify"]);
     let records = place.at("records.ndjson");
@@ -205,14 +207,16 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
     let policy = format!("[[policy]]\nname = \"c\"\nkey = \"vsa.pub\"\n[policy.summary]\nverifier = \"{verifier}\"\n");
     std::fs::write(&policies, policy).unwrap();
     let digest = place.image.split_once('@').unwrap().1;
-    let verify = |digest: &str| {
-        tarn(&["attest", "verify", "--policies", text(&policies), "--bundle", text(&bundle), digest])
-    };
+    let verify =
+        |digest: &str| tarn(&["attest", "verify", "--policies", text(&policies), "--bundle", text(&bundle), digest]);
     assert!(verify(digest).ok().rows().iter().any(|row| row["check"] == "result" && row["outcome"] == "passed"));
     assert_eq!(verify(&format!("sha256:{}", "0".repeat(64))).code, 1);
 
     let (lake, key) = (place.at("lake"), place.at("evidence.pub"));
-    assert_eq!(tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()[0]["result"], "whole");
+    assert_eq!(
+        tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()[0]["result"],
+        "whole"
+    );
 }
 
 #[test]
@@ -220,7 +224,10 @@ fn what_is_missing_for_a_webhook_is_named() {
     let place = Place::new();
     let run = |more: &[&str]| -> Run { tarn(&place.arguments(more)) };
     let told = |run: Run, why: &str| assert!(run.code == 2 && run.stderr.contains(why), "{}: {}", run.code, run.stderr);
-    told(run(&["--vsa-key", text(&place.at("own.pub")), "--vsa-verifier", "https://v"]), "expected a private key in PKCS#8 PEM");
+    told(
+        run(&["--vsa-key", text(&place.at("own.pub")), "--vsa-verifier", "https://v"]),
+        "expected a private key in PKCS#8 PEM",
+    );
     told(run(&["--vsa-key", text(&place.at("vsa.key")), "--vsa-verifier", "me"]), "--vsa-verifier: expected a URI");
     told(run(&["--vsa-key", "x"]), "--vsa-verifier");
     let open = place.arguments(&[]).into_iter().map(|a| a.replace("127.0.0.1:0", "0.0.0.0:0")).collect::<Vec<_>>();
@@ -279,13 +286,14 @@ fn where_others_decide_otherwise_is_shown_and_recorded_once() {
     assert!(disagreements(&[]).ok().rows().is_empty());
 
     let at = |seconds: i64| Utc::now() + TimeDelta::seconds(seconds);
-    let (created, forbidden) = (json!({"metadata": {}, "code": 201}), json!({
-        "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
-        "message": "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\"",
-    }));
-    let verdict = |uid: &str, allowed: bool| {
-        json!({"admissionreview/uid": uid, "admissionreview/allowed": allowed, "admissionreview/result": "nil"})
-    };
+    let (created, forbidden) = (
+        json!({"metadata": {}, "code": 201}),
+        json!({
+            "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\"",
+        }),
+    );
+    let verdict = |uid: &str, allowed: bool| json!({"admissionreview/uid": uid, "admissionreview/allowed": allowed, "admissionreview/result": "nil"});
     let records = [
         // What was refused was let in, twice; one that is only tried, and one from before the refusal, say nothing.
         audited("miner-1", &unknown, "", at(60), created.clone()),

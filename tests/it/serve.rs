@@ -6,6 +6,7 @@ mod correlations;
 mod crash;
 pub mod daemon;
 mod disk;
+mod evidence;
 mod findings;
 mod flight_sql;
 mod metrics;

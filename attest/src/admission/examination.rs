@@ -118,7 +118,7 @@ impl Question<'_> {
             artifact: &self.named(),
             record,
             attestation,
-            policy: self.policy,
+            by: self.policy.by(),
             document_uri,
             evidence_uids,
             timed: true,

@@ -17,6 +17,8 @@ pub struct Logged {
     pub uid: String,
     /// Its RFC 8785 bytes.
     pub record: Bytes,
+    /// The document that it was made from, where that was logged with it.
+    pub raw: Option<Bytes>,
 }
 
 /// The records that were committed together after `size` leaves; none where the ledger under `prefix` ends there. A
@@ -24,7 +26,7 @@ pub struct Logged {
 ///
 /// Whether the batch is one that the ledger's key signed is not looked at: that is [`super::audit`]'s, and the writer's.
 ///
-/// **Errors**: the store's; a record that is not its leaf's.
+/// **Errors**: the store's; a record or document that is not its leaf's.
 pub async fn records_after(
     store: &Arc<dyn ObjectStore>,
     prefix: &Path,
@@ -38,7 +40,11 @@ pub async fn records_after(
         if Blob::of(&item.record) != leaf.record {
             return Err(corrupt(format!("the record {:?} is not its leaf's", leaf.uid)));
         }
-        Ok(Logged { uid: leaf.uid, record: item.record })
+        let raw = leaf.raw.map(|_| item.raw);
+        if raw.as_deref().map(Blob::of) != leaf.raw {
+            return Err(corrupt(format!("the document of {:?} is not its leaf's", leaf.uid)));
+        }
+        Ok(Logged { uid: leaf.uid, record: item.record, raw })
     };
     found.items.into_iter().map(logged).collect::<Result<Vec<_>, _>>().map(Some)
 }

@@ -24,7 +24,7 @@ use tlog_tiles::record_hash;
 pub enum Outcome {
     /// It is this leaf now.
     Appended(u64),
-    /// It was this leaf before, with the same bytes.
+    /// It was this leaf before, with the same bytes; a document that is not given again counts as the same.
     Already(u64),
     /// Its uid is this leaf's, with other bytes. It is not logged: evidence is never changed.
     Conflict(u64),
@@ -219,7 +219,7 @@ impl Ledger {
                 },
             };
             if let Some((index, known)) = known {
-                let same = known.same_evidence(&leaf);
+                let same = known.same_evidence(&leaf) || (entry.raw.is_none() && known.record == leaf.record);
                 outcomes.push(if same { Outcome::Already(index) } else { Outcome::Conflict(index) });
                 continue;
             }

@@ -13,6 +13,13 @@ pub struct Class {
     category_name: &'static str,
 }
 
+impl Class {
+    /// Its `class_uid`.
+    pub fn uid(self) -> i32 {
+        self.uid
+    }
+}
+
 /// Artifact Signing.
 pub const ARTIFACT_SIGNING: Class =
     Class { uid: 99_906_001, name: "Artifact Signing", category_uid: 6, category_name: "Application Activity" };

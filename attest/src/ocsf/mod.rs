@@ -6,13 +6,15 @@
 
 mod components;
 pub mod frame;
+mod ledger;
 mod parts;
 mod reasons;
 mod verdict;
 
 pub use components::{Software, components};
-pub use verdict::Verdict;
+pub use ledger::{LEDGER, broken_ledger};
 pub(crate) use verdict::unsigned;
+pub use verdict::{By, Verdict};
 
 use crate::digest::Digest;
 use frame::Caption;
@@ -30,7 +32,7 @@ pub enum Activity {
 }
 
 impl Activity {
-    fn caption(self) -> Caption {
+    pub(crate) fn caption(self) -> Caption {
         match self {
             Self::Attest => (2, "Attest"),
             Self::Verify => (3, "Verify"),

@@ -25,14 +25,27 @@ pub struct Verdict<'a> {
     pub record: &'a Record,
     /// What is attested, where it passed.
     pub attestation: Option<&'a Attestation>,
-    /// By which policy.
-    pub policy: &'a TrustPolicy,
+    /// By what.
+    pub by: By<'a>,
     /// Where the document was found.
     pub document_uri: Option<&'a str>,
     /// Uids of records that the verdict stands on.
     pub evidence_uids: &'a [String],
     /// Whether a verification at another time is another record: so it is for what was decided, not for what was ingested.
     pub timed: bool,
+}
+
+/// What was verified by.
+#[derive(Clone, Debug)]
+pub struct By<'a> {
+    /// The policy's name.
+    pub name: &'a str,
+    /// The digest of the policy file.
+    pub version: &'a str,
+    /// That of the key that must have signed, which lies beside the file.
+    pub key: Option<Digest>,
+    /// The trusted root's; none where the policy is not there any more.
+    pub trusted_root: Option<&'a Digest>,
 }
 
 impl Verdict<'_> {
@@ -46,8 +59,11 @@ impl Verdict<'_> {
         };
         let document = text(&record.digests.document);
         // By name too: one file has many policies.
-        let root = self.policy.verifier().trusted_root().to_string();
-        let mut parts = vec![document.as_str(), &about, &self.policy.name, &self.policy.version, &root];
+        let By { name, version, key, trusted_root } = &self.by;
+        let (root, key) =
+            (trusted_root.map(Digest::to_string).unwrap_or_default(), key.as_ref().map(Digest::to_string));
+        let mut parts = vec![document.as_str(), &about, name, version, &root];
+        parts.extend(key.as_deref());
         if let (true, Some(name)) = (self.timed, &self.artifact.name) {
             // What was decided is decided of a name: the same image under two of them is two records.
             parts.push(name);
@@ -65,8 +81,8 @@ impl Verdict<'_> {
         put(&mut map, "status_detail", failed.map(|step| step.detail.as_str()).filter(|detail| !detail.is_empty()));
         map.insert("artifact".into(), artifact(self.artifact, &record.digests.artifact));
         map.insert("attestation".into(), self.document(&document));
-        map.insert("policy".into(), json!({"uid": self.policy.name, "version": self.policy.version}));
-        map.insert("trust_root_uid".into(), root.into());
+        map.insert("policy".into(), json!({"uid": name, "version": version}));
+        put(&mut map, "trust_root_uid", trusted_root.is_some().then_some(root));
         map.insert("trust_checks".into(), checks(record));
         if let Some(signature) = &record.signature {
             map.insert("signer".into(), signer(signature));
@@ -135,7 +151,7 @@ pub(crate) fn unsigned(
 }
 
 /// The uid of a verification: of everything that its verdict follows from, parts by their lengths.
-fn uid(activity: Activity, parts: &[&str], time: Option<DateTime<Utc>>) -> String {
+pub(super) fn uid(activity: Activity, parts: &[&str], time: Option<DateTime<Utc>>) -> String {
     let mut hasher = sha2::Sha256::new();
     let time = time.map(|time| time.timestamp_millis().to_string()).unwrap_or_default();
     for part in ["tarn/evidence/1", activity.caption().1, &time].iter().chain(parts) {

@@ -23,6 +23,7 @@ use crate::attestation::{Attestation, said, verify_then};
 use crate::digest::Digest;
 use crate::dsse;
 use crate::evidence::{provenance, vsa};
+use crate::ocsf::By;
 use crate::policy::{Expectation, Signer};
 use crate::reason::Reason;
 use crate::record::{Check, Failure, Trail};
@@ -36,6 +37,7 @@ use std::sync::Arc;
 /// The policies of a file, in its order.
 pub struct Policies {
     digest: Digest,
+    version: String,
     policies: Vec<TrustPolicy>,
 }
 
@@ -106,6 +108,11 @@ impl Policies {
         &self.digest
     }
 
+    /// The same as text, `sha256:…`: `policy.version` in records.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// The policies.
     pub fn iter(&self) -> impl Iterator<Item = &TrustPolicy> {
         self.policies.iter()
@@ -131,6 +138,30 @@ impl Policies {
 }
 
 impl TrustPolicy {
+    /// A policy that asks for a signer, and for nothing else.
+    pub(crate) fn of_signer(name: String, version: String, signer: Signer, verifier: Arc<Verifier>) -> Self {
+        Self {
+            name,
+            version,
+            signer,
+            max_age: None,
+            provenance: None,
+            summary: None,
+            sbom: false,
+            images: Vec::new(),
+            verifier,
+        }
+    }
+
+    /// How records name it.
+    pub fn by(&self) -> By<'_> {
+        let key = match &self.signer {
+            Signer::Key(key) => Some(key.fingerprint()),
+            Signer::Keyless { .. } => None,
+        };
+        By { name: &self.name, version: &self.version, key, trusted_root: Some(self.verifier.trusted_root()) }
+    }
+
     /// What it is checked by.
     pub fn verifier(&self) -> &Verifier {
         &self.verifier

@@ -96,16 +96,31 @@ impl Policies {
     ///
     /// **Errors**: what is no policy file, by the key that is wrong.
     pub fn load(path: &Path) -> Result<Self, PoliciesError> {
+        Self::load_with(path, None)
+    }
+
+    /// As [`Self::load`]; policies that name no trusted root are checked by `root` in place of Sigstore's public instance.
+    ///
+    /// **Errors**: as [`Self::load`].
+    pub fn load_with(path: &Path, root: Option<Verifier>) -> Result<Self, PoliciesError> {
         let io = |source| PoliciesError::Io { path: path.display().to_string(), source };
         let bytes = small(path).map_err(io)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::read(&bytes, |name| small(&folder.join(name)))
+        Self::read_with(&bytes, |name| small(&folder.join(name)), root)
     }
 
     /// Reads a file's bytes; `beside` reads a file that it names.
     ///
     /// **Errors**: as [`Self::load`].
     pub fn read(bytes: &[u8], beside: impl Fn(&str) -> std::io::Result<Vec<u8>>) -> Result<Self, PoliciesError> {
+        Self::read_with(bytes, beside, None)
+    }
+
+    fn read_with(
+        bytes: &[u8],
+        beside: impl Fn(&str) -> std::io::Result<Vec<u8>>,
+        root: Option<Verifier>,
+    ) -> Result<Self, PoliciesError> {
         let wrong = |key: &str, what: String| PoliciesError::Value { key: key.to_owned(), what };
         let text = std::str::from_utf8(bytes).map_err(|e| wrong("policy", e.to_string()))?;
         let file: File = toml::from_str(text).map_err(Box::new)?;
@@ -114,12 +129,14 @@ impl Policies {
             return Err(wrong("policy", what));
         }
         let digest = Digest::sha256(bytes);
-        let mut reader = Reader { version: digest.to_string(), beside, roots: HashMap::new(), names: HashSet::new() };
+        let roots = root.map(|root| (None, Arc::new(root))).into_iter().collect();
+        let mut reader = Reader { version: digest.to_string(), beside, roots, names: HashSet::new() };
         let policies = file.policy.into_iter().enumerate();
         let policies = policies.map(|(number, wire)| {
             reader.policy(wire).map_err(|(key, what)| wrong(&format!("policy[{number}].{key}"), what))
         });
-        Ok(Self { digest, policies: policies.collect::<Result<_, _>>()? })
+        let policies = policies.collect::<Result<_, _>>()?;
+        Ok(Self { version: digest.to_string(), digest, policies })
     }
 }
 
@@ -142,7 +159,7 @@ fn at<E: std::fmt::Display>(key: &str) -> impl Fn(E) -> Wrong + '_ {
 struct Reader<F> {
     version: String,
     beside: F,
-    /// Trusted roots by their files: policies that name one file share it.
+    /// Trusted roots by their files, and that of policies that name none: policies that name one file share it.
     roots: HashMap<Option<String>, Arc<Verifier>>,
     names: HashSet<String>,
 }

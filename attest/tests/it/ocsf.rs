@@ -158,6 +158,15 @@ fn each_subject_of_a_statement_is_a_record() {
         .collect();
     let bundle = world.attested(PAYLOAD_TYPE, statement.to_string().as_bytes()).to_string();
     assert!(matches!(taken(&policies, bundle.as_bytes(), None), Err(IntakeError::Subjects(257))));
+
+    // Nobody makes a gigabyte of a few megabytes: each of the records would have the document beside it.
+    statement["subject"].as_array_mut().unwrap().pop();
+    statement["predicate"]["padding"] = "x".repeat(300 << 10).into();
+    let bundle = world.attested(PAYLOAD_TYPE, statement.to_string().as_bytes()).to_string();
+    let error = taken(&policies, bundle.as_bytes(), None).unwrap_err();
+    assert!(matches!(error, IntakeError::Copies { subjects: 256, .. }), "{error}");
+    let given = Named { digest: Some(Digest::sha256(&[0, 0])), name: None, uri: None, kind: ArtifactType::File };
+    assert_eq!(taken(&policies, bundle.as_bytes(), Some(&Given { named: given, bytes: None })).unwrap().len(), 1);
 }
 
 fn bill() -> Value {

@@ -24,6 +24,7 @@ pub(crate) use when::{Values, When};
 pub use compile::{FieldHome, Kind, Logsource, MappingError, Source};
 pub use home::Condition;
 
+use crate::container::{Block, RecordSpan};
 use crate::json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -245,6 +246,14 @@ impl Sources {
         let members: Vec<_> = json::Members::of(object).collect();
         let (source, _) = self.recognise(&Record::new(&members), None);
         usize::from(source.0) + 1 < self.list.len()
+    }
+
+    /// The source of a block's record: the first that takes it, or `only` that one.
+    pub fn of(&self, block: &Block, record: &RecordSpan, only: Option<SourceId>) -> &Source {
+        let mut members = Vec::new();
+        block.members(record, &mut members);
+        let (id, _) = self.recognise(&Record::new(&members), only);
+        self.source(id)
     }
 
     /// The source and shape of a record: the first source that takes it, or `only` that one.

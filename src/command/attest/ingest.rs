@@ -198,11 +198,7 @@ fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
 }
 
 fn row(read: &Read, taken: &Taken, added: &HashSet<String>) -> Map<String, Value> {
-    let (verdict, reason) = match taken.verdict {
-        Some(Ok(())) => ("passed", None),
-        Some(Err(reason)) => ("failed", Some(reason.as_str())),
-        None => ("not_checked", None),
-    };
+    let (verdict, reason) = taken.outcome();
     let artifact = taken.artifact.digest.as_ref().map(Digest::to_string).or_else(|| taken.artifact.name.clone());
     let cells = [
         ("document", json!(read.path.display().to_string())),

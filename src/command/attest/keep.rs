@@ -3,17 +3,16 @@
 //! A record is there once by its uid. With a ledger, it comes first, and rows are made of what it has
 //! ([`crate::recording`]): a run that ends between the two leaves nothing out.
 
-use crate::command::ledger_key;
 use crate::command::arguments::{LakeArgs, SourcesArgs};
-use crate::recording::{follow, loader, times};
+use crate::command::ledger_key;
+use crate::recording::{append_all, follow, loader, times};
 use bytes::Bytes;
-use chrono::Utc;
 use object_store::path::Path as StorePath;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use tarn_attest::intake::Taken;
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Signer};
-use tarn_lake::Lake;
+use tarn_lake::{Lake, SqlOptions};
 
 /// The records of one document, with its bytes.
 pub(super) struct Read {
@@ -37,9 +36,10 @@ pub(super) async fn keep(
     };
     let lake = lake.open_or_create().await?;
     let uids: Vec<&str> = read.iter().flat_map(|read| &read.taken).map(|taken| taken.evidence.uid.as_str()).collect();
-    let known = times(&lake, "artifact_signing", "metadata.uid", &uids).await?;
+    let session = lake.sql(&SqlOptions::default()).await?;
+    let known = times(&session, "artifact_signing", "metadata.uid", &uids).await?;
     // The rows of components come after their record, and a run may have ended between the two.
-    let listed = times(&lake, "software_info", "metadata.correlation_uid", &uids).await?;
+    let listed = times(&session, "software_info", "metadata.correlation_uid", &uids).await?;
     for taken in read.iter_mut().flat_map(|read| &mut read.taken) {
         // The record is the one that was made first.
         if let Some(time) = known.get(&taken.evidence.uid) {
@@ -88,7 +88,7 @@ async fn log(lake: &Lake, read: &[Read], signer: Signer) -> anyhow::Result<()> {
             Ok(Entry::from_canonical(&taken.evidence.uid, record, Some(read.bytes.clone()))?)
         };
         let entries = read.taken.iter().map(entry).collect::<anyhow::Result<Vec<_>>>()?;
-        ledger.append(&entries, Utc::now().timestamp_millis()).await?;
+        append_all(&mut ledger, &entries).await?;
     }
     Ok(())
 }

@@ -10,13 +10,13 @@ mod verify;
 
 use super::Usage;
 use crate::output::{Format, print_rows};
+use crate::trust;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use tarn_attest::policies::PoliciesError;
 use tarn_attest::{
     Artifact, Attestation, Digest, Outcome, Policies, Record, TrustPolicy, Verification, json as bounds,
 };
@@ -104,12 +104,7 @@ fn document(path: &Path) -> anyhow::Result<Vec<u8>> {
 ///
 /// **Errors**: [`Usage`], which says what is wrong with it.
 fn policies(path: &Path) -> anyhow::Result<Policies> {
-    let read = Policies::load(path).map_err(|error| match error {
-        // It may be a file that the policy file names.
-        PoliciesError::Io { .. } => Usage(format!("{:#}", anyhow::Error::from(error))),
-        _ => Usage(format!("{}: {error}", path.display())),
-    });
-    Ok(read?)
+    trust::policies(path, None).map_err(|e| Usage(e).into())
 }
 
 /// The policy of a name, or the only one.

@@ -1,14 +1,18 @@
 //! `tarn evidence audit`: the whole ledger, read and held against what others know of it.
 
 use super::{KeyArg, WitnessArgs, place, read, told};
-use crate::command::arguments::LakeArgs;
+use crate::command::arguments::{LakeArgs, SourcesArgs};
 use crate::command::{Usage, block_on};
 use crate::output::{Format, print_rows};
+use crate::recording::{loader, times};
+use chrono::Utc;
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tarn_attest::ledger::{AuditOptions, Checkpoint, Report, audit};
+use tarn_attest::ocsf::{Evidence, broken_ledger};
+use tarn_lake::{Lake, SqlOptions};
 
 /// Read the whole ledger, name the first thing that is not as it was logged, and say what cannot be excluded
 ///
@@ -17,7 +21,7 @@ use tarn_attest::ledger::{AuditOptions, Checkpoint, Report, audit};
 /// cosignatures on them (--witness). Exit code 1 when something is found.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
-  tarn evidence audit --lake ./lake --key evidence.pub
+  tarn evidence audit --lake ./lake --key evidence.pub --record
   tarn evidence audit --lake ./lake --key evidence.pub --known checkpoint-2026-10-01 --witness w1.pub")]
 pub struct Args {
     #[command(flatten)]
@@ -32,6 +36,9 @@ pub struct Args {
     /// How many seconds later than the checkpoint a witness may have signed, before a record counts as back-dated
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     slack: u32,
+    /// Record a ledger that is broken, once, in the lake's table `artifact_signing`, where rules find it
+    #[arg(long)]
+    record: bool,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -47,15 +54,34 @@ impl Args {
         };
         let known = self.known.iter().map(checkpoint).collect::<anyhow::Result<Vec<_>>>()?;
         let report = block_on(async {
-            let (store, prefix) = place(&self.lake.open().await?);
+            let lake = self.lake.open().await?;
+            let (store, prefix) = place(&lake);
             let slack_ms = i64::from(self.slack) * 1000;
             let options = AuditOptions { key: &key, known: &known, witnesses: &witnesses, slack_ms };
-            audit(store, &prefix, &options).await.map_err(told)
+            let report = audit(store, &prefix, &options).await.map_err(told)?;
+            if let Some(divergence) = report.divergence.as_ref().filter(|_| self.record) {
+                let uri = format!("{}{prefix}", lake.url());
+                keep(&lake, &broken_ledger(key.origin(), &uri, &report, divergence, Utc::now())).await?;
+            }
+            anyhow::Ok(report)
         })??;
         print_rows(&rows(&report), Format::or_default(self.format))?;
         eprintln!("{} leaves, root {}", report.leaves, hex::encode(report.root));
         Ok(if report.divergence.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Makes a row of the record that a ledger is broken: there alone, as such a ledger is no place for it.
+async fn keep(lake: &Lake, evidence: &Evidence) -> anyhow::Result<()> {
+    let uid = evidence.uid.as_str();
+    let session = lake.sql(&SqlOptions::default()).await?;
+    if times(&session, "artifact_signing", "metadata.uid", &[uid]).await?.is_empty() {
+        let mut loader = loader(lake, &SourcesArgs { sources: None }.load()?).await?;
+        loader.load_bytes("tarn evidence audit", evidence.to_canonical()?).await?;
+        loader.finish().await?;
+    }
+    eprintln!("recorded: {uid}");
+    Ok(())
 }
 
 fn rows(report: &Report) -> Vec<Map<String, Value>> {

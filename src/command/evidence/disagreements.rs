@@ -5,7 +5,7 @@ use crate::command::arguments::{LakeArgs, SourcesArgs, SpanArgs};
 use crate::command::{block_on, ledger_key};
 use crate::hunting::Span;
 use crate::output::{Format, print_rows};
-use crate::recording::{follow, loader, times};
+use crate::recording::{append_all, follow, loader, times};
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use futures::TryStreamExt;
@@ -53,7 +53,8 @@ impl Args {
             let lake = self.lake.open().await?;
             let mut found = find(&lake.sql(&SqlOptions::default()).await?, span).await?;
             let wanted: Vec<String> = self.decider.iter().map(|text| text.to_lowercase()).collect();
-            found.retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.decider.to_lowercase().contains(text)));
+            found
+                .retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.decider.to_lowercase().contains(text)));
             if self.record {
                 let signer = match &self.ledger_key {
                     Some(key) => Some(ledger_key::signer(key).await?),
@@ -139,14 +140,15 @@ async fn record(lake: &Lake, found: &[Disagreement], signer: Option<Signer>) -> 
     let now = Utc::now();
     let mut evidence: Vec<_> = found.iter().map(|one| one.to_ocsf(now)).collect();
     let uids: Vec<&str> = evidence.iter().map(|evidence| evidence.uid.as_str()).collect();
-    let known = times(lake, "detection_finding", "metadata.uid", &uids).await?;
+    let session = lake.sql(&SqlOptions::default()).await?;
+    let known = times(&session, "detection_finding", "metadata.uid", &uids).await?;
     evidence.retain(|evidence| !known.contains_key(&evidence.uid));
     let sources = SourcesArgs { sources: None }.load()?;
     if let Some(signer) = signer {
         let prefix = object_store::path::Path::from(LAKE_PREFIX);
         let mut ledger = Ledger::open(lake.store().clone(), &prefix, signer).await?;
         let entries = evidence.iter().map(|evidence| Ok(Entry::new(&evidence.uid, &evidence.value, None)?));
-        ledger.append(&entries.collect::<anyhow::Result<Vec<_>>>()?, now.timestamp_millis()).await?;
+        append_all(&mut ledger, &entries.collect::<anyhow::Result<Vec<_>>>()?).await?;
         follow(lake, &sources).await?;
     } else if !evidence.is_empty() {
         let mut lines = Vec::new();

@@ -6,6 +6,7 @@ mod disagreements;
 mod key;
 mod lineage;
 mod prove;
+mod reverify;
 mod verify;
 
 use super::Usage;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use tarn_attest::ledger::{LAKE_PREFIX, LedgerError, PublicKey, Witness, WitnessPolicy};
 use tarn_lake::Lake;
 
-/// Prove evidence, check proofs, audit the ledger, and show the lineage of what runs
+/// Prove evidence, check proofs, audit the ledger, verify again what passed, and show the lineage of what runs
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
@@ -29,6 +30,7 @@ enum Command {
     Prove(prove::Args),
     Verify(verify::Args),
     Audit(audit::Args),
+    Reverify(reverify::Args),
     Checkpoint(checkpoint::Args),
     Key(key::Args),
     Lineage(lineage::Args),
@@ -42,6 +44,7 @@ impl Args {
             Command::Prove(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Audit(args) => args.run(),
+            Command::Reverify(args) => args.run(),
             Command::Checkpoint(args) => args.run(),
             Command::Key(args) => args.run(),
             Command::Lineage(args) => args.run(),

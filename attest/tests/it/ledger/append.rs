@@ -48,9 +48,12 @@ fn another_record_under_a_known_uid_is_a_conflict_and_changes_nothing() {
         let mut ledger = open(&store).await;
         ledger.append(&entries(0..10), NOW).await.unwrap();
         let forged = Entry::new(&uid(3), &json!({"verdict": "passed"}), None).unwrap();
-        let raw_gone = Entry::from_canonical(&uid(4), entry(4).record().clone(), None).unwrap();
-        let outcomes = ledger.append(&[forged, raw_gone, entry(10)], NOW).await.unwrap();
+        let other_raw = Entry::from_canonical(&uid(4), entry(4).record().clone(), Some("other".into())).unwrap();
+        let outcomes = ledger.append(&[forged, other_raw, entry(10)], NOW).await.unwrap();
         assert_eq!(outcomes, [Outcome::Conflict(3), Outcome::Conflict(4), Outcome::Appended(10)]);
+        // A record that comes again without its document contradicts nothing.
+        let raw_left_out = Entry::from_canonical(&uid(4), entry(4).record().clone(), None).unwrap();
+        assert_eq!(ledger.append(&[raw_left_out], NOW).await.unwrap(), [Outcome::Already(4)]);
         let proven = verify(&ledger.prove(&uid(3)).await.unwrap(), &public()).unwrap();
         assert_eq!(proven.record(), entry(3).record());
     });

@@ -117,7 +117,7 @@ impl Push {
 }
 
 /// The headers that go with a failure: when to come again, or how to say who one is.
-pub(super) fn announce(failure: &Failure, scheme: &'static str, response: &mut Response) {
+pub fn announce(failure: &Failure, scheme: &'static str, response: &mut Response) {
     if let Some(after) = failure.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }

@@ -1,0 +1,144 @@
+//! What of the log's frames the ledger wants: records of Artifact Signing and Key Release, whoever sent them.
+//!
+//! **Bounds**: [`PIECE_BYTES`] of records and documents at a time, and those of one frame.
+
+use super::super::frame::{Frame, Kind};
+use super::super::with_causes;
+use bytes::Bytes;
+use memchr::memmem::Finder;
+use serde_json::Value;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tarn_attest::ledger::{Entry, EntryError};
+use tarn_ingest::identity::record_uid;
+use tarn_ingest::source::Sources;
+use tarn_lake::log::Frames;
+
+/// Records and documents that are appended at once.
+const PIECE_BYTES: usize = 16 << 20;
+/// Records of few bytes that are.
+const PIECE_ENTRIES: usize = 8192;
+/// Artifact Signing and Key Release of the extension `trust`.
+const CLASSES: [u64; 2] = [99_906_001, 99_903_001];
+
+/// Which frame is the last with evidence, so that a log of events alone is not read for it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    last: Arc<AtomicU64>,
+    classes: Arc<[Finder<'static>]>,
+}
+
+impl Marks {
+    /// Of a log whose frames up to `last` were not looked at.
+    pub fn new(last: u64) -> Self {
+        let classes = CLASSES.iter().map(|class| Finder::new(&class.to_string()).into_owned()).collect();
+        Self { last: Arc::new(AtomicU64::new(last)), classes }
+    }
+
+    /// Looks at a frame, before mapping gets it.
+    pub fn see(&self, sequence: u64, frame: &Frame) {
+        if self.may_have(frame) {
+            self.last.fetch_max(sequence, Ordering::Release);
+        }
+    }
+
+    /// Whether a frame may have evidence: a class's number stands somewhere in it.
+    fn may_have(&self, frame: &Frame) -> bool {
+        let json = frame.block.json.as_bytes();
+        match frame.kind {
+            Kind::Evidence { .. } => true,
+            Kind::Events { .. } => self.classes.iter().any(|class| class.find(json).is_some()),
+            Kind::Findings { .. } | Kind::Updates { .. } | Kind::Idle { .. } | Kind::Metrics { .. } => false,
+        }
+    }
+
+    /// The last frame that may have evidence.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Acquire)
+    }
+}
+
+/// What a stretch of the log has for the ledger.
+#[derive(Default)]
+pub struct Piece {
+    /// Its records.
+    pub entries: Vec<Entry>,
+    /// Up to this frame.
+    pub through: u64,
+    /// Records that cannot be leaves.
+    pub refused: u64,
+}
+
+/// Reads frames after `range.start`, up to `range.end` at most.
+///
+/// **Errors**: a log that cannot be read.
+pub fn read(
+    frames: &mut Frames,
+    marks: &Marks,
+    sources: &Sources,
+    writer: uuid::Uuid,
+    range: Range<u64>,
+) -> anyhow::Result<Piece> {
+    let (mut piece, mut bytes) = (Piece { through: range.start, ..Piece::default() }, 0);
+    while piece.through < range.end && bytes < PIECE_BYTES && piece.entries.len() < PIECE_ENTRIES {
+        let Some(next) = frames.next() else {
+            // Of those that were left when it stopped, some were cut since.
+            piece.through = range.end;
+            break;
+        };
+        let (sequence, payload) = next?;
+        if sequence > range.end {
+            piece.through = range.end;
+            break;
+        }
+        let frame = Frame::decode(&payload)?.at(writer, sequence);
+        if marks.may_have(&frame) {
+            bytes += payload.len();
+            take(&frame, sequence, sources, &mut piece);
+        }
+        piece.through = sequence;
+    }
+    Ok(piece)
+}
+
+/// Takes a frame's evidence.
+fn take(frame: &Frame, sequence: u64, sources: &Sources, piece: &mut Piece) {
+    let document = match &frame.kind {
+        Kind::Evidence { document, .. } => Some(Bytes::copy_from_slice(document)),
+        _ => None,
+    };
+    let only = frame.source(sources).map(|source| source.id);
+    for record in &frame.block.records {
+        // What mapping makes a row of another class is no evidence, whatever it says of itself.
+        let Ok(mut value) = serde_json::from_str::<Value>(frame.block.json(record)) else { continue };
+        let class = value.get("class_uid").and_then(Value::as_u64);
+        if !class.is_some_and(|class| CLASSES.contains(&class)) || !sources.of(&frame.block, record, only).native {
+            continue;
+        }
+        let uid = uid(&mut value, || record_uid(&frame.block, record));
+        match uid.and_then(|uid| Entry::new(&uid, &value, document.clone())) {
+            Ok(entry) => piece.entries.push(entry),
+            Err(error) => {
+                piece.refused += 1;
+                let error = with_causes(&error);
+                tracing::warn!(error, sequence, record = record.number, "a record cannot be a leaf of the ledger");
+            }
+        }
+    }
+}
+
+/// A record's `metadata.uid`; one without gets that of its row, as mapping makes it.
+fn uid(record: &mut Value, of_row: impl FnOnce() -> String) -> Result<String, EntryError> {
+    if let Some(Value::String(uid)) = record.pointer("/metadata/uid") {
+        return Ok(uid.clone());
+    }
+    let uid = of_row();
+    match record.get_mut("metadata") {
+        Some(Value::Object(metadata)) => {
+            metadata.insert("uid".to_owned(), uid.clone().into());
+        }
+        _ => record["metadata"] = serde_json::json!({ "uid": uid }),
+    }
+    Ok(uid)
+}

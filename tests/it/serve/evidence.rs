@@ -1,0 +1,366 @@
+//! Evidence through the daemon: documents are records, rows, findings and leaves, each once, whatever is killed and when.
+
+use super::daemon::{Answer, Daemon, request};
+use crate::command::{tarn, text};
+use crate::signed::{self, Key};
+use serde_json::{Value, json};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// The tables' records of evidence, and those of them that differ.
+const RECORDS: &str = "SELECT count(*) AS n, count(DISTINCT metadata.uid) AS uids FROM artifact_signing";
+
+/// A folder with a policy file, its key and a ledger's, and the ledger's public key.
+struct Place {
+    folder: TempDir,
+    key: Key,
+    public: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::new(1);
+        signed::policies(folder.path(), &[("release", &key)]);
+        let ledger = folder.path().join("evidence.key");
+        let made = tarn(&["evidence", "key", "new", text(&ledger), "--name", "example.com/evidence"]).ok();
+        Self { folder, key, public: made.stdout.trim_end().to_owned() }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn start(&self, over: &[(&str, &str)]) -> Daemon {
+        let rules = format!("['{}']", concat!(env!("CARGO_MANIFEST_DIR"), "/rules/sigma/trust"));
+        let own = [
+            ("TARN_SERVE__EVIDENCE__LEDGER_KEY", "evidence.key"),
+            ("TARN_SERVE__EVIDENCE__POLICIES", "policies.toml"),
+            ("TARN_SERVE__RULES", rules.as_str()),
+        ];
+        Daemon::start(self.path(), &[&own, over].concat()).unwrap()
+    }
+
+    /// A bill of materials of some artifact, signed.
+    fn document(&self, artifact: &str) -> String {
+        self.key.envelope(&signed::statement(artifact, "https://cyclonedx.org/bom", &signed::bill()))
+    }
+
+    fn sql(&self, sql: &str) -> Vec<Value> {
+        tarn(&["sql", "--lake", text(&self.path().join("lake")), "--format", "ndjson", sql]).ok().rows()
+    }
+
+    /// How many leaves the ledger has, of which an audit finds nothing wrong.
+    fn leaves(&self) -> u64 {
+        let lake = self.path().join("lake");
+        let audit = ["evidence", "audit", "--lake", text(&lake), "--key", &self.public, "--format", "ndjson"];
+        tarn(&audit).ok().rows()[0]["leaves"].as_u64().unwrap()
+    }
+
+    /// Every record of the tables is a leaf that can be proved.
+    fn proved(&self) {
+        let (lake, proof) = (self.path().join("lake"), self.path().join("proof.json"));
+        for row in self.sql("SELECT metadata.uid AS uid FROM artifact_signing") {
+            let uid = row["uid"].as_str().unwrap();
+            tarn(&["evidence", "prove", "--lake", text(&lake), uid, "-o", text(&proof)]).ok();
+            tarn(&["evidence", "verify", text(&proof), "--key", &self.public]).ok();
+        }
+    }
+}
+
+fn told(answer: &Answer) -> Vec<Value> {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    serde_json::from_str::<Value>(&answer.body).unwrap()["records"].as_array().unwrap().clone()
+}
+
+fn titles(daemon: &Daemon) -> Vec<String> {
+    let found: Value = serde_json::from_str(&daemon.get("/v1/findings").body).unwrap();
+    let found = found["findings"].as_array().unwrap();
+    found.iter().map(|finding| finding["finding_info"]["title"].as_str().unwrap().to_owned()).collect()
+}
+
+fn settled(daemon: &Daemon) {
+    daemon.wait("the ledger", |d| d.metric("tarn_ledger_sequence") == d.metric("tarn_log_last_sequence"));
+}
+
+#[test]
+fn a_document_is_records_rows_leaves_and_findings_once() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let good = place.document("a");
+    let first = told(&daemon.post("/v1/evidence", &good));
+    assert_eq!(first.len(), 1);
+    let of = |record: &Value| (record["passed"].clone(), record["verdict"].clone(), record["new"].clone());
+    assert_eq!(of(&first[0]), (json!(true), json!("passed"), json!(true)), "{first:?}");
+    assert_eq!((&first[0]["reason"], &first[0]["components"]), (&Value::Null, &json!(2)));
+    assert_eq!(first[0]["artifact"], json!(signed::digest("a")));
+    // Seen at once by SQL, and not added again.
+    let again = told(&daemon.post("/v1/evidence", &good));
+    assert_eq!(of(&again[0]), (json!(true), json!("passed"), json!(false)));
+    assert_eq!(again[0]["uid"], first[0]["uid"]);
+
+    // A signature by somebody else is a record that failed, and a finding.
+    let other = Key::new(2).envelope(&signed::statement("b", "https://cyclonedx.org/bom", &signed::bill()));
+    let failed = told(&daemon.post("/v1/evidence", &other));
+    assert_eq!(of(&failed[0]), (json!(false), json!("failed"), json!(true)));
+    assert_eq!((&failed[0]["reason"], &failed[0]["components"]), (&json!("signature_invalid"), &json!(0)));
+    daemon.wait("a finding", |d| titles(d).iter().any(|t| t == "Signature or Transparency Log Proof Does Not Hold"));
+    assert_eq!(titles(&daemon).len(), 1, "what passed is no finding");
+    // Nobody signed this one.
+    let bare = told(&daemon.post("/v1/evidence?name=bill.json", &signed::bill_of("c").to_string()));
+    assert_eq!(of(&bare[0]), (json!(false), json!("not_checked"), json!(true)));
+    // Nothing of this one can be read.
+    let broken = told(&daemon.post("/v1/evidence?name=broken.json", "{}"));
+    assert_eq!((&broken[0]["artifact"], &broken[0]["passed"]), (&json!("broken.json"), &json!(false)));
+
+    settled(&daemon);
+    assert_eq!(daemon.metric("tarn_ledger_leaves_total"), 4.0);
+    assert_eq!((daemon.metric("tarn_ledger_failures_total"), daemon.metric("tarn_ledger_refused_total")), (0.0, 0.0));
+    assert!(daemon.stop());
+    assert_eq!(place.sql(RECORDS), [json!({"n": 4, "uids": 4})]);
+    assert_eq!(place.sql("SELECT count(*) AS n FROM software_info"), [json!({"n": 4})]);
+    assert_eq!(place.leaves(), 4);
+    place.proved();
+    // The leaf stands for the document, byte for byte, and for the bytes that another would log.
+    let uid = first[0]["uid"].as_str().unwrap();
+    let lake = place.path().join("lake");
+    let proof: Value =
+        serde_json::from_str(&tarn(&["evidence", "prove", "--lake", text(&lake), uid]).ok().stdout).unwrap();
+    assert_eq!(signed::decoded(proof["raw"].as_str().unwrap()), good.as_bytes());
+    let documents = place.path().join("documents");
+    std::fs::create_dir(&documents).unwrap();
+    std::fs::write(documents.join("good.json"), &good).unwrap();
+    let (policies, key) = (place.path().join("policies.toml"), place.path().join("evidence.key"));
+    let ingest = ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies)];
+    let ingested = tarn(&[&ingest[..], &["--ledger-key", text(&key), text(&documents)]].concat()).ok().rows();
+    assert_eq!((&ingested[0]["uid"], &ingested[0]["new"]), (&first[0]["uid"], &json!(false)));
+    assert_eq!(place.sql(RECORDS), [json!({"n": 4, "uids": 4})]);
+    assert_eq!(place.leaves(), 4);
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_told() {
+    let place = Place::new();
+    signed::policies(place.path(), &[("release", &place.key), ("other", &place.key)]);
+    let token = "7a8f3a1e";
+    let digest = tarn_connectors::access::token_digest(token);
+    let access = |name: &str, ingest: &str| format!("{{name='{name}', token_sha256='{digest}', ingest=['{ingest}']}}");
+    let document = place.document("a");
+    let header = format!("Authorization: Bearer {token}\r\n");
+    let post = |daemon: &Daemon, path: &str, header: &str, body: &str| {
+        let answer = request(daemon.address, "POST", path, header, body).unwrap();
+        let error = serde_json::from_str::<Value>(&answer.body).unwrap_or_default()["error"].clone();
+        (answer.status, error.as_str().unwrap_or_default().to_owned())
+    };
+    let daemon = place.start(&[("TARN_SERVE__ACCESS", &format!("[{}]", access("pipeline", "evidence")))]);
+    for (path, header, body, status, words) in [
+        ("", "", "{}", 401, "credentials"),
+        ("", header.as_str(), "{}", 400, "there are release, other"),
+        ("?policy=none", &header, "{}", 400, "none is named \"none\""),
+        ("?policy=release&artifact=abc", &header, "{}", 400, "artifact: expected a digest"),
+        ("?policy=release&name=", &header, "{}", 400, "name: expected 1 to 256 bytes"),
+        ("?policy=release&kind=sbom", &header, "{}", 400, "unknown field `kind`"),
+        ("?policy=release", &header, r#"{"bomFormat": "CycloneDX", "specVersion": "1.6"}"#, 422, "name the artifact"),
+        ("?policy=release", &header, r#"{"bomFormat": "CycloneDX", "specVersion": "9"}"#, 422, "bill of materials"),
+    ] {
+        let (found, error) = post(&daemon, &format!("/v1/evidence{path}"), header, body);
+        assert!(found == status && error.contains(words), "{path} {body}: {found} {error}");
+    }
+    // An artifact that is named is the one that it is verified for.
+    let path = format!("/v1/evidence?policy=other&artifact={}", signed::digest("another"));
+    let answer = request(daemon.address, "POST", &path, &header, &document).unwrap();
+    assert_eq!(told(&answer)[0]["reason"], "artifact_mismatch");
+    let large = format!("Content-Length: {}\r\n", 65 << 20);
+    let refused = super::daemon::announce(daemon.address, "POST", "/v1/evidence?policy=release", &header, 65 << 20);
+    assert_eq!(refused.unwrap().status, 413, "{large}");
+    assert!(daemon.stop());
+
+    let over = [("TARN_SERVE__ACCESS", &*format!("[{}]", access("pipeline", "aws_cloudtrail")))];
+    let daemon = place.start(&over);
+    assert_eq!(post(&daemon, "/v1/evidence?policy=release", &header, &document).0, 403);
+    assert!(daemon.stop());
+
+    // Without policies there are no documents, without a key no ledger.
+    std::fs::create_dir(place.path().join("bare")).unwrap();
+    let daemon = Daemon::start(&place.path().join("bare"), &[]).unwrap();
+    let (status, error) = post(&daemon, "/v1/evidence", "", &document);
+    assert!(status == 404 && error.contains("evidence.policies"), "{status} {error}");
+    assert!(!daemon.get("/metrics").body.contains("tarn_ledger"), "there is no ledger");
+    assert!(daemon.stop());
+    assert!(!place.path().join("bare/lake/_evidence").exists());
+}
+
+#[test]
+fn records_that_are_pushed_are_leaves_as_well() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let record = |class: u64, uid: Option<&str>| {
+        json!({"class_uid": class, "category_uid": class / 1000 % 100, "activity_id": 3, "time": 1_791_115_413_000_u64,
+            "severity_id": 1, "type_uid": class * 100 + 3, "trust_verdict_id": 2, "trust_reason_id": 30,
+            "metadata": {"uid": uid, "version": "1.8.0", "product": {"name": "x"}}, "artifact": {"uid": "sha256:00"}})
+    };
+    let mut lines = [record(99_906_001, Some("p1")), record(99_903_001, Some("p2")), record(99_906_001, None)].to_vec();
+    // An event of another class that speaks of ours, and one that has no canonical form.
+    let mut other = record(3002, Some("p3"));
+    other["message"] = "99906001".into();
+    let mut inexact = record(99_906_001, Some("p4"));
+    inexact["count"] = ((1_u64 << 53) + 1).into();
+    lines.extend([other, inexact, record(99_906_001, Some("p1"))]);
+    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(daemon.post("/v1/ingest", &body).status, 200);
+    settled(&daemon);
+    assert_eq!(daemon.metric("tarn_ledger_leaves_total"), 3.0);
+    assert_eq!(daemon.metric("tarn_ledger_refused_total"), 1.0);
+    assert!(daemon.stop());
+    assert_eq!(place.leaves(), 3);
+    // The row of the one without a uid has that of its leaf.
+    let lake = place.path().join("lake");
+    let made = place.sql("SELECT metadata.uid AS uid FROM artifact_signing WHERE metadata.uid NOT IN ('p1', 'p4')");
+    assert_eq!(made.len(), 1);
+    tarn(&["evidence", "prove", "--lake", text(&lake), made[0]["uid"].as_str().unwrap()]).ok();
+    tarn(&["evidence", "prove", "--lake", text(&lake), "p2"]).ok();
+}
+
+/// Killed after the frame is on disk and before, within and after the ledger's turn: each record is there once.
+#[test]
+fn killed_between_answer_and_ledger() {
+    let place = Place::new();
+    let documents: Vec<String> = (0..6).map(|n| place.document(&format!("artifact {n}"))).collect();
+    let places = ["before-answer:2", "before-ledger:1", "after-ledger:1", "before-ledger:1", "before-cut:2"];
+    let mut answered = 0;
+    for at in places {
+        let daemon = place.start(&[("TARN_SERVE_CRASH_AT", at)]);
+        for document in &documents {
+            match request(daemon.address, "POST", "/v1/evidence", "", document) {
+                Some(answer) => answered += told(&answer).len(),
+                None => break,
+            }
+        }
+        assert!(daemon.died(), "it did not die at {at}");
+    }
+    assert!(answered > 10, "{answered}");
+    let daemon = place.start(&[]);
+    for document in &documents {
+        told(&daemon.post("/v1/evidence", document));
+    }
+    settled(&daemon);
+    daemon.signal("KILL");
+    assert!(daemon.died());
+    let daemon = place.start(&[]);
+    settled(&daemon);
+    assert!(daemon.stop());
+    assert_eq!(place.sql(RECORDS), [json!({"n": 6, "uids": 6})]);
+    assert_eq!(place.sql("SELECT count(*) AS n FROM software_info"), [json!({"n": 12})]);
+    assert_eq!(place.leaves(), 6);
+    place.proved();
+}
+
+/// A ledger that cannot be written ends nothing: it is tried until it can be, and the log waits for it.
+#[test]
+fn a_ledger_that_fails_is_tried_again() {
+    let place = Place::new();
+    // A file stands where its folder should be.
+    let daemon = place.start(&[]);
+    assert!(daemon.stop());
+    let evidence = place.path().join("lake/_evidence");
+    std::fs::remove_dir_all(&evidence).unwrap();
+    std::fs::write(&evidence, "in the way").unwrap();
+    let daemon = place.start(&[]);
+    told(&daemon.post("/v1/evidence", &place.document("a")));
+    daemon.wait("failures", |d| d.metric("tarn_ledger_failures_total") >= 3.0);
+    let committed = |d: &Daemon| d.metric("tarn_committed_sequence") == d.metric("tarn_log_last_sequence");
+    daemon.wait("a commit", committed);
+    told(&daemon.post("/v1/evidence", &place.document("b")));
+    assert_eq!(daemon.metric("tarn_ledger_leaves_total"), 0.0);
+    // Not even a stop loses it.
+    assert!(daemon.stop());
+    let daemon = place.start(&[]);
+    std::fs::remove_file(&evidence).unwrap();
+    daemon.wait("leaves", |d| d.metric("tarn_ledger_leaves_total") == 2.0);
+    assert!(daemon.stop());
+    assert_eq!(place.leaves(), 2);
+    assert_eq!(place.sql(RECORDS), [json!({"n": 2, "uids": 2})]);
+}
+
+/// What goes from ledger to rows and what goes from rows to ledger meet, and no row is made twice.
+#[test]
+fn both_directions_meet_and_double_nothing() {
+    let place = Place::new();
+    let (lake, policies) = (place.path().join("lake"), place.path().join("policies.toml"));
+    let (key, documents) = (place.path().join("evidence.key"), place.path().join("documents"));
+    std::fs::create_dir(&documents).unwrap();
+    // Rows stay in memory, so that others cannot see them.
+    let daemon = place.start(&[("TARN_SERVE__COMMIT__SECONDS", "3600")]);
+    told(&daemon.post("/v1/evidence", &place.document("a")));
+    std::fs::write(documents.join("b.json"), place.document("b")).unwrap();
+    let ingest = ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies)];
+    let ingest = || tarn(&[&ingest[..], &["--ledger-key", text(&key), text(&documents)]].concat()).ok().rows();
+    assert_eq!(ingest()[0]["new"], true);
+    // What another process has just committed is known here.
+    assert_eq!(told(&daemon.post("/v1/evidence", &place.document("b")))[0]["new"], false);
+    assert!(daemon.stop());
+    assert_eq!(place.leaves(), 2);
+    assert_eq!(ingest()[0]["new"], false);
+    assert_eq!(place.sql(RECORDS), [json!({"n": 2, "uids": 2})]);
+    assert_eq!(place.leaves(), 2);
+}
+
+#[test]
+fn policies_change_while_it_runs_and_mistakes_are_named_before() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let document = Key::new(2).envelope(&signed::statement("a", "https://example.com/p", &json!({})));
+    assert_eq!(told(&daemon.post("/v1/evidence", &document))[0]["passed"], false);
+    signed::policies(place.path(), &[("release", &Key::new(2))]);
+    daemon.signal("HUP");
+    daemon.wait("other policies", |d| told(&d.post("/v1/evidence", &document))[0]["passed"] == true);
+    assert!(daemon.stop());
+    assert_eq!(place.sql(RECORDS), [json!({"n": 2, "uids": 2})]);
+
+    let (file, wrong) = (place.path().join("tarn.toml"), place.path().join("wrong.toml"));
+    std::fs::write(&wrong, "[[policy]]\nname = 'x'\n").unwrap();
+    let secret = std::fs::read_to_string(place.path().join("evidence.key")).unwrap();
+    let secret = secret.trim_end().rsplit('+').next().unwrap();
+    std::fs::write(place.path().join("cut.key"), format!("PRIVATE+KEY+example.com/evidence+{secret}")).unwrap();
+    let at = |name: &str| format!("'{}'", text(&place.path().join(name)));
+    for (evidence, words) in [
+        (format!("ledger_key = {}", at("none.key")), "evidence.ledger_key: "),
+        (format!("ledger_key = {}", at("cut.key")), "evidence.ledger_key: "),
+        (format!("policies = {}", at("none.toml")), "evidence.policies: "),
+        (format!("policies = {}", at("wrong.toml")), "policy[0].identity"),
+        (format!("policies = {}\ntrusted_root = {}", at("policies.toml"), at("wrong.toml")), "evidence.trusted_root: "),
+        (format!("trusted_root = {}", at("wrong.toml")), "evidence.trusted_root: "),
+        ("ledger = 'x'".to_owned(), "ledger"),
+    ] {
+        std::fs::write(&file, format!("lake = 'l'\nstate = 's'\n[evidence]\n{evidence}\n")).unwrap();
+        let run = tarn(&["config", "check", text(&file)]);
+        assert!(run.code == 2 && run.stderr.contains(words), "{evidence}: {}", run.stderr);
+        assert!(!run.stderr.contains(secret), "{}", run.stderr);
+    }
+    // A ledger of another key is no ledger of this daemon's.
+    let other = place.path().join("other.key");
+    tarn(&["evidence", "key", "new", text(&other), "--name", "example.com/other"]).ok();
+    let over = [("TARN_SERVE__EVIDENCE__LEDGER_KEY", "other.key")];
+    assert!(Daemon::start(place.path(), &over).is_none());
+}
+
+/// A store that was put back to an earlier state is not signed on: what it had is in the daemon's own state.
+#[test]
+fn a_ledger_that_was_rolled_back_is_not_gone_on_with() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    told(&daemon.post("/v1/evidence", &place.document("a")));
+    assert!(daemon.stop());
+    let (ledger, copy) = (place.path().join("lake/_evidence/ledger"), place.path().join("copy"));
+    std::fs::rename(&ledger, &copy).unwrap();
+    let daemon = place.start(&[]);
+    told(&daemon.post("/v1/evidence", &place.document("b")));
+    daemon.wait("failures", |d| d.metric("tarn_ledger_failures_total") >= 3.0);
+    assert_eq!(daemon.metric("tarn_ledger_leaves_total"), 0.0);
+    std::fs::remove_dir_all(&ledger).unwrap();
+    std::fs::rename(&copy, &ledger).unwrap();
+    daemon.wait("the leaf", |d| d.metric("tarn_ledger_leaves_total") == 1.0);
+    assert!(daemon.stop());
+    assert_eq!(place.leaves(), 2);
+    place.proved();
+}
