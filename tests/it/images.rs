@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// A registry on this machine, and who asked it.
-struct Served {
+pub struct Served {
     address: SocketAddr,
     told: Arc<Mutex<Vec<Option<String>>>>,
 }
@@ -42,12 +42,12 @@ impl Served {
     }
 
     /// What a layout has.
-    fn of(layout: &Path) -> Self {
+    pub fn of(layout: &Path) -> Self {
         let layout = layout.to_owned();
         Self::new(move |path, _| Some(content(&layout, path)))
     }
 
-    fn image(&self, rest: &str) -> String {
+    pub fn image(&self, rest: &str) -> String {
         format!("{}/team/app{rest}", self.address)
     }
 }
@@ -132,7 +132,8 @@ fn what_is_attached_is_recorded_alike_from_a_layout_and_a_registry() {
     let public = tarn(&["evidence", "key", "new", text(&key), "--name", "example.com/evidence"]).ok().stdout;
     let lake = folder.path().join("lake");
     let ingest = |more: &[&str]| -> Run {
-        let all = ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies), "--ledger-key", text(&key)];
+        let all =
+            ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies), "--ledger-key", text(&key)];
         tarn_in(&[], &[&all[..], more].concat()).ok()
     };
     let image = served.image(":v1");

@@ -43,7 +43,8 @@ impl Counts {
     pub(super) fn render(&self) -> String {
         let mut text = String::new();
         let mut family = |name: &str, help: &str, samples: &[(&str, &AtomicU64)]| {
-            let _ = writeln!(text, "# HELP tarn_admission_{name}_total {help}\n# TYPE tarn_admission_{name}_total counter");
+            let _ =
+                writeln!(text, "# HELP tarn_admission_{name}_total {help}\n# TYPE tarn_admission_{name}_total counter");
             for (labels, counter) in samples {
                 let _ = writeln!(text, "tarn_admission_{name}_total{labels} {}", counter.load(Ordering::Relaxed));
             }

@@ -246,7 +246,8 @@ impl Disagreements {
         let digests = named_digests(&row);
         let Some(record) = Record::read(row) else { return };
         let Some(theirs) = record.verdict() else { return };
-        let request = record.metadata.correlation_uid.as_ref().and_then(|uid| Some((uid.clone(), *self.by_request.get(uid)?)));
+        let request =
+            record.metadata.correlation_uid.as_ref().and_then(|uid| Some((uid.clone(), *self.by_request.get(uid)?)));
         if let Some((uid, at)) = request {
             let workload = self.ours[at].workload;
             if theirs.differs(workload, workload) {
@@ -257,7 +258,9 @@ impl Disagreements {
         for digest in digests.into_iter().take(NAMED_MAX) {
             let Some(at) = self.decided(&digest, record.time, theirs) else { continue };
             let Ours { workload, images, .. } = &self.ours[at];
-            let Some(image) = images.iter().find(|(of, _)| *of == digest).map(|(_, outcome)| *outcome) else { continue };
+            let Some(image) = images.iter().find(|(of, _)| *of == digest).map(|(_, outcome)| *outcome) else {
+                continue;
+            };
             if theirs.differs(image, *workload) {
                 let ours = if matches!(theirs, Verdict::Denied) { *workload } else { image };
                 self.found(digest, at, ours, theirs, &record);

@@ -57,7 +57,9 @@ impl Disagreement {
     fn title(&self) -> String {
         match (self.ours, self.theirs) {
             (Outcome::Refused, Verdict::LetIn) => "A workload that was refused was let in".to_owned(),
-            (_, theirs) => format!("Deciders disagree on an admission: {} here, {} there", self.ours.as_str(), theirs.as_str()),
+            (_, theirs) => {
+                format!("Deciders disagree on an admission: {} here, {} there", self.ours.as_str(), theirs.as_str())
+            }
         }
     }
 

@@ -90,7 +90,8 @@ fn status(error: &ReviewError) -> StatusCode {
 /// **Errors**: what is none.
 fn timeout(query: &str) -> Result<Option<Duration>, String> {
     let Some(text) = query.split('&').find_map(|pair| pair.strip_prefix("timeout=")) else { return Ok(None) };
-    let wrong = || format!("timeout: expected a duration such as 10s, got {:?}", text.chars().take(40).collect::<String>());
+    let wrong =
+        || format!("timeout: expected a duration such as 10s, got {:?}", text.chars().take(40).collect::<String>());
     let (mut total, mut rest) = (Duration::ZERO, text);
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());

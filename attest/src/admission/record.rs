@@ -120,7 +120,8 @@ impl Decided<'_> {
     /// The workload, and the images that have a digest.
     fn resources(&self) -> Value {
         let Review { kind, namespace, name, .. } = self.review;
-        let mut resources = vec![json!({"type": kind, "namespace": namespace, "name": name, "role_id": 1, "role": "Target"})];
+        let mut resources =
+            vec![json!({"type": kind, "namespace": namespace, "name": name, "role_id": 1, "role": "Target"})];
         let mut seen: Vec<&Reference> = Vec::new();
         for (used, _) in &self.decision.images {
             let Ok(reference @ Reference { digest: Some(digest), .. }) = &used.reference else { continue };
@@ -163,9 +164,7 @@ impl Decided<'_> {
         };
         let mut data = json!({"container": used.by, "attested": *verdict == Verdict::Attested});
         if let Some(examination) = self.examination(used) {
-            let document = |document: &Document| {
-                json!({"uid": document.uid, "document": document.digest.to_string(), "passed": document.passed})
-            };
+            let document = |document: &Document| json!({"uid": document.uid, "document": document.digest.to_string(), "passed": document.passed});
             data["evidence"] = examination.documents.iter().map(document).collect();
             if let Some(summary) = &examination.summary {
                 data["summary"] = document(summary);

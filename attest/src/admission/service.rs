@@ -257,7 +257,8 @@ impl Admission {
         };
         tracing::error!(uid = decision.uid(), error = why, "a decision has no record");
         let answered = decision.clone().without_record(why);
-        if let (Some(keep), Some(recorder), true) = (keep, self.recorder.clone(), decision.allowed != answered.allowed) {
+        if let (Some(keep), Some(recorder), true) = (keep, self.recorder.clone(), decision.allowed != answered.allowed)
+        {
             let (clock, answered) = (self.clock.clone(), answered.clone());
             tokio::spawn(async move {
                 if let (Ok(Ok(())), Ok(entry)) = (keep.await, keeping.entry(&answered, clock()))

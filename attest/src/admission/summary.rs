@@ -49,7 +49,9 @@ pub enum SummarizerError {
     #[error("{0}")]
     Public(#[from] PolicyError),
     /// A verifier without a name.
-    #[error("expected a URI of 1 to {VERIFIER_BYTES_MAX} bytes that names the verifier, such as https://example.com/admission, got {0:?}")]
+    #[error(
+        "expected a URI of 1 to {VERIFIER_BYTES_MAX} bytes that names the verifier, such as https://example.com/admission, got {0:?}"
+    )]
     Verifier(String),
 }
 

@@ -104,7 +104,8 @@ impl Hook {
     fn new(mode: Mode, more: &str, summarizer: Option<Summarizer>) -> Self {
         let world = World::new();
         let said = statement("https://example.com/said", &json!({})).to_string();
-        let documents = [World::new().attested(PAYLOAD_TYPE, said.as_bytes()), world.attested(PAYLOAD_TYPE, said.as_bytes())];
+        let documents =
+            [World::new().attested(PAYLOAD_TYPE, said.as_bytes()), world.attested(PAYLOAD_TYPE, said.as_bytes())];
         let documents = documents.iter().map(attached).collect();
         let registry = Arc::new(Registry { documents, ..Registry::default() });
         let kept = Arc::new(Kept::default());
@@ -172,13 +173,17 @@ async fn an_answer_is_recorded_with_what_it_stands_on() {
     let entries = hook.kept.entries.lock().unwrap();
     assert_eq!(Digest::sha256(entries[1].raw().unwrap()).to_string(), own["attestation"]["uid"]);
     assert_eq!(entries[2].uid(), response["auditAnnotations"]["record"]);
-    assert_eq!((&decision["metadata"]["uid"], &decision["metadata"]["correlation_uid"]), (&json!(entries[2].uid()), &json!("705ab4f5")));
+    assert_eq!(
+        (&decision["metadata"]["uid"], &decision["metadata"]["correlation_uid"]),
+        (&json!(entries[2].uid()), &json!("705ab4f5"))
+    );
     let evidence = &decision["enrichments"][0]["data"]["evidence"];
     let stood: Vec<_> = evidence.as_array().unwrap().iter().map(|e| (&e["uid"], &e["passed"])).collect();
     assert_eq!(stood, [(&other["metadata"]["uid"], &json!(false)), (&own["metadata"]["uid"], &json!(true))]);
     assert_eq!(decision["authorizations"][0]["decision"], "allow");
     assert_eq!(decision["authorizations"][0]["policy"]["uid"], "builds");
-    let resources: Vec<_> = decision["resources"].as_array().unwrap().iter().map(|r| (&r["type"], &r["name"])).collect();
+    let resources: Vec<_> =
+        decision["resources"].as_array().unwrap().iter().map(|r| (&r["type"], &r["name"])).collect();
     assert_eq!(resources, [(&json!("Pod"), &json!("web")), (&json!("container image"), &json!(image()))]);
 }
 
@@ -188,7 +193,11 @@ async fn what_is_not_attested_is_warned_of_or_refused_and_recorded_so() {
         for (image, more, why) in [
             ("r.example/app:v1", "", "named without a digest"),
             (&image().replace("r.example", "other.example"), "", "no policy is for it"),
-            (&image().replace(&Digest::sha256(ARTIFACT).to_hex(), &"0".repeat(64)), "", "none of 2 attached documents passes"),
+            (
+                &image().replace(&Digest::sha256(ARTIFACT).to_hex(), &"0".repeat(64)),
+                "",
+                "none of 2 attached documents passes",
+            ),
             (&image(), "sbom = true\n", "nothing passes for sbom"),
         ] {
             let hook = Hook::new(mode, more, None);
@@ -200,7 +209,10 @@ async fn what_is_not_attested_is_warned_of_or_refused_and_recorded_so() {
             let ([record], action) = (&decisions[..], if allowed { "Allowed" } else { "Denied" }) else {
                 panic!("{decisions:?}")
             };
-            assert_eq!((&record["action"], &record["metadata"]["uid"]), (&json!(action), &response["auditAnnotations"]["record"]));
+            assert_eq!(
+                (&record["action"], &record["metadata"]["uid"]),
+                (&json!(action), &response["auditAnnotations"]["record"])
+            );
             assert!(record["status_detail"].as_str().unwrap().contains(why), "{record}");
         }
     }
@@ -224,7 +236,8 @@ async fn an_image_is_asked_about_once_for_a_while_and_failures_are_not_kept() {
     assert!(all.iter().all(|response| decided(response) == (true, "attested")), "{all:?}");
     hook.ask("", &[&image()]).await;
     assert_eq!(hook.registry.asked.load(Ordering::SeqCst), 2);
-    let evidence: Vec<_> = hook.kept.decisions().iter().skip(1).map(|d| d["enrichments"][0]["data"]["evidence"].clone()).collect();
+    let evidence: Vec<_> =
+        hook.kept.decisions().iter().skip(1).map(|d| d["enrichments"][0]["data"]["evidence"].clone()).collect();
     assert!(evidence.iter().all(|e| *e == evidence[0]), "they stand on the same records");
     // Other policies know nothing of it.
     hook.admission.replace(policies(&World::new(), &format!("{KEYED}{POLICY}")));
@@ -343,7 +356,8 @@ async fn an_image_that_passed_leaves_a_summary_that_others_verify() {
         assert_eq!(decided(&response), (true, "warned"));
         let (records, entries) = (hook.kept.records(), hook.kept.entries.lock().unwrap());
         let at = records.iter().position(|record| record["activity_name"] == "Attest").unwrap();
-        let passed = records.iter().find(|record| record["activity_name"] == "Verify" && record["trust_verdict"] == "Passed");
+        let passed =
+            records.iter().find(|record| record["activity_name"] == "Verify" && record["trust_verdict"] == "Passed");
         assert_eq!(records[at]["evidence_uids"], json!([passed.unwrap()["metadata"]["uid"]]));
         let decision = records.last().unwrap();
         assert_eq!(decision["enrichments"][0]["data"]["summary"]["uid"], records[at]["metadata"]["uid"]);
@@ -360,7 +374,10 @@ async fn an_image_that_passed_leaves_a_summary_that_others_verify() {
             policies.only().unwrap().verify(Artifact::Bytes(artifact), envelope, now()).reason().map(|r| r.as_str())
         };
         assert_eq!(reason(&trusting(VERIFIER, "oci://r.example/app"), ARTIFACT), None);
-        assert_eq!(reason(&trusting("https://example.com/x", "oci://r.example/app"), ARTIFACT), Some("verifier_mismatch"));
+        assert_eq!(
+            reason(&trusting("https://example.com/x", "oci://r.example/app"), ARTIFACT),
+            Some("verifier_mismatch")
+        );
         assert_eq!(reason(&trusting(VERIFIER, "oci://r.example/other"), ARTIFACT), Some("resource_mismatch"));
         assert_eq!(reason(&trusting(VERIFIER, "oci://r.example/app"), b"another"), Some("artifact_mismatch"));
     }

@@ -254,7 +254,8 @@ impl SummariesArgs {
 impl TlsArgs {
     fn open(&self, listen: SocketAddr) -> anyhow::Result<Option<Tls>> {
         let beyond = !listen.ip().is_loopback();
-        let needs = |what: &str| Usage(format!("{listen} can be reached from other machines: that needs {what}")).into();
+        let needs =
+            |what: &str| Usage(format!("{listen} can be reached from other machines: that needs {what}")).into();
         let (Some(certificate), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) else {
             return if beyond { Err(needs("--tls-cert and --tls-key")) } else { Ok(None) };
         };

@@ -53,7 +53,8 @@ impl Args {
             let lake = self.lake.open().await?;
             let mut found = find(&lake.sql(&SqlOptions::default()).await?, span).await?;
             let wanted: Vec<String> = self.decider.iter().map(|text| text.to_lowercase()).collect();
-            found.retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.decider.to_lowercase().contains(text)));
+            found
+                .retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.decider.to_lowercase().contains(text)));
             if self.record {
                 let signer = match &self.ledger_key {
                     Some(key) => Some(ledger_key::signer(key).await?),
