@@ -2,6 +2,7 @@
 
 use crate::attest::{layout, public};
 use crate::command::{Run, tarn, tarn_reading, text};
+use crate::images::Served;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -25,6 +26,18 @@ impl Drop for Webhook {
 }
 
 impl Webhook {
+    fn start(arguments: &[String]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tarn"));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().expect("it says where it listens").unwrap();
+        let url = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}")).to_owned();
+        // Whatever else it says is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url }
+    }
+
     fn post(&self, query: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
         let body = body.into();
         tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -91,34 +104,30 @@ impl Place {
     }
 
     fn policies(&self, key: &str) {
-        let policy = format!("[[policy]]\nname = \"app\"\nkey = \"{key}\"\nimages = [\"registry.example/*\"]\n");
+        self.policies_for(key, "registry.example/*");
+    }
+
+    fn policies_for(&self, key: &str, images: &str) {
+        let policy = format!("[[policy]]\nname = \"app\"\nkey = \"{key}\"\nimages = [\"{images}\"]\n");
         std::fs::write(self.at("policies.toml"), policy).unwrap();
     }
 
     fn arguments(&self, more: &[&str]) -> Vec<String> {
+        self.arguments_with(&["--layout", text(&self.at("layouts"))], more)
+    }
+
+    fn arguments_with(&self, source: &[&str], more: &[&str]) -> Vec<String> {
         let mut all: Vec<String> = ["attest", "admission", "--listen", "127.0.0.1:0"].map(str::to_owned).into();
-        for (option, file) in [
-            ("--policies", "policies.toml"),
-            ("--layout", "layouts"),
-            ("--lake", "lake"),
-            ("--ledger-key", "evidence.key"),
-        ] {
+        for (option, file) in [("--policies", "policies.toml"), ("--lake", "lake"), ("--ledger-key", "evidence.key")] {
             all.extend([option.to_owned(), text(&self.at(file)).to_owned()]);
         }
+        all.extend(source.iter().map(|argument| (*argument).to_owned()));
         all.extend(more.iter().map(|argument| (*argument).to_owned()));
         all
     }
 
     fn webhook(&self, more: &[&str]) -> Webhook {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tarn"));
-        command.args(self.arguments(more)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = lines.next().expect("it says where it listens").unwrap();
-        let url = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}")).to_owned();
-        // Whatever else it says is read, so that it never waits for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        Webhook { child, url }
+        Webhook::start(&self.arguments(more))
     }
 
     fn sql(&self, sql: &str) -> Vec<Value> {
@@ -197,7 +206,8 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
     assert_eq!(passed, [false, true]);
     let (verification, document) = place.proved(data["evidence"][1]["uid"].as_str().unwrap());
     assert_eq!(verification["trust_verdict"], "Passed");
-    assert!(document.unwrap().starts_with(b"{\"critical\""));
+    let document: Value = serde_json::from_slice(&document.unwrap()).unwrap();
+    assert!(document["annotations"]["dev.cosignproject.cosign/signature"].is_string(), "what it was verified by");
     let (summary, envelope) = place.proved(data["summary"]["uid"].as_str().unwrap());
     assert_eq!(summary["evidence_uids"], json!([verification["metadata"]["uid"]]));
 
@@ -213,10 +223,52 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
     assert_eq!(verify(&format!("sha256:{}", "0".repeat(64))).code, 1);
 
     let (lake, key) = (place.at("lake"), place.at("evidence.pub"));
+    let lineage = tarn(&["evidence", "lineage", digest, "--lake", text(&lake), "--format", "ndjson"]).rows();
+    let places = |link: &str| lineage.iter().filter(|row| row["link"] == link).count();
+    assert_eq!((places("admission"), places("signature")), (3, 2), "{lineage:?}");
     assert_eq!(
         tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()[0]["result"],
         "whole"
     );
+}
+
+#[test]
+fn evidence_is_asked_of_the_registries_that_are_named() {
+    let place = Place::new();
+    let served = Served::of(&place.at("layouts/registry.example/app"));
+    let digest = place.image.split_once('@').unwrap().1;
+    let image = served.image(&format!("@{digest}"));
+    place.policies_for("own.pub", image.split_once('@').unwrap().0);
+    let host = image.split_once('/').unwrap().0;
+    let hook = Webhook::start(&place.arguments_with(&["--registry", host, "--insecure-http"], &["--mode", "enforce"]));
+    assert_eq!(decided(&hook.ask("uid-1", &image)), (true, "attested"));
+    let absent = served.image(&format!("@sha256:{}", "0".repeat(64)));
+    let response = hook.ask("uid-2", &absent);
+    assert_eq!(decided(&response), (false, "refused"));
+    assert!(response["status"]["message"].as_str().unwrap().contains("nothing is attached to it"), "{response}");
+    place.policies("own.pub");
+    hook.signal("HUP");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let other = loop {
+        let response = hook.ask("uid-3", &place.image).to_string();
+        if !response.contains("no policy is for it") || std::time::Instant::now() > until {
+            break response;
+        }
+    };
+    assert!(other.contains("the registry registry.example is not asked"), "{other}");
+    hook.stop();
+    let (verified, _) = place.proved(
+        place.sql("SELECT metadata.uid AS uid FROM artifact_signing WHERE trust_verdict = 'Passed'")[0]["uid"]
+            .as_str()
+            .unwrap(),
+    );
+    assert!(
+        verified["attestation"]["uri"].as_str().unwrap().starts_with(&format!("oci://{host}/team/app@sha256:")),
+        "{verified}"
+    );
+    let run = |registry: &str| tarn(&place.arguments_with(&["--registry", registry], &[]));
+    let wrong = run("Registry.example/x");
+    assert!(wrong.code == 2 && wrong.stderr.contains("expected a host as images name it"), "{}", wrong.stderr);
 }
 
 #[test]

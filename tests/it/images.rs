@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// A registry on this machine, and who asked it.
-struct Served {
+pub struct Served {
     address: SocketAddr,
     told: Arc<Mutex<Vec<Option<String>>>>,
 }
@@ -42,12 +42,12 @@ impl Served {
     }
 
     /// What a layout has.
-    fn of(layout: &Path) -> Self {
+    pub fn of(layout: &Path) -> Self {
         let layout = layout.to_owned();
         Self::new(move |path, _| Some(content(&layout, path)))
     }
 
-    fn image(&self, rest: &str) -> String {
+    pub fn image(&self, rest: &str) -> String {
         format!("{}/team/app{rest}", self.address)
     }
 }
