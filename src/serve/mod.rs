@@ -132,6 +132,7 @@ impl Server {
         let access = if config.access.is_empty() { Access::open() } else { Access::new(config.access.clone())? };
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let (signer, trust) = (config.evidence.signer().await?, Trust::default());
+        let classes = config.evidence.classes()?;
         trust.set(config.evidence.policies()?);
         // Addresses first: a daemon that cannot be reached changes nothing.
         let bound = Bound::bind(&config, tls.as_ref(), &access).await?;
@@ -198,7 +199,7 @@ impl Server {
             Some(signer) => {
                 let (log, sources, committed) = (log.clone(), sources.clone(), live.committed());
                 let (lake, known, metrics) = (lake.clone(), Known::new(&config.state), metrics.clone());
-                let keeper = Keeper::open(lake, signer, known, log, sources, committed, metrics).await;
+                let keeper = Keeper::open(lake, signer, &classes, known, log, sources, committed, metrics).await;
                 Some(keeper.context("evidence.ledger_key")?)
             }
             None => None,

@@ -20,6 +20,7 @@ use tarn_attest::ledger::{LAKE_PREFIX, Ledger, LedgerError, Outcome, Signer};
 use tarn_ingest::source::Sources;
 use tarn_lake::Lake;
 use tarn_lake::log::{Frames, Log};
+use tarn_schema_ocsf::ClassUid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -46,19 +47,20 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the lake's ledger, or begins it. A store that fails is no error here: it is tried again.
+    /// Opens the lake's ledger, or begins it; records of `classes` are evidence, too. A store that fails is no error here: it is tried again.
     ///
     /// **Errors**: a ledger of another key.
     pub async fn open(
         lake: Lake,
         signer: Signer,
+        classes: &[ClassUid],
         known: Known,
         log: Log<Frame>,
         sources: Arc<Sources>,
         committed: watch::Receiver<u64>,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
-        let marks = Marks::new(log.last());
+        let marks = Marks::new(log.last(), classes);
         metrics.ledgered(0);
         let mut keeper =
             Self { lake, signer, ledger: None, known, log, sources, marks, committed, metrics, reached: 0 };

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_attest::Policies;
 use tarn_attest::ledger::Signer;
+use tarn_schema_ocsf::{ClassUid, Schema};
 
 /// What is done with evidence.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +35,8 @@ use tarn_attest::ledger::Signer;
 pub struct EvidenceConfig {
     /// The signing key of the lake's evidence ledger: a file, or `awskms:///KEY?name=NAME`. None: the ledger is left alone.
     pub ledger_key: Option<String>,
+    /// Tables whose records are evidence, too, as far as they came as OCSF.
+    pub tables: Vec<String>,
     /// The trust policies that documents are verified by. None: no documents are taken.
     pub policies: Option<PathBuf>,
     /// The trusted root of policies that name none. None: that of Sigstore's public instance.
@@ -49,6 +52,18 @@ impl EvidenceConfig {
         Ok(Some(ledger_key::signer(named).await.context("evidence.ledger_key")?))
     }
 
+    /// The classes of `tables`.
+    ///
+    /// **Errors**: [`Usage`] for a table of no class.
+    pub fn classes(&self) -> anyhow::Result<Vec<ClassUid>> {
+        let class = |table: &String| {
+            let class = Schema::v1_8().classes().find(|class| class.table() == *table);
+            let none = || Usage(format!("evidence.tables: {table:?} is the table of no class (docs/lake.md)")).into();
+            class.map(|class| class.uid).ok_or_else(none)
+        };
+        self.tables.iter().map(class).collect()
+    }
+
     /// Looks at what names the ledger's key, and at the policies.
     ///
     /// **Errors**: as [`Self::signer`] and [`Self::policies`].
@@ -56,6 +71,7 @@ impl EvidenceConfig {
         if let Some(named) = &self.ledger_key {
             ledger_key::check(named).map_err(|e| Usage(format!("evidence.ledger_key: {e}")))?;
         }
+        self.classes()?;
         self.policies().map(drop)
     }
 

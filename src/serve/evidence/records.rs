@@ -1,4 +1,5 @@
-//! What of the log's frames the ledger wants: records of Artifact Signing and Key Release, whoever sent them.
+//! What of the log's frames the ledger wants: records of Artifact Signing, Key Release and the tables that are marked as
+//! evidence, whoever sent them, that came as OCSF.
 //!
 //! **Bounds**: [`PIECE_BYTES`] of records and documents at a time, and those of one frame.
 
@@ -14,25 +15,27 @@ use tarn_attest::ledger::{Entry, EntryError};
 use tarn_ingest::identity::record_uid;
 use tarn_ingest::source::Sources;
 use tarn_lake::log::Frames;
+use tarn_schema_ocsf::ClassUid;
 
 /// Records and documents that are appended at once.
 const PIECE_BYTES: usize = 16 << 20;
 /// Records of few bytes that are.
 const PIECE_ENTRIES: usize = 8192;
-/// Artifact Signing and Key Release of the extension `trust`.
-const CLASSES: [u64; 2] = [99_906_001, 99_903_001];
+/// Artifact Signing and Key Release of the extension `trust`, which are evidence always.
+const CLASSES: [ClassUid; 2] = [ClassUid(99_906_001), ClassUid(99_903_001)];
 
 /// Which frame is the last with evidence, so that a log of events alone is not read for it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Marks {
     last: Arc<AtomicU64>,
-    classes: Arc<[Finder<'static>]>,
+    classes: Arc<[(ClassUid, Finder<'static>)]>,
 }
 
 impl Marks {
-    /// Of a log whose frames up to `last` were not looked at.
-    pub fn new(last: u64) -> Self {
-        let classes = CLASSES.iter().map(|class| Finder::new(&class.to_string()).into_owned()).collect();
+    /// Of a log whose frames up to `last` were not looked at. `more` classes are evidence, too.
+    pub fn new(last: u64, more: &[ClassUid]) -> Self {
+        let classes = CLASSES.iter().chain(more).map(|class| (*class, Finder::new(&class.to_string()).into_owned()));
+        let classes = classes.collect();
         Self { last: Arc::new(AtomicU64::new(last)), classes }
     }
 
@@ -48,9 +51,15 @@ impl Marks {
         let json = frame.block.json.as_bytes();
         match frame.kind {
             Kind::Evidence { .. } => true,
-            Kind::Events { .. } => self.classes.iter().any(|class| class.find(json).is_some()),
-            Kind::Findings { .. } | Kind::Updates { .. } | Kind::Idle { .. } | Kind::Metrics { .. } => false,
+            Kind::Events { .. } | Kind::Findings { .. } => {
+                self.classes.iter().any(|(_, number)| number.find(json).is_some())
+            }
+            Kind::Updates { .. } | Kind::Idle { .. } | Kind::Metrics { .. } => false,
         }
+    }
+
+    fn is_evidence(&self, class: u64) -> bool {
+        self.classes.iter().any(|(evidence, _)| u64::from(evidence.0) == class)
     }
 
     /// The last frame that may have evidence.
@@ -95,7 +104,7 @@ pub fn read(
         let frame = Frame::decode(&payload)?.at(writer, sequence);
         if marks.may_have(&frame) {
             bytes += payload.len();
-            take(&frame, sequence, sources, &mut piece);
+            take(&frame, sequence, marks, sources, &mut piece);
         }
         piece.through = sequence;
     }
@@ -103,7 +112,7 @@ pub fn read(
 }
 
 /// Takes a frame's evidence.
-fn take(frame: &Frame, sequence: u64, sources: &Sources, piece: &mut Piece) {
+fn take(frame: &Frame, sequence: u64, marks: &Marks, sources: &Sources, piece: &mut Piece) {
     let document = match &frame.kind {
         Kind::Evidence { document, .. } => Some(Bytes::copy_from_slice(document)),
         _ => None,
@@ -113,7 +122,7 @@ fn take(frame: &Frame, sequence: u64, sources: &Sources, piece: &mut Piece) {
         // What mapping makes a row of another class is no evidence, whatever it says of itself.
         let Ok(mut value) = serde_json::from_str::<Value>(frame.block.json(record)) else { continue };
         let class = value.get("class_uid").and_then(Value::as_u64);
-        if !class.is_some_and(|class| CLASSES.contains(&class)) || !sources.of(&frame.block, record, only).native {
+        if !class.is_some_and(|class| marks.is_evidence(class)) || !sources.of(&frame.block, record, only).native {
             continue;
         }
         let uid = uid(&mut value, || record_uid(&frame.block, record));

@@ -1,6 +1,6 @@
 //! Evidence through the daemon: documents are records, rows, findings and leaves, each once, whatever is killed and when.
 
-use super::daemon::{Answer, Daemon, request};
+use super::daemon::{Answer, Daemon, event, request};
 use crate::command::{tarn, text};
 use crate::signed::{self, Key};
 use serde_json::{Value, json};
@@ -363,4 +363,27 @@ fn a_ledger_that_was_rolled_back_is_not_gone_on_with() {
     assert!(daemon.stop());
     assert_eq!(place.leaves(), 2);
     place.proved();
+}
+
+#[test]
+fn records_of_marked_tables_are_leaves_as_far_as_they_came_as_ocsf() {
+    let place = Place::new();
+    let daemon = place.start(&[("TARN_SERVE__EVIDENCE__TABLES", "['api_activity']")]);
+    let decided = json!({
+        "class_uid": 6003, "category_uid": 6, "activity_id": 1, "type_uid": 600_301, "severity_id": 1, "time": 1_773_743_400_000_i64,
+        "metadata": {"uid": "decision-1", "version": "1.8.0", "product": {"name": "Gate", "vendor_name": "Example"}},
+        "api": {"operation": "admit"}, "actor": {"user": {"name": "kube"}}, "src_endpoint": {"ip": "192.0.2.1"},
+    });
+    let other =
+        decided.to_string().replace("6003", "3002").replace("600301", "300201").replace("decision-1", "logon-1");
+    assert_eq!(daemon.post("/v1/ingest/ocsf", &format!("{decided}\n{other}\n")).status, 200);
+    // A row of the same table, which no OCSF record was made of by its sender.
+    assert_eq!(daemon.post("/v1/ingest", &event("e1", 1)).status, 200);
+    settled(&daemon);
+    assert!(daemon.stop());
+    assert_eq!(place.sql("SELECT count(*) AS n FROM api_activity"), [json!({"n": 2})]);
+    assert_eq!(place.leaves(), 1);
+    let (lake, proof) = (place.path().join("lake"), place.path().join("proof.json"));
+    tarn(&["evidence", "prove", "--lake", text(&lake), "decision-1", "-o", text(&proof)]).ok();
+    tarn(&["evidence", "verify", text(&proof), "--key", &place.public]).ok();
 }
