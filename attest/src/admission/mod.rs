@@ -16,7 +16,6 @@ mod counts;
 mod decision;
 pub mod disagreements;
 mod examination;
-mod finding;
 mod http;
 mod record;
 mod reference;

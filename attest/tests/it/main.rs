@@ -7,6 +7,7 @@ mod attacks;
 mod cases;
 mod certificates;
 mod conformance;
+mod disagreements;
 mod dsse;
 mod evidence;
 mod fuzz;

@@ -1,7 +1,7 @@
 //! A disagreement as a record: OCSF's Detection Finding (`docs/admission.md` says why this class).
 
-use super::decision::Outcome;
-use super::disagreements::{Disagreement, Verdict};
+use super::{Disagreement, Verdict};
+use crate::admission::Outcome;
 use crate::ocsf::Evidence;
 use chrono::{DateTime, Utc};
 use serde_json::json;

@@ -5,10 +5,12 @@
 //! was the newest at their time. A policy engine's verdict is held against what is known of the image; what the API server
 //! did, against the answer.
 
+mod finding;
+mod read;
+
 use super::decision::Outcome;
 use crate::lineage::{NAMED_MAX, Row, named_digests};
-use serde::Deserialize;
-use serde_json::Value;
+use read::Record;
 use std::collections::{BTreeMap, HashMap};
 
 /// Decisions of ours that are held.
@@ -17,8 +19,6 @@ pub const DECISIONS_MAX: usize = 500_000;
 pub const DISAGREEMENTS_MAX: usize = 10_000;
 /// By how much another clock may be behind, milliseconds.
 const SKEW_MS: i64 = 5_000;
-/// Characters of a name that are shown.
-const NAME_CHARS_MAX: usize = 200;
 
 /// What another says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,105 +100,6 @@ pub struct Disagreements {
     left_out: u64,
 }
 
-#[derive(Deserialize)]
-struct Record {
-    time: i64,
-    #[serde(default)]
-    metadata: Metadata,
-    action_id: Option<i64>,
-    disposition_id: Option<i64>,
-    status_id: Option<i64>,
-    activity_id: Option<i64>,
-    #[serde(default)]
-    policy: Policy,
-    #[serde(default)]
-    resources: Vec<Resource>,
-    #[serde(default)]
-    enrichments: Vec<Enrichment>,
-    #[serde(default)]
-    raw_data: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Metadata {
-    #[serde(default)]
-    uid: String,
-    correlation_uid: Option<String>,
-    log_name: Option<String>,
-    #[serde(default)]
-    product: Product,
-}
-
-#[derive(Default, Deserialize)]
-struct Product {
-    name: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Policy {
-    name: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Enrichment {
-    #[serde(default)]
-    value: String,
-    #[serde(default)]
-    desc: String,
-}
-
-impl Record {
-    fn read(row: Row) -> Option<Self> {
-        serde_json::from_value(Value::Object(row)).ok()
-    }
-
-    fn workload(&self) -> String {
-        let named = |resource: &&Resource| !resource.name.is_empty() && !resource.name.contains('@');
-        let Some(Resource { namespace, name }) = self.resources.iter().find(named) else { return String::new() };
-        shown(&if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") })
-    }
-
-    /// What another says, if it says anything.
-    fn verdict(&self) -> Option<Verdict> {
-        let is_audit = self.metadata.log_name.as_deref() == Some("audit");
-        match (is_audit, self.action_id, self.status_id, self.activity_id) {
-            (true, Some(2), ..) => Some(Verdict::Denied),
-            // Created or changed, and not only tried.
-            (true, _, Some(1), Some(1 | 3)) if !self.raw_data.contains("dryRun=All") => Some(Verdict::LetIn),
-            (false, Some(2), ..) | (false, Some(3), Some(2), _) => Some(Verdict::Failed),
-            // Let in with a warning.
-            (false, Some(1), ..) if self.disposition_id == Some(19) => Some(Verdict::Failed),
-            (false, Some(1 | 4), ..) => Some(Verdict::Passed),
-            _ => None,
-        }
-    }
-
-    fn decider(&self) -> String {
-        let product = self.metadata.product.name.as_deref();
-        let policy = self.policy.name.as_deref().or(self.policy.kind.as_deref());
-        shown(&match (product, policy) {
-            (Some(product), Some(policy)) => format!("{product}: {policy}"),
-            (Some(one), None) | (None, Some(one)) => one.to_owned(),
-            (None, None) => "unknown".to_owned(),
-        })
-    }
-}
-
-/// What may be shown on a terminal.
-fn shown(name: &str) -> String {
-    name.chars().take(NAME_CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 impl Disagreements {
     /// Takes a decision of ours, as [`Admission`](super::Admission) records it. They may come in any order, and before what
     /// others say.
@@ -208,16 +109,7 @@ impl Disagreements {
             self.left_out += 1;
             return;
         }
-        let workload = match (record.action_id, record.disposition_id) {
-            (Some(2), _) => Outcome::Refused,
-            (_, Some(19)) => Outcome::Warned,
-            _ => Outcome::Attested,
-        };
-        let image = |one: &Enrichment| {
-            let (_, digest) = one.value.split_once('@')?;
-            Some((digest.to_ascii_lowercase(), if one.desc == "attested" { Outcome::Attested } else { workload }))
-        };
-        let images: Vec<_> = record.enrichments.iter().filter_map(image).collect();
+        let (workload, images) = record.decided();
         let at = self.ours.len();
         for (digest, _) in &images {
             self.by_image.entry(digest.clone()).or_default().push(at);
@@ -311,7 +203,7 @@ impl Disagreements {
     /// The disagreements, the newest first, and how many decisions and disagreements are left out for the bounds.
     pub fn finish(self) -> (Vec<Disagreement>, u64) {
         let mut found: Vec<_> = self.found.into_values().collect();
-        found.sort_by(|a, b| b.last_time.cmp(&a.last_time));
+        found.sort_by_key(|one| std::cmp::Reverse(one.last_time));
         (found, self.left_out)
     }
 }
