@@ -51,7 +51,7 @@ impl Attested {
                 return Vec::new();
             }
             let span = Span { since: Some(Utc::now() - LOOK_BACK), until: None };
-            let asked = self.within(ALERTS_WAIT, async { self.questions(span)?.images(&subjects).await });
+            let asked = within(&self.one, ALERTS_WAIT, async { self.questions(span)?.images(&subjects).await });
             match runtime.block_on(asked) {
                 Some(images) => images.into_iter().map(told).collect(),
                 None => {
@@ -72,7 +72,7 @@ impl Attested {
                     let Some((_, about)) = questions.finding(&uid).await? else { return Ok(Vec::new()) };
                     Ok(questions.images(&[about]).await?.into_iter().flatten().collect())
                 };
-                this.within(SHOWN_WAIT, asked).await.map(told).unwrap_or_default()
+                within(&this.one, SHOWN_WAIT, asked).await.map(told).unwrap_or_default()
             })
         })
     }
@@ -86,23 +86,23 @@ impl Attested {
         let options = SqlOptions { memory_bytes: MEMORY_BYTES, ..SqlOptions::default() };
         Ok(Questions { session: self.live.sql(&options)?, span })
     }
+}
 
-    /// None where it was not answered in time, or not at all: which is logged, not told.
-    async fn within<T>(&self, wait: Duration, asked: impl Future<Output = anyhow::Result<T>>) -> Option<T> {
-        let alone = async {
-            let _one = self.one.acquire().await?;
-            asked.await
-        };
-        match tokio::time::timeout(wait, alone).await {
-            Ok(Ok(answer)) => Some(answer),
-            Ok(Err(error)) => {
-                tracing::warn!(error = format!("{error:#}"), "findings are told without attestation");
-                None
-            }
-            Err(_) => {
-                tracing::info!(seconds = wait.as_secs_f64(), "attestation was not found in time: findings go without");
-                None
-            }
+/// The answer, one look-up at a time; none where there is none in time, or where it fails: which is logged, not told.
+async fn within<T>(one: &Semaphore, wait: Duration, asked: impl Future<Output = anyhow::Result<T>>) -> Option<T> {
+    let alone = async {
+        let _one = one.acquire().await?;
+        asked.await
+    };
+    match tokio::time::timeout(wait, alone).await {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(error)) => {
+            tracing::warn!(error = format!("{error:#}"), "findings are told without attestation");
+            None
+        }
+        Err(_) => {
+            tracing::info!(seconds = wait.as_secs_f64(), "attestation was not found in time: findings go without");
+            None
         }
     }
 }
@@ -119,4 +119,21 @@ fn told(images: Vec<Image>) -> Vec<Attestation> {
         record: image.record,
     };
     images.into_iter().map(attestation).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_left_out_and_holds_up_nothing_after_it() {
+        let (one, wait) = (Semaphore::new(1), Duration::from_millis(20));
+        let begun = Instant::now();
+        assert_eq!(within(&one, wait, std::future::pending::<anyhow::Result<u8>>()).await, None);
+        assert!(begun.elapsed() >= wait);
+        assert_eq!(within(&one, wait, async { Ok(1) }).await, Some(1));
+        assert_eq!(within(&one, wait, async { anyhow::bail!("no lake") }).await, None::<u8>);
+        let _held = one.acquire().await;
+        assert_eq!(within(&one, wait, async { Ok(1) }).await, None, "one at a time");
+    }
 }

@@ -14,10 +14,10 @@ use tarn_lake::SqlOptions;
 /// Show how what runs came to be: commit, build, SBOM, signature, transparency entry, admission, workload, attestation,
 /// key release and inference session, each with the record that says so
 ///
-/// Starts from any of them: an image's digest (sha256:…), a commit, a build, a workload (NAMESPACE/NAME, name or uid), a key
-/// or a session of the key broker, or a finding (its uid, or finding:UID). Missing and failing links come first, findings on
-/// the image or its workloads last. Exit code 1 where a link is missing or failing, 2
-/// for a starting point that no record knows.
+/// Starts from any of them: an image's digest (sha256:…), a commit, a build, a workload (NAMESPACE/NAME, name or uid), a
+/// key or a session of the key broker, or a finding (its uid, or finding:UID). Missing and failing links come first, findings
+/// on the image or its workloads last. Exit code 1 where a link is missing or failing, 2 for a starting point that no record
+/// knows.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn evidence lineage sha256:01fc02c56ab2de8f84d1a494f8db9962f71c482dccf522a9d46ca586e5640b5b --lake ./lake

@@ -1,6 +1,7 @@
 //! What is kept, for how long, and what goes.
 
 use super::*;
+use crate::attestation::{self, Attestation};
 
 const PLAIN: &str = r#"
     sinks.out = { kind = "stdout", retry_base = "1s", retry_max = "8s", give_up_after = "1h" }
@@ -140,4 +141,42 @@ fn another_format_is_refused() {
     bench.outbox = None;
     let error = open(bench.folder.path(), &bench.now, &bench.config).unwrap_err();
     assert!(matches!(error, OutboxError::Format { found: 99, known: 1 }), "{error}");
+}
+
+#[test]
+fn attestation_is_asked_once_for_those_that_are_told_and_kept_with_them() {
+    let mut bench = Bench::new(
+        r#"
+        sinks.out.kind = "stdout"
+        routes = [{ name = "r", severity_min = "high", sinks = ["out"] }]"#,
+    );
+    let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let asking = Arc::clone(&asked);
+    let attesting: Attesting = Arc::new(move |texts| {
+        asking.lock().unwrap().push(texts.len());
+        // Of the second frame nothing is known in time.
+        let known = asking.lock().unwrap().len() == 1;
+        let image = |text: &&str| Attestation {
+            verdict: attestation::Verdict::Unattested,
+            digest: None,
+            reason: text.contains("f3").to_string(),
+            record: None,
+        };
+        if known { texts.iter().map(|text| vec![image(text)]).collect() } else { Vec::new() }
+    });
+    bench.outbox = None;
+    let clock: Clock = Arc::new(|| START);
+    let outside = Outside { sources: sources(), clock, seed: 7, attesting: Some(attesting) };
+    bench.outbox = Some(Outbox::open(bench.folder.path(), &bench.config, &|_| None, outside).unwrap());
+    bench.offer(1, &[finding("f1", "a", 4, "u"), finding("f2", "a", 2, "u"), finding("f3", "a", 4, "u")]);
+    bench.offer(2, &[finding("f4", "a", 4, "u")]);
+    bench.offer(3, &[finding("f5", "a", 2, "u")]);
+    assert_eq!(*asked.lock().unwrap(), [2, 1], "findings of each frame that somebody is told of");
+    bench.crash();
+    let told = bench.due("out").into_iter().map(|(_, message)| {
+        let alert = &message.alerts[0].alert;
+        (alert.uid.clone(), alert.attestation.iter().map(|image| image.reason.clone()).collect::<Vec<_>>())
+    });
+    let is = |uid: &str, reasons: &[&str]| (uid.to_owned(), reasons.iter().map(|r| (*r).to_owned()).collect());
+    assert_eq!(told.collect::<Vec<_>>(), [is("f1", &["false"]), is("f3", &["true"]), is("f4", &[])]);
 }
