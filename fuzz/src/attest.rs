@@ -5,11 +5,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::error::Error;
+use std::future::Future;
 use std::sync::LazyLock;
 use tarn_attest::admission::{Mode, Reference, Review, Unattested, Verdict, decide};
 use tarn_attest::evidence::sbom::{Purl, Sbom};
 use tarn_attest::evidence::{PredicateError, Provenance, Summary};
-use tarn_attest::oci::Layout;
+use tarn_attest::oci::{self, Layout};
 use tarn_attest::policies::Policies;
 use tarn_attest::policy::{Expectation, Identity, Issuer, Policy, PublicKey, Signer};
 use tarn_attest::sigstore::Verifier;
@@ -88,6 +89,12 @@ fn sbom(sbom: Result<Sbom, PredicateError>) {
     }
 }
 
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+        LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().unwrap());
+    RUNTIME.block_on(work)
+}
+
 /// OCI: the index of a layout, and a manifest in a sound one.
 pub fn oci(data: &[u8]) {
     let root = std::env::temp_dir().join(format!("tarn-fuzz-oci-{}", std::process::id()));
@@ -110,8 +117,10 @@ pub fn oci(data: &[u8]) {
                 continue;
             }
         };
-        for image in [layout.image(None), layout.image(Some("latest")), Ok(digest.clone())] {
-            if let Err(error) = image.and_then(|image| layout.attached(&image)) {
+        let images =
+            [block_on(oci::image(&layout, None)), block_on(oci::image(&layout, Some("latest"))), Ok(digest.clone())];
+        for image in images {
+            if let Err(error) = image.and_then(|image| block_on(oci::attached(&layout, &image))) {
                 printable(&error);
             }
         }
