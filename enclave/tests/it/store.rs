@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tarn_enclave::Secret;
+use tarn_enclave::keys::kms::{Wrapped, context};
 use tarn_enclave::keys::local::{LocalError, LocalStore};
+use tarn_enclave::keys::wrapped::{WrappedError, WrappedKeys};
 use tarn_enclave::keys::{KeyName, KeyStore as _, StoreError};
 
 struct Place {
@@ -94,5 +96,49 @@ fn names_have_three_plain_parts() {
     }
     for wrong in ["", "a", "a/b", "a/b/c/d", "a//c", "a/b/", "../b/c", "a/./c", "a/b/c d", "a/b/ü", "a\\b/b/c"] {
         assert!(wrong.parse::<KeyName>().is_err(), "{wrong}");
+    }
+}
+
+fn wrapped() -> Wrapped {
+    Wrapped { key_id: "alias/models".to_owned(), ciphertext: vec![7; 64], context: context(&name("a/b/c")) }
+}
+
+#[test]
+fn wrapped_keys_are_kept_once_by_their_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kms.json");
+    WrappedKeys::open(&path).unwrap().add(&name("a/b/c"), wrapped()).unwrap();
+    let mut again = WrappedKeys::open(&path).unwrap();
+    assert_eq!(again.keys()[&name("a/b/c")], wrapped());
+    assert!(matches!(again.add(&name("a/b/c"), wrapped()), Err(WrappedError::Exists(_))));
+    let nowhere = folder.path().join("nowhere/kms.json");
+    let mut none = WrappedKeys::open(&nowhere).unwrap();
+    assert!(matches!(none.add(&name("a/b/c"), wrapped()), Err(WrappedError::File { .. })));
+    assert!(none.keys().is_empty(), "what was not written is not there");
+}
+
+#[test]
+fn wrapped_keys_of_another_form_are_refused_by_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kms.json");
+    let entry = |name: &str, ciphertext: &str, context: usize| {
+        let context: std::collections::BTreeMap<_, _> = (0..context).map(|n| (n.to_string(), "")).collect();
+        serde_json::json!({"version": 1, "keys": {name: {"key_id": "k", "ciphertext": ciphertext, "context": context}}})
+            .to_string()
+    };
+    let long = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, vec![0; 6145]);
+    for (text, why) in [
+        ("[]".to_owned(), "expected"),
+        (r#"{"version": 2, "keys": {}}"#.to_owned(), "version 2, expected 1"),
+        (r#"{"version": 1, "keys": {}, "more": 1}"#.to_owned(), "unknown field `more`"),
+        (entry("a/b", "AA==", 0), "keys.\"a/b\": \"a/b\" is no key's name"),
+        (entry("a/b/c", "*", 0), "keys.\"a/b/c\": ciphertext is no Base64"),
+        (entry("a/b/c", "", 0), "ciphertext of 0 bytes, expected 1 to 6144"),
+        (entry("a/b/c", &long, 0), "ciphertext of 6145 bytes, expected 1 to 6144"),
+        (entry("a/b/c", "AA==", 65), "context of 65 names, expected at most 64"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = WrappedKeys::open(&path).err().unwrap().to_string();
+        assert!(error.contains("kms.json: ") && error.contains(why), "{error}");
     }
 }

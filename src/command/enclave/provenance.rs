@@ -34,6 +34,8 @@ const RECORDS_MAX: usize = 256;
 const MEMORY_BYTES: usize = 64 << 20;
 
 type Answer = Result<Vec<Passed>, String>;
+/// An answer that whoever asks the same waits for as well.
+type Asked = Shared<BoxFuture<'static, Answer>>;
 
 /// Evidence in the lake.
 ///
@@ -41,7 +43,7 @@ type Answer = Result<Vec<Passed>, String>;
 /// time; the newest 256 records of an image count.
 pub(super) struct LakeEvidence {
     source: Arc<Source>,
-    asked: Mutex<HashMap<String, (Instant, Shared<BoxFuture<'static, Answer>>)>>,
+    asked: Mutex<HashMap<String, (Instant, Asked)>>,
 }
 
 impl LakeEvidence {
@@ -52,7 +54,7 @@ impl LakeEvidence {
         Self { source: Arc::new(source), asked: Mutex::default() }
     }
 
-    fn ask(&self, digest: &str) -> Shared<BoxFuture<'static, Answer>> {
+    fn ask(&self, digest: &str) -> Asked {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, answer)) = asked.get(digest).filter(|(since, _)| since.elapsed() < FRESH) {
             return answer.clone();

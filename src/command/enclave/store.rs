@@ -1,4 +1,4 @@
-//! Where keys are kept: a local store, or AWS KMS, which the shipped binary has by the feature `kms`.
+//! Where keys are kept: a local store, or AWS KMS by the feature `kms`.
 
 use super::attester::Attester;
 use crate::command::Usage;

@@ -165,30 +165,3 @@ async fn what_kms_refuses_or_cannot_unwrap_is_refused_and_recorded() {
         .unwrap();
     refused(&place, &url, "InvalidCiphertext");
 }
-
-#[test]
-fn a_store_of_another_form_is_named() {
-    let place = Place::new();
-    let broker = |store: &str| {
-        std::fs::write(place.path("kms.json"), store).unwrap();
-        let mut command = place.broker_command(&["--keys", "kms"]);
-        command.arg("--store").arg(place.path("kms.json")).arg("--authority").arg(place.path("authority.txt"));
-        let output = with_environment(&mut command, "http://127.0.0.1:1").output().unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        String::from_utf8(output.stderr).unwrap()
-    };
-    let entry = |name: &str, ciphertext: &str| {
-        json!({"version": 1, "keys": {name: {"key_id": "k", "ciphertext": ciphertext, "context": {}}}}).to_string()
-    };
-    for (store, why) in [
-        ("[]".to_owned(), "kms.json: "),
-        (json!({"version": 2, "keys": {}}).to_string(), "version 2, expected 1"),
-        (entry("a/b", "AA=="), "keys.\"a/b\": \"a/b\" is no key's name"),
-        (entry("a/b/c", "*"), "keys.\"a/b/c\": ciphertext is no Base64"),
-        (entry("a/b/c", ""), "ciphertext of 0 bytes"),
-        (entry("a/b/c", &STANDARD.encode(vec![0; 6145])), "ciphertext of 6145 bytes"),
-    ] {
-        let said = broker(&store);
-        assert!(said.contains(why), "{said}");
-    }
-}
