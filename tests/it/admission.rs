@@ -233,6 +233,48 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
 }
 
 #[test]
+fn over_tls_only_who_shows_a_certificate_is_answered() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let place = Place::new();
+    let mut root = CertificateParams::new(vec![]).unwrap();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+    let issued = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &root).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    };
+    let (server, client) = (issued("127.0.0.1"), issued("apiserver.example"));
+    let mut arguments = Vec::new();
+    for (option, file, pem) in [
+        ("--tls-cert", "tls.crt", &server.0),
+        ("--tls-key", "tls.key", &server.1),
+        ("--tls-client-ca", "ca.crt", &root.pem()),
+    ] {
+        std::fs::write(place.at(file), pem).unwrap();
+        arguments.extend([option.to_owned(), text(&place.at(file)).to_owned()]);
+    }
+    let hook = place.webhook(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(hook.url.starts_with("https://127.0.0.1:"), "{}", hook.url);
+    let ask = |url: String, shown: Option<&(String, String)>| {
+        let trusted = reqwest::Certificate::from_pem(root.pem().as_bytes()).unwrap();
+        let mut builder = reqwest::Client::builder().add_root_certificate(trusted);
+        if let Some((certificate, key)) = shown {
+            builder = builder.identity(reqwest::Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap());
+        }
+        let asked =
+            builder.build().unwrap().post(format!("{url}/validate")).body(review("uid-tls", &place.image).to_string());
+        tokio::runtime::Runtime::new()
+            .unwrap()
+            .block_on(async { asked.send().await.map(|answer| answer.status().as_u16()) })
+    };
+    assert_eq!(ask(hook.url.clone(), Some(&client)).unwrap(), 200);
+    assert!(ask(hook.url.clone(), None).is_err(), "who shows none");
+    assert!(ask(hook.url.replace("https", "http"), Some(&client)).is_err(), "who speaks plainly");
+    hook.stop();
+}
+
+#[test]
 fn evidence_is_asked_of_the_registries_that_are_named() {
     let place = Place::new();
     let served = Served::of(&place.at("layouts/registry.example/app"));

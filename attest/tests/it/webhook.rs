@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tarn_attest::admission::{
-    Admission, Limits, Mode, Parts, Recorder, Reference, Source, SourceError, Summarizer, SummarizerError, router,
+    Admission, Layouts, Limits, Mode, Parts, Recorder, Reference, Source, SourceError, Summarizer, SummarizerError,
+    router,
 };
 use tarn_attest::ledger::Entry;
 use tarn_attest::oci::{Attached, Content, Found};
@@ -384,4 +385,29 @@ async fn an_image_that_passed_leaves_a_summary_that_others_verify() {
     let [(private, public), _] = keys();
     assert!(matches!(Summarizer::read(public.as_bytes(), VERIFIER), Err(SummarizerError::Key)));
     assert!(matches!(Summarizer::read(private.as_bytes(), "me"), Err(SummarizerError::Verifier(_))));
+}
+
+#[tokio::test]
+async fn no_image_is_looked_for_beside_the_layouts_and_a_folder_that_went_is_no_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("tree");
+    let broken = |at: &std::path::Path| {
+        std::fs::create_dir_all(at).unwrap();
+        std::fs::write(at.join("oci-layout"), "{}").unwrap();
+    };
+    broken(&folder.path().join("x"));
+    broken(&tree.join("r.example/app"));
+    assert!(Layouts::open(&folder.path().join("nowhere")).is_err());
+    let layouts = Layouts::open(&tree).unwrap();
+    let digest = Digest::sha256(ARTIFACT);
+    let attached = |name: &str| {
+        let (layouts, digest) = (&layouts, digest.clone());
+        let reference = Reference::read(&format!("{name}@{digest}")).unwrap();
+        async move { layouts.attached(&reference, &digest).await.map(|found| found.len()).map_err(|e| e.to_string()) }
+    };
+    assert!(attached("r.example/app").await.is_err(), "it is there, and none");
+    assert_eq!(attached("../x").await, Ok(0));
+    assert_eq!(attached("r.example/other").await, Ok(0));
+    std::fs::remove_dir_all(&tree).unwrap();
+    assert!(attached("r.example/other").await.unwrap_err().contains("expected a folder"));
 }
