@@ -183,9 +183,8 @@ impl Args {
             admission.stop();
             stop.cancel();
             serving.await?;
-            match recorder {
-                Some(recorder) => recorder.0.finish().await?,
-                None => {}
+            if let Some(recorder) = recorder {
+                recorder.0.finish().await?;
             }
             Ok(ExitCode::SUCCESS)
         })?

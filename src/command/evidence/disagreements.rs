@@ -94,7 +94,7 @@ async fn find(session: &SqlSession, span: Span) -> anyhow::Result<Vec<Disagreeme
     let table = session.tables().find(|table| table.name == "api_activity");
     let columns = ["metadata.product.name", "metadata.log_name", "metadata.correlation_uid", "raw_data", "action_id"];
     let has = |column: &&str| table.as_ref().is_some_and(|table| table.schema.field_with_name(column).is_ok());
-    if !columns.iter().all(|column| has(&column)) {
+    if !columns.iter().all(has) {
         eprintln!("the lake has no decision of the admission webhook");
         return Ok(Vec::new());
     }
