@@ -132,7 +132,8 @@ fn what_is_attached_is_recorded_alike_from_a_layout_and_a_registry() {
     let public = tarn(&["evidence", "key", "new", text(&key), "--name", "example.com/evidence"]).ok().stdout;
     let lake = folder.path().join("lake");
     let ingest = |more: &[&str]| -> Run {
-        let all = ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies), "--ledger-key", text(&key)];
+        let all =
+            ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies), "--ledger-key", text(&key)];
         tarn_in(&[], &[&all[..], more].concat()).ok()
     };
     let image = served.image(":v1");

@@ -65,7 +65,10 @@ mod stand_in {
                     "PublicKey": STANDARD.encode(spki), "SigningAlgorithms": ["ED25519_SHA_512", "ED25519_PH_SHA_512"]})
             }
             "TrentService.Sign" if may_sign => {
-                assert_eq!((&asked["MessageType"], &asked["SigningAlgorithm"]), (&json!("RAW"), &json!("ED25519_SHA_512")));
+                assert_eq!(
+                    (&asked["MessageType"], &asked["SigningAlgorithm"]),
+                    (&json!("RAW"), &json!("ED25519_SHA_512"))
+                );
                 let message = STANDARD.decode(asked["Message"].as_str().unwrap()).unwrap();
                 json!({"KeyId": asked["KeyId"], "Signature": STANDARD.encode(key.sign(&message).to_bytes()),
                     "SigningAlgorithm": "ED25519_SHA_512"})

@@ -29,8 +29,10 @@ impl KmsKey {
     ///
     /// **Errors**: what is none.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let malformed = || KeyError::Malformed { expected: "awskms:///KEY?name=NAME, KEY being an ARN, an id or an alias" };
-        let (key_id, name) = text.strip_prefix(SCHEME).and_then(|rest| rest.split_once("?name=")).ok_or_else(malformed)?;
+        let malformed =
+            || KeyError::Malformed { expected: "awskms:///KEY?name=NAME, KEY being an ARN, an id or an alias" };
+        let (key_id, name) =
+            text.strip_prefix(SCHEME).and_then(|rest| rest.split_once("?name=")).ok_or_else(malformed)?;
         let is_id = |c: char| c.is_ascii_alphanumeric() || ":/_-.".contains(c);
         if key_id.is_empty() || key_id.len() > KEY_ID_BYTES_MAX || !key_id.chars().all(is_id) || name.is_empty() {
             return Err(malformed());

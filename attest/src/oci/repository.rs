@@ -104,9 +104,9 @@ pub async fn attached(repository: &dyn Repository, image: &Digest) -> Result<Vec
             }
         }
     }
-    let documents = layers.into_iter().map(|(manifest, layer, kind, found)| async move {
-        document(repository, manifest, layer, kind, found).await
-    });
+    let documents = layers
+        .into_iter()
+        .map(|(manifest, layer, kind, found)| async move { document(repository, manifest, layer, kind, found).await });
     stream::iter(documents).buffered(CONCURRENT_MAX).try_collect().await
 }
 

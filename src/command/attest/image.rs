@@ -33,12 +33,7 @@ impl Asked<'_> {
 
 /// Verifies every document that is attached to an image. The image passes when one of them does: anybody may attach
 /// more, so those that fail are shown and count for nothing.
-pub fn verify(
-    image: Image,
-    policy: &Policy,
-    verifier: &Verifier,
-    format: Option<Format>,
-) -> anyhow::Result<ExitCode> {
+pub fn verify(image: Image, policy: &Policy, verifier: &Verifier, format: Option<Format>) -> anyhow::Result<ExitCode> {
     let verify = |document: Attached| {
         let verification = document.verify(verifier, &image.digest, policy);
         (document, verification)

@@ -3,8 +3,8 @@
 //! A record is there once by its uid. With a ledger, it comes first, and rows are made of what it has
 //! ([`crate::recording`]): a run that ends between the two leaves nothing out.
 
-use crate::command::ledger_key;
 use crate::command::arguments::{LakeArgs, SourcesArgs};
+use crate::command::ledger_key;
 use crate::recording::{follow, loader, times};
 use bytes::Bytes;
 use chrono::Utc;

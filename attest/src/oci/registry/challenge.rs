@@ -83,7 +83,10 @@ mod tests {
         };
         for (header, expected) in [
             (r#"Bearer realm="https://a.example/t",service="s""#, bearer("https://a.example/t", Some("s"))),
-            (r#"bearer service=s, scope="x:y:z", realm="https://a.example/t""#, bearer("https://a.example/t", Some("s"))),
+            (
+                r#"bearer service=s, scope="x:y:z", realm="https://a.example/t""#,
+                bearer("https://a.example/t", Some("s")),
+            ),
             (r#"Negotiate, Bearer realm="https://a.example/t""#, bearer("https://a.example/t", None)),
             (r#"Basic realm="a \" b""#, Some(Challenge::Basic)),
             (r#"Bearer service="s""#, None),

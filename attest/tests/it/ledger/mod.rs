@@ -8,8 +8,8 @@ mod format;
 mod history;
 mod malformed;
 mod proof;
-mod service;
 mod reference;
+mod service;
 mod tamper;
 mod witness;
 

@@ -86,7 +86,8 @@ async fn who_is_not_known_is_told_so_and_no_message_has_the_password() {
     }
     // Basic alone.
     let basic = || async {
-        let answer = |asked: &Asked| (asked.header("authorization") != Some(ME)).then(|| challenge("Basic realm=\"r\""));
+        let answer =
+            |asked: &Asked| (asked.header("authorization") != Some(ME)).then(|| challenge("Basic realm=\"r\""));
         Served::but(&delivery(&World::new()), answer).await
     };
     assert_eq!(read(&basic().await.registry(me())).await.unwrap().len(), 4);

@@ -13,7 +13,10 @@ use tarn_attest::admission::Reference;
 use tarn_attest::oci::registry::{Access, Credentials, Registry, RegistryError};
 use tarn_attest::oci::{OciError, attached};
 
-async fn refused(delivery: &Delivery, otherwise: impl Fn(&Asked) -> Option<Response> + Send + Sync + 'static) -> OciError {
+async fn refused(
+    delivery: &Delivery,
+    otherwise: impl Fn(&Asked) -> Option<Response> + Send + Sync + 'static,
+) -> OciError {
     let served = Served::but(delivery, otherwise).await;
     read(&served.registry(Access::default())).await.unwrap_err()
 }
@@ -96,7 +99,10 @@ async fn more_referrers_than_are_looked_at_are_refused_on_one_page_or_many() {
         let error = refused(&delivery, move |asked| {
             let link = format!("<{next}>; rel=\"next\"");
             let headers = [("content-type", INDEX), ("link", link.as_str())];
-            asked.path.contains("/referrers/").then(|| (headers, r#"{"schemaVersion":2,"manifests":[]}"#).into_response())
+            asked
+                .path
+                .contains("/referrers/")
+                .then(|| (headers, r#"{"schemaVersion":2,"manifests":[]}"#).into_response())
         })
         .await;
         assert!(matches!(error, OciError::Registry(RegistryError::Page { .. })), "{next}: {error}");

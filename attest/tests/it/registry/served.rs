@@ -44,11 +44,7 @@ pub struct Served {
 impl Served {
     pub async fn new(answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let served = Self {
-            address: listener.local_addr().unwrap(),
-            asked: Arc::default(),
-            answer: Arc::new(answer),
-        };
+        let served = Self { address: listener.local_addr().unwrap(), asked: Arc::default(), answer: Arc::new(answer) };
         let router = axum::Router::new().fallback(Self::answer).with_state(served.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         served
