@@ -139,6 +139,9 @@ fn verified(policy: &TrustPolicy, document: Document<'_>, given: &Given<'_>, now
     recorded(policy, document, &given.named, policy.verify(artifact, document.bytes, now), now)
 }
 
+/// A record, and the bytes that it is of.
+pub type TakenOf<'a> = (Taken, Cow<'a, [u8]>);
+
 /// Verifies a document that is attached to an image and makes the record of it, beside the bytes that it is of
 /// ([`Attached::document`]); of one that is not read, nothing.
 ///
@@ -153,7 +156,7 @@ pub fn take_attached<'a>(
     named: &Named,
     uri: Option<&str>,
     now: DateTime<Utc>,
-) -> Result<Option<(Taken, Cow<'a, [u8]>)>, IntakeError> {
+) -> Result<Option<TakenOf<'a>>, IntakeError> {
     let Some(bytes) = attached.document() else { return Ok(None) };
     if bytes.len() > json::DOCUMENT.bytes_max {
         return Err(IntakeError::Large(bytes.len()));

@@ -87,10 +87,14 @@ impl Args {
     async fn pass(&self, today: &Today) -> anyhow::Result<Found> {
         let lake = self.lake.open().await?;
         let (store, prefix) = place(&lake);
+        let signer = match self.ledger_key.as_deref() {
+            Some(key) => Some(ledger_key::signer(key).await?),
+            None => None,
+        };
         // A ledger that is not there must not be begun.
         Log::open_as_described(store.clone(), &prefix).await.map_err(told)?;
-        let mut ledger = match self.ledger_key.as_deref() {
-            Some(key) => Some(Ledger::open(store.clone(), &prefix, ledger_key::signer(key).await?).await?),
+        let mut ledger = match signer {
+            Some(signer) => Some(Ledger::open(store.clone(), &prefix, signer).await?),
             None => None,
         };
         let (mut found, mut size, now) = (Found::default(), 0, Utc::now());

@@ -60,7 +60,7 @@ impl Docker {
         let address = address.expect("docker-registry says where it listens");
         // Its log goes on, and a pipe that nobody reads would stop it.
         std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { child, address, folder: folder })
+        Some(Self { child, address, folder })
     }
 
     fn registry(&self, rest: &str, user: Option<&str>) -> Registry {
