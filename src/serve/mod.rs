@@ -44,7 +44,7 @@ use checkpoint::Checkpoint;
 use config::Config;
 use consumers::{Consumers, Input, Positions, Replay};
 use detection::Detector;
-use evidence::{Keeper, Known, Trust};
+use evidence::{Followed, Keeper, Known, Trust};
 use frame::Frame;
 use intake::{Bounds, Room};
 use listening::{Bound, Protocol, Receivers};
@@ -197,9 +197,10 @@ impl Server {
         metrics.ledgered(u64::MAX);
         let keeper = match signer {
             Some(signer) => {
-                let (log, sources, committed) = (log.clone(), sources.clone(), live.committed());
+                let followed =
+                    Followed { log: log.clone(), sources: sources.clone(), committed: live.committed(), classes };
                 let (lake, known, metrics) = (lake.clone(), Known::new(&config.state), metrics.clone());
-                let keeper = Keeper::open(lake, signer, &classes, known, log, sources, committed, metrics).await;
+                let keeper = Keeper::open(lake, signer, known, followed, metrics).await;
                 Some(keeper.context("evidence.ledger_key")?)
             }
             None => None,

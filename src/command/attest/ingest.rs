@@ -133,6 +133,9 @@ impl Args {
     }
 }
 
+/// The records of a document, and the bytes that they are of; none of what is no document.
+type TakenOf = Option<(Vec<Taken>, Vec<u8>)>;
+
 /// What came of the documents.
 #[derive(Default)]
 struct Intake {
@@ -144,7 +147,7 @@ struct Intake {
 }
 
 impl Intake {
-    fn add(&mut self, path: PathBuf, taken: Result<Option<(Vec<Taken>, Vec<u8>)>, IntakeError>) {
+    fn add(&mut self, path: PathBuf, taken: Result<TakenOf, IntakeError>) {
         match taken {
             Ok(Some((taken, bytes))) => self.read.push(Read { path, bytes: bytes.into(), taken }),
             Ok(None) => self.others += 1,

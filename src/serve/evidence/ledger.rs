@@ -29,6 +29,18 @@ const FINISH_MAX: Duration = Duration::from_secs(10);
 /// How long a ledger that failed is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What is followed.
+pub struct Followed {
+    /// The durable log.
+    pub log: Log<Frame>,
+    /// Log sources, which say what came as OCSF.
+    pub sources: Arc<Sources>,
+    /// The frame up to which the lake has committed rows.
+    pub committed: watch::Receiver<u64>,
+    /// Classes that are evidence beside those that always are.
+    pub classes: Vec<ClassUid>,
+}
+
 /// Keeps the ledger up with the log.
 pub struct Keeper {
     lake: Lake,
@@ -47,20 +59,18 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the lake's ledger, or begins it; records of `classes` are evidence, too. A store that fails is no error here: it is tried again.
+    /// Opens the lake's ledger, or begins it. A store that fails is no error here: it is tried again.
     ///
     /// **Errors**: a ledger of another key.
     pub async fn open(
         lake: Lake,
         signer: Signer,
-        classes: &[ClassUid],
         known: Known,
-        log: Log<Frame>,
-        sources: Arc<Sources>,
-        committed: watch::Receiver<u64>,
+        followed: Followed,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
-        let marks = Marks::new(log.last(), classes);
+        let Followed { log, sources, committed, classes } = followed;
+        let marks = Marks::new(log.last(), &classes);
         metrics.ledgered(0);
         let mut keeper =
             Self { lake, signer, ledger: None, known, log, sources, marks, committed, metrics, reached: 0 };

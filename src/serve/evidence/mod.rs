@@ -15,7 +15,7 @@ mod receiver;
 mod records;
 
 pub use known::Known;
-pub use ledger::Keeper;
+pub use ledger::{Followed, Keeper};
 pub use receiver::{Parts, router};
 pub use records::Marks;
 

@@ -127,7 +127,8 @@ async fn what_clients_were_told_outlives_a_kill_once() {
     for client in clients {
         client.await.unwrap();
     }
-    let (told, leaves) = (told.0.lock().unwrap().clone(), leaves(&place).await);
+    let told = told.0.lock().unwrap().clone();
+    let leaves = leaves(&place).await;
     let with_key = told.values().filter(|with_key| **with_key).count();
     assert!(with_key > 20 && with_key < told.len() / 2, "{with_key} keys of {} answers", told.len());
     for (uid, with_key) in &told {
