@@ -5,6 +5,7 @@ use super::provenance::{EvidenceFile, LakeEvidence};
 use super::store::StoreArgs;
 use super::{small_file, small_text};
 use crate::command::arguments::LakeArgs;
+use crate::command::serve::init_logs;
 use crate::command::{Usage, block_on, ledger_key};
 use crate::recording::Recorder;
 use anyhow::Context;
@@ -93,6 +94,7 @@ impl Args {
         let verifiers = self.roots.verifiers()?;
         let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?;
         block_on(async {
+            init_logs(None)?;
             let signer = ledger_key::signer(&self.ledger_key).await?;
             let keys = self.store.open().await?;
             let lake = self.lake.open_or_create().await?;

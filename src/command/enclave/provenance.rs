@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tarn_attest::ledger::{LAKE_PREFIX, LedgerError, Log, PublicKey, verify};
+use tarn_attest::ocsf::frame::ARTIFACT_SIGNING;
 use tarn_enclave::broker::{Passed, Provenance};
 use tarn_lake::{Lake, SqlOptions};
 
@@ -205,7 +206,7 @@ impl Source {
 /// What is asked of a record of the class Artifact Signing (`docs/trust.md`).
 #[derive(Deserialize)]
 struct Record {
-    class_uid: u64,
+    class_uid: i32,
     activity_id: i64,
     time: i64,
     trust_verdict_id: i64,
@@ -226,12 +227,10 @@ struct Document {
     predicate_type: Option<String>,
 }
 
-const ARTIFACT_SIGNING: u64 = 99_906_001;
-
 impl Record {
     fn proved(self) -> Proved {
         let Document { uid: document, r#type, predicate_type } = self.attestation;
-        let verified = self.class_uid == ARTIFACT_SIGNING && matches!(self.activity_id, 3 | 4);
+        let verified = self.class_uid == ARTIFACT_SIGNING.uid() && matches!(self.activity_id, 3 | 4);
         Proved {
             artifact: self.artifact.uid,
             verdict: Verdict { document, policy: self.policy.and_then(|policy| policy.uid), time: self.time },
