@@ -2,7 +2,7 @@
 //! `GenerateDataKey`, released by `Decrypt` with `Recipient` to the broker's own enclave.
 
 use super::place::{Broker, MODEL, Place};
-use crate::command::{Run, tarn, tarn_reading, text};
+use crate::command::{tarn, tarn_reading, text};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
