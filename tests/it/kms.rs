@@ -48,12 +48,13 @@ mod stand_in {
     }
 
     async fn answer(spec: &str, may_sign: bool, request: Request) -> Response {
-        let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+        let (parts, body) = request.into_parts();
+        let header = |name: &str| parts.headers[name].to_str().unwrap().to_owned();
         let (target, authorization) = (header("x-amz-target"), header("authorization"));
         // Signed for the region of the ARN.
         assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{authorization}");
         assert!(authorization.contains("/eu-central-1/kms/aws4_request"), "{authorization}");
-        let body = axum::body::to_bytes(request.into_body(), 64 << 10).await.unwrap();
+        let body = axum::body::to_bytes(body, 64 << 10).await.unwrap();
         let asked: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(asked["KeyId"], "arn:aws:kms:eu-central-1:111122223333:key/evidence");
         let key = SigningKey::from_bytes(&[7; 32]);

@@ -68,10 +68,17 @@ async fn session(client: &Client, url: &str, nsm: &SoftwareNsm, pcr0: Vec<u8>, t
     let attestation = workload.attestation(&challenge, evidence).unwrap();
     let with_cookie = |request: RequestBuilder| request.header(header::COOKIE, &cookie);
     let attested = with_cookie(client.post(format!("{url}/kbs/v0/attest"))).json(&attestation).send().await?;
+    // A machine that is too slow for the broker's deadlines opens nothing, and is asked again.
+    if attested.status() == StatusCode::SERVICE_UNAVAILABLE {
+        return Ok(());
+    }
     assert_eq!(attested.status(), StatusCode::OK);
     told.note(&attested, false);
     let asked = client.get(format!("{url}/kbs/v0/resource/models/scorer/weights"));
     let answer = with_cookie(asked).send().await?;
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        return Ok(());
+    }
     let is_released = answer.status() == StatusCode::OK;
     assert_eq!(is_released, pcr0[0] != 0xb0, "{}", answer.status());
     told.note(&answer, is_released);
