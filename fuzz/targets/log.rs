@@ -1,20 +1,12 @@
 //! The durable log: a segment of any bytes; frames with any fields and sound CRCs; or sound segments with changed bytes.
-//!
-//! The log is compiled in by its path: the rest of its crate would take many minutes, and is not under test.
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../../lake/src/folder.rs"]
-mod folder;
-#[allow(dead_code, unused_imports)]
-#[path = "../../lake/src/log/mod.rs"]
-mod log;
-
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use log::files::Memory;
-use log::{Log, LogError, LogOptions};
 use std::time::Duration;
+use tarn_lake::log::files::Memory;
+use tarn_lake::log::{Log, LogError, LogOptions};
 
 const HEAD_BYTES: usize = 44;
 const OPTIONS: LogOptions =
