@@ -56,6 +56,15 @@ pub(super) struct Http {
     authorization: Mutex<Option<HeaderValue>>,
 }
 
+/// A `GET`, and the most that is read of its answer.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    url: &'a Url,
+    accept: &'a str,
+    authorization: Option<&'a HeaderValue>,
+    bytes_max: u64,
+}
+
 impl Http {
     pub(super) fn new(repository: &str, access: Access) -> Result<Self, RegistryError> {
         let insecure_http = access.insecure_http;
@@ -95,10 +104,10 @@ impl Http {
     /// Asks; `None` where there is no such thing.
     pub(super) async fn get(&self, url: &Url, accept: &str, bytes_max: u64) -> Result<Option<Answer>, OciError> {
         let told = self.authorization.lock().await.clone();
-        let mut answer = self.ask(url, accept, told.as_ref(), bytes_max).await?;
+        let mut answer = self.ask(Question { url, accept, authorization: told.as_ref(), bytes_max }).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             let authorization = self.authorize(url, &answer, told.as_ref()).await?;
-            answer = self.ask(url, accept, authorization.as_ref(), bytes_max).await?;
+            answer = self.ask(Question { url, accept, authorization: authorization.as_ref(), bytes_max }).await?;
         }
         match answer.status {
             StatusCode::OK => Ok(Some(answer)),
@@ -140,7 +149,9 @@ impl Http {
         }
         let credentials = self.credentials.as_ref().map(basic).transpose()?;
         let bytes_max = challenge::TOKEN.bytes_max as u64;
-        let answer = self.ask(&url, "application/json", credentials.as_ref(), bytes_max).await?;
+        let answer = self
+            .ask(Question { url: &url, accept: "application/json", authorization: credentials.as_ref(), bytes_max })
+            .await?;
         match answer.status {
             StatusCode::OK => Ok(bearer(realm, &answer.bytes)?),
             _ => Err(self.refusal(&url, &answer).into()),
@@ -148,16 +159,10 @@ impl Http {
     }
 
     /// Asks, and asks again where that may help.
-    async fn ask(
-        &self,
-        url: &Url,
-        accept: &str,
-        authorization: Option<&HeaderValue>,
-        bytes_max: u64,
-    ) -> Result<Answer, OciError> {
+    async fn ask(&self, question: Question<'_>) -> Result<Answer, OciError> {
         let (mut attempt, mut pause) = (1, PAUSE);
         loop {
-            let once = self.once(url, accept, authorization, bytes_max).await;
+            let once = self.once(question).await;
             let wait = match &once {
                 Ok(answer) if is_busy(answer.status) => Some(retry_after(&answer.headers).unwrap_or(pause)),
                 // A redirect that is refused once is refused again.
@@ -172,13 +177,8 @@ impl Http {
         }
     }
 
-    async fn once(
-        &self,
-        url: &Url,
-        accept: &str,
-        authorization: Option<&HeaderValue>,
-        bytes_max: u64,
-    ) -> Result<Answer, OciError> {
+    async fn once(&self, question: Question<'_>) -> Result<Answer, OciError> {
+        let Question { url, accept, authorization, bytes_max } = question;
         let unreached =
             |error: reqwest::Error| RegistryError::Unreached { url: url.to_string(), error: error.without_url() };
         let mut request = self.client.get(url.clone()).header(ACCEPT, accept);
