@@ -16,11 +16,12 @@ use std::io::Cursor;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tarn_engine::correlation::Match;
-use tarn_engine::hunt::{Hunted, RULE, VALUES, values};
+use tarn_engine::hunt::{Hunted, Part, RULE, VALUES, values};
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::container::{Blocks, Limits};
+use tarn_ingest::fields::MemberColumns;
 use tarn_lake::SqlSession;
-use tarn_lake::table::{ARRIVAL, DataFile, EVENT_DAY};
+use tarn_lake::table::{ARRIVAL, DataFile, EVENT_DAY, REST, member_column};
 use tarn_schema_ocsf::{ClassUid, Schema};
 
 /// Hits whose events are read from the lake at once.
@@ -33,6 +34,9 @@ pub const COLUMNS_OF_HITS: usize = 6;
 
 /// Rows of days that are scanned at once, if a day has no more by itself.
 const ROWS_OF_RUN: u64 = 1 << 20;
+
+/// Members of `unmapped` as tables have them.
+const MEMBERS: MemberColumns = MemberColumns { rest: REST, of: member_column };
 
 /// Days that are scanned at once.
 pub type Days = RangeInclusive<NaiveDate>;
@@ -131,7 +135,18 @@ impl<'a> Hunt<'a> {
             let name = Schema::v1_8().class(class).map(|c| c.table()).unwrap_or_default();
             if session.tables().any(|table| table.name == name) {
                 let table = session.context().table_provider(name.as_str()).await?;
-                tables.push(Table { class, name, hunted: Arc::new(Hunted::new(table, class, engine.clone())) });
+                let hunted = Hunted::in_parts(table.clone(), class, engine.clone(), MEMBERS, |part| {
+                    let texts = if let Part::Members(texts) = part { texts } else { &[] };
+                    match session.for_hunts(&name, texts) {
+                        Some((files, others)) => match part {
+                            Part::Others => Arc::new(others),
+                            Part::Keywords(Some(texts)) => Arc::new(files.with_any_of(texts)),
+                            Part::Keywords(None) | Part::Members(_) => Arc::new(files),
+                        },
+                        None => table.clone(),
+                    }
+                });
+                tables.push(Table { class, name, hunted: Arc::new(hunted) });
             }
         }
         Ok(Self { engine, session, span, order: Order::default(), tables, also: &[] })

@@ -66,6 +66,28 @@ pub(crate) struct Bound {
     pub condition: Expr,
 }
 
+impl Bound {
+    /// Whether it searches all values of an event.
+    pub(crate) fn has_keywords(&self) -> bool {
+        let mut any = false;
+        self.condition.items(&mut |item| any |= item.field.is_none());
+        any
+    }
+
+    /// Whether it holds only where a keyword is.
+    pub(crate) fn needs_keyword(&self) -> bool {
+        fn needs(expr: &Expr) -> bool {
+            match expr {
+                Expr::And(list) => list.iter().any(needs),
+                Expr::Or(list) => list.iter().all(needs),
+                Expr::Not(_) => false,
+                Expr::Item(item) => item.field.is_none(),
+            }
+        }
+        needs(&self.condition)
+    }
+}
+
 /// Rules bound to sources.
 pub struct Engine {
     pub(crate) sources: Arc<Sources>,
@@ -175,6 +197,27 @@ impl Engine {
     /// The fields that rules use.
     pub fn request(&self) -> FieldRequest {
         self.request.clone()
+    }
+
+    /// The fields that some of the rules use, under the numbers of [`Engine::request`].
+    pub(crate) fn request_of(&self, is_of: impl Fn(&Bound) -> bool) -> FieldRequest {
+        let mut of: Vec<(&Binding, BTreeSet<u16>)> =
+            self.request.uses.iter().map(|u| (&u.binding, BTreeSet::new())).collect();
+        for bound in self.bound.iter().filter(|bound| is_of(bound)) {
+            let Some((_, fields)) = of.iter_mut().find(|(binding, _)| **binding == bound.binding) else { continue };
+            let mut ask = |name: &str| fields.extend(self.numbers.get(name));
+            bound.condition.items(&mut |item| {
+                fields_of(item).into_iter().for_each(&mut ask);
+                if item.field.is_none() {
+                    ask(KEYWORDS);
+                }
+            });
+            self.captures(bound.rule).into_iter().flatten().for_each(|name| ask(name));
+        }
+        let of = of.into_iter().map(|(_, fields)| fields);
+        let uses = self.request.uses.iter().zip(of).filter(|(_, fields)| !fields.is_empty());
+        let uses = uses.map(|(u, fields)| FieldUse { fields, ..u.clone() });
+        FieldRequest { fields: self.request.fields.clone(), uses: uses.collect() }
     }
 
     /// How many fields rules use.

@@ -1,11 +1,11 @@
 //! The operator: batches of a class table in, a row for each rule that fires on one of their rows out.
 
 use super::table::{RULE, VALUES};
-use crate::bind::{Engine, RuleIx};
+use crate::bind::{Bound, Engine, RuleIx};
 use crate::matcher::{Hit, Matcher};
 use arrow::array::{ArrayRef, RecordBatch, StringBuilder, UInt32Array};
-use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{cast, take};
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -15,8 +15,9 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::StreamExt;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_ingest::fields::{Rows, TableReader};
+use tarn_ingest::fields::{MemberColumns, MemberReader, Rows, TableReader};
 use tarn_schema_ocsf::ClassUid;
 
 /// All rules of an engine over the batches of one class table.
@@ -114,14 +115,40 @@ impl ExecutionPlan for SigmaExec {
     }
 }
 
+/// Which rules look at rows, and how these are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Look {
+    /// All rules, at whole rows.
+    Rows,
+    /// Rules without keywords, where members of `unmapped` are columns.
+    Members(MemberColumns),
+    /// The other ones, at whole rows.
+    Keywords,
+}
+
+impl Look {
+    fn is_of(self, bound: &Bound) -> bool {
+        match self {
+            Self::Rows => true,
+            Self::Members(_) => !bound.has_keywords(),
+            Self::Keywords => bound.has_keywords(),
+        }
+    }
+}
+
 /// Readers and matchers of one class's rows: as many as scans run at once, which pass them on with what they have
 /// learned.
 pub struct Lanes {
     engine: Arc<Engine>,
     class: ClassUid,
+    look: Look,
     rules: usize,
     /// The columns that rules need.
     pub columns: Vec<String>,
+    /// Those of them that should be dictionaries.
+    pub dictionaries: Vec<String>,
+    /// Of which one is in some value of each row that rules with keywords match; none where that cannot be said.
+    pub needles: Option<Vec<String>>,
     idle: Mutex<Vec<Lane>>,
 }
 
@@ -132,12 +159,22 @@ impl std::fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    /// All rules of `engine` for the rows of a class.
-    pub fn new(engine: Arc<Engine>, class: ClassUid) -> Self {
-        let lane = Lane::new(&engine, class);
-        let columns = lane.reader.columns().map(str::to_owned).collect();
-        let rules = engine.classes().get(&class).copied().unwrap_or(0);
-        Self { engine, class, rules, columns, idle: Mutex::new(vec![lane]) }
+    /// The rules of `engine` that look that way at the rows of a class.
+    pub fn new(engine: Arc<Engine>, class: ClassUid, look: Look) -> Self {
+        let lane = Lane::new(&engine, class, look);
+        let (columns, dictionaries) = lane.reader.columns();
+        let of_class = engine.bound.iter().zip(engine.classes_of_bound()).filter(|(_, of)| of.contains(&class));
+        let bound: Vec<&Bound> = of_class.map(|(bound, _)| bound).filter(|bound| look.is_of(bound)).collect();
+        let rules = bound.iter().map(|bound| bound.rule).collect::<BTreeSet<_>>().len();
+        // Originals are not among the values that are told of.
+        let is_told = bound.iter().all(|bound| bound.needs_keyword()) && !columns.iter().any(|c| c == "raw_data");
+        let needles = engine.request_of(|bound| look.is_of(bound)).needles().filter(|_| is_told);
+        Self { engine, class, look, rules, columns, dictionaries, needles, idle: Mutex::new(vec![lane]) }
+    }
+
+    /// How many rules these are.
+    pub fn rules(&self) -> usize {
+        self.rules
     }
 
     fn hold(lanes: &Arc<Self>) -> Held {
@@ -153,8 +190,9 @@ struct Held {
 
 impl Held {
     fn hunt(&mut self, output: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
-        let lane = self.lane.get_or_insert_with(|| Lane::new(&self.lanes.engine, self.lanes.class));
-        lane.hunt(&self.lanes.engine, output, batch)
+        let Lanes { engine, class, look, .. } = &*self.lanes;
+        let lane = self.lane.get_or_insert_with(|| Lane::new(engine, *class, *look));
+        lane.hunt(engine, output, batch)
     }
 }
 
@@ -164,35 +202,69 @@ impl Drop for Held {
     }
 }
 
+/// Reads rows.
+enum Reader {
+    Rows(TableReader),
+    Members(Box<MemberReader>),
+}
+
+impl Reader {
+    /// The columns, and those that should be dictionaries.
+    fn columns(&self) -> (Vec<String>, Vec<String>) {
+        match self {
+            Self::Rows(reader) => (reader.columns().map(str::to_owned).collect(), Vec::new()),
+            Self::Members(reader) => {
+                (reader.columns().map(str::to_owned).collect(), reader.dictionaries().map(str::to_owned).collect())
+            }
+        }
+    }
+
+    fn read(&mut self, batch: &RecordBatch) -> &Rows {
+        match self {
+            Self::Rows(reader) => {
+                reader.read(batch);
+                reader.rows()
+            }
+            Self::Members(reader) => {
+                reader.read(batch);
+                reader.rows()
+            }
+        }
+    }
+}
+
 struct Lane {
-    reader: TableReader,
+    reader: Reader,
     matcher: Matcher,
 }
 
 impl Lane {
-    fn new(engine: &Arc<Engine>, class: ClassUid) -> Self {
+    fn new(engine: &Arc<Engine>, class: ClassUid, look: Look) -> Self {
+        let (sources, request) = (engine.sources().clone(), engine.request_of(|bound| look.is_of(bound)));
         Self {
-            reader: TableReader::new(engine.sources().clone(), engine.request(), class),
-            matcher: Matcher::of_class(engine.clone(), class),
+            reader: match look {
+                Look::Members(names) => Reader::Members(MemberReader::new(sources, request, class, names).into()),
+                Look::Rows | Look::Keywords => Reader::Rows(TableReader::new(sources, request, class)),
+            },
+            matcher: Matcher::of_some(engine.clone(), class, |bound| look.is_of(bound)),
         }
     }
 
     fn hunt(&mut self, engine: &Engine, output: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
-        self.reader.read(batch);
-        let rows = self.reader.rows();
+        let rows = self.reader.read(batch);
         let hits = self.matcher.evaluate(rows);
         let at = UInt32Array::from_iter_values(hits.iter().map(|hit| hit.row));
-        let column = |name: &String| -> Result<ArrayRef> {
-            Ok(match name.as_str() {
+        let column = |field: &Arc<Field>| -> Result<ArrayRef> {
+            Ok(match field.name().as_str() {
                 RULE => Arc::new(UInt32Array::from_iter_values(hits.iter().map(|hit| hit.rule.0))),
                 VALUES => Arc::new(captured(engine, rows, hits)),
                 name => match batch.column_by_name(name) {
-                    Some(column) => take(column, &at, None)?,
+                    Some(column) => cast(&take(column, &at, None)?, field.data_type())?,
                     None => return internal_err!("no column {name}"),
                 },
             })
         };
-        let columns: Vec<ArrayRef> = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
+        let columns: Vec<ArrayRef> = output.fields().iter().map(column).collect::<Result<_>>()?;
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(hits.len()));
         Ok(RecordBatch::try_new_with_options(output.clone(), columns, &options)?)
     }

@@ -10,7 +10,7 @@ mod table;
 
 pub use exec::SigmaExec;
 pub use function::Sigma;
-pub use table::{Hunted, RULE, VALUES};
+pub use table::{Hunted, Part, RULE, VALUES};
 
 use crate::bind::{Engine, RuleIx};
 use std::collections::{BTreeMap, BTreeSet};

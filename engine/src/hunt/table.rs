@@ -1,6 +1,6 @@
 //! A class table with a row for each rule that fires on one of its rows.
 
-use super::exec::{Lanes, SigmaExec};
+use super::exec::{Lanes, Look, SigmaExec};
 use crate::bind::Engine;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -9,7 +9,10 @@ use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use std::sync::Arc;
+use tarn_ingest::fields::MemberColumns;
 use tarn_schema_ocsf::ClassUid;
 
 /// The column with the number of the rule.
@@ -18,29 +21,67 @@ pub const RULE: &str = "sigma.rule";
 /// Null where no correlation takes the rule.
 pub const VALUES: &str = "sigma.values";
 
+/// A part of a class table that is scanned on its own.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// Files with columns for members of `unmapped`; these columns as dictionaries.
+    Members(&'a [String]),
+    /// The same files, as they are; where given, rows in which none of these texts, in lower case, is in any value but
+    /// `raw_data`, may be left out.
+    Keywords(Option<&'a [String]>),
+    /// All other rows.
+    Others,
+}
+
 /// A class table, hunted through.
 ///
-/// **Shape**: the table's columns, then [`RULE`] (UInt32) and [`VALUES`] (Utf8); rows in the table's order, and of one
-/// row by rule.
+/// **Shape**: the table's columns, then [`RULE`] (UInt32) and [`VALUES`] (Utf8); rows in the order of the table or of its
+/// parts, and of one row by rule.
 #[derive(Debug)]
 pub struct Hunted {
     table: Arc<dyn TableProvider>,
-    lanes: Arc<Lanes>,
+    /// What is scanned, and by which rules.
+    parts: Vec<(Arc<dyn TableProvider>, Arc<Lanes>)>,
     schema: SchemaRef,
 }
 
 impl Hunted {
     /// All rules of `engine` over the table of a class.
     pub fn new(table: Arc<dyn TableProvider>, class: ClassUid, engine: Arc<Engine>) -> Self {
-        let own = [Field::new(RULE, DataType::UInt32, false), Field::new(VALUES, DataType::Utf8, true)].map(Arc::new);
-        let fields: Vec<_> = table.schema().fields().iter().cloned().chain(own).collect();
-        Self { table, lanes: Arc::new(Lanes::new(engine, class)), schema: Arc::new(Schema::new(fields)) }
+        let lanes = Lanes::new(engine, class, Look::Rows);
+        Self { schema: hunted(&table), parts: vec![(Arc::clone(&table), Arc::new(lanes))], table }
+    }
+
+    /// The same, of a table whose parts `open` gives: where members of `unmapped` are columns, rules look at their values,
+    /// and only those with keywords at rows.
+    pub fn in_parts(
+        table: Arc<dyn TableProvider>,
+        class: ClassUid,
+        engine: Arc<Engine>,
+        names: MemberColumns,
+        open: impl Fn(Part<'_>) -> Arc<dyn TableProvider>,
+    ) -> Self {
+        let lanes = |look| Lanes::new(Arc::clone(&engine), class, look);
+        let members = lanes(Look::Members(names));
+        let keywords = lanes(Look::Keywords);
+        let mut parts = vec![(open(Part::Others), Arc::new(lanes(Look::Rows)))];
+        parts.push((open(Part::Members(&members.dictionaries)), Arc::new(members)));
+        if keywords.rules() > 0 {
+            parts.push((open(Part::Keywords(keywords.needles.as_deref())), Arc::new(keywords)));
+        }
+        Self { schema: hunted(&table), parts, table }
     }
 
     /// How many columns are the table's.
     fn of_table(&self) -> usize {
         self.schema.fields().len() - 2
     }
+}
+
+fn hunted(table: &Arc<dyn TableProvider>) -> SchemaRef {
+    let own = [Field::new(RULE, DataType::UInt32, false), Field::new(VALUES, DataType::Utf8, true)].map(Arc::new);
+    let fields: Vec<_> = table.schema().fields().iter().cloned().chain(own).collect();
+    Arc::new(Schema::new(fields))
 }
 
 #[async_trait]
@@ -72,13 +113,25 @@ impl TableProvider for Hunted {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let schema = self.table.schema();
-        let needed = self.lanes.columns.iter().filter_map(|name| schema.index_of(name).ok());
-        let mut read: Vec<usize> = wanted.iter().copied().filter(|at| *at < self.of_table()).chain(needed).collect();
-        read.sort_unstable();
-        read.dedup();
-        let input = self.table.scan(state, Some(&read), filters, None).await?;
         let output = Arc::new(self.schema.project(&wanted)?);
-        Ok(Arc::new(SigmaExec::new(input, self.lanes.clone(), output)))
+        let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(self.parts.len());
+        for (table, lanes) in &self.parts {
+            let schema = table.schema();
+            let own = wanted.iter().filter(|at| **at < self.of_table());
+            let own = own.map(|at| schema.index_of(self.schema.field(*at).name())).collect::<Result<Vec<_>, _>>()?;
+            let needed = lanes.columns.iter().filter_map(|name| schema.index_of(name).ok());
+            let mut read: Vec<usize> = own.into_iter().chain(needed).collect();
+            read.sort_unstable();
+            read.dedup();
+            let input = table.scan(state, Some(&read), filters, None).await?;
+            if !input.is::<EmptyExec>() {
+                plans.push(Arc::new(SigmaExec::new(input, Arc::clone(lanes), Arc::clone(&output))));
+            }
+        }
+        match plans.len() {
+            0 => Ok(Arc::new(EmptyExec::new(output))),
+            1 => Ok(plans.remove(0)),
+            _ => UnionExec::try_new(plans),
+        }
     }
 }

@@ -11,7 +11,7 @@ mod program;
 mod required;
 mod values;
 
-use crate::bind::{Engine, RuleIx, fields_of};
+use crate::bind::{Bound, Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
 use program::{Node, Program};
 use std::sync::Arc;
@@ -66,7 +66,13 @@ impl Matcher {
 
     /// A matcher for those rules of which events become this class.
     pub fn of_class(engine: Arc<Engine>, class: ClassUid) -> Self {
-        let program = Program::new(&engine, |bound| engine.classes_of_bound()[bound].contains(&class));
+        Self::of_some(engine, class, |_| true)
+    }
+
+    /// The same for some of the rules.
+    pub(crate) fn of_some(engine: Arc<Engine>, class: ClassUid, is_of: impl Fn(&Bound) -> bool) -> Self {
+        let of_class = |bound: usize| engine.classes_of_bound()[bound].contains(&class);
+        let program = Program::new(&engine, |bound| of_class(bound) && is_of(&engine.bound[bound]));
         Self::of(engine, program)
     }
 

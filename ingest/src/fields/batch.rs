@@ -95,6 +95,28 @@ impl Rows {
         self.has.fill((0, 0));
     }
 
+    /// Begins a batch whose values are given by code: rows go, values stay unless they are too many.
+    pub(super) fn begin(&mut self) {
+        self.dictionaries.iter_mut().for_each(Dictionary::bound);
+        self.route_of.clear();
+        self.cells.clear();
+        self.ends.clear();
+        self.has.fill((0, 0));
+    }
+
+    /// The code of a field's value, for [`Rows::add_code`].
+    pub(super) fn code(&mut self, field: FieldIx, value: &str, is_json: bool) -> u32 {
+        let dictionary = &mut self.dictionaries[field.0 as usize];
+        if is_json { dictionary.code(value) } else { dictionary.code_of_text(value) }
+    }
+
+    /// Gives the row at hand a value, of a field that it has no value of.
+    #[inline]
+    pub(super) fn add_code(&mut self, field: FieldIx, code: u32) {
+        self.has[field.0 as usize] = (self.ends.len() as u32 + 1, self.cells.len() as u32);
+        self.cells.push(Cell { field, code });
+    }
+
     /// Gives the row at hand a value of a field, as JSON; a field that comes again (an element of an array) has them all.
     pub fn add(&mut self, field: FieldIx, raw: &str) {
         let row = self.ends.len() as u32 + 1;

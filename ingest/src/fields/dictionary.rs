@@ -189,16 +189,29 @@ impl Dictionary {
         (self.entries.len() - 1) as u32
     }
 
+    /// Between batches of values that are looked up once each: forgets what is too much.
+    pub(super) fn bound(&mut self) {
+        let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
+        if bytes > DICTIONARY_BYTES_MAX || self.entries.len() > VALUES_MAX {
+            self.clear();
+        }
+        (self.asked, self.known) = (0, 0);
+    }
+
+    fn clear(&mut self) {
+        self.codes.clear();
+        self.entries.clear();
+        self.texts.clear();
+        self.epoch += 1;
+    }
+
     /// Between blocks: forgets what is too much, or not worth it.
     pub(super) fn renew(&mut self) {
         let once = self.forgetful == 0 && self.asked >= ASKED_MIN && self.known * KNOWN_ONE_OF < self.asked;
         let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
         let full = bytes > DICTIONARY_BYTES_MAX || self.entries.len() > VALUES_MAX;
         if self.reading == Reading::Event || self.forgetful > 0 || once || full {
-            self.codes.clear();
-            self.entries.clear();
-            self.texts.clear();
-            self.epoch += 1;
+            self.clear();
         }
         self.forgetful = if once { FORGETFUL_BLOCKS } else { self.forgetful.saturating_sub(1) };
         (self.asked, self.known) = (0, 0);

@@ -22,6 +22,12 @@ impl Needle {
     pub fn text(&self) -> &str {
         &self.0
     }
+
+    /// Whether it may be in the text of a number or a truth value.
+    pub fn is_in_numbers(&self) -> bool {
+        let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e');
+        self.0.chars().all(is_number) || ["true", "false", "inf", "nan"].iter().any(|word| word.contains(&*self.0))
+    }
 }
 
 /// When an event's values are worth collecting.

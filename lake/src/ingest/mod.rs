@@ -18,10 +18,10 @@ use crate::arrival::Clock;
 use crate::dead_letter;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::table::EVENT_DAY;
 use crate::table::commit::{Addition, NewFile, to_delta};
 use crate::table::schema::merge;
 use crate::table::write::{DAYS_MAX, Encoded, Layout, encode};
+use crate::table::{EVENT_DAY, FOR_HUNTS};
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
@@ -50,6 +50,8 @@ pub struct IngestOptions {
     /// Distinct days of one flush; rows of further days go to the outlier partition, from where compaction brings them
     /// to their days.
     pub days_max: usize,
+    /// Whether files get the columns that make hunts quick: members of `unmapped` on their own. Compaction adds them, too.
+    pub for_hunts: bool,
     /// Decides which times lie in the future.
     pub now: DateTime<Utc>,
 }
@@ -62,6 +64,7 @@ impl Default for IngestOptions {
             commit_rows: 4_000_000,
             commit_files: 4096,
             days_max: DAYS_MAX,
+            for_hunts: true,
             now: Utc::now(),
         }
     }
@@ -390,7 +393,8 @@ impl Ingest {
         };
         self.buffered -= buffer.bytes;
         self.await_flush().await?;
-        let layout = Layout { days_max: self.options.days_max, ..Layout::of(&table, self.options.now) };
+        let IngestOptions { days_max, for_hunts, now, .. } = self.options;
+        let layout = Layout { days_max, for_hunts, ..Layout::of(&table, now) };
         let lake = self.lake.clone();
         self.flush = Some(tokio::spawn(async move {
             let name = table.clone();
@@ -418,7 +422,8 @@ impl Ingest {
 
 /// Writes a file, which nothing refers to yet.
 pub(crate) async fn put(lake: Lake, table: String, file: Encoded) -> Result<NewFile, LakeError> {
-    let path = format!("{EVENT_DAY}={}/part-{}.zstd.parquet", file.day, uuid::Uuid::new_v4());
+    let kind = if file.for_hunts { FOR_HUNTS } else { "" };
+    let path = format!("{EVENT_DAY}={}/part-{}{kind}.zstd.parquet", file.day, uuid::Uuid::new_v4());
     let size = file.bytes.len() as u64;
     let target = Path::from(format!("tables/{table}/{path}"));
     lake.store().put(&target, file.bytes.into()).await.map_err(LakeError::store(&target))?;

@@ -22,7 +22,12 @@ const DAYS_MAX: usize = 4;
 
 /// How the group under way is buffered: it becomes files as late as possible, as few as possible.
 pub(super) fn ingest_options(options: &LiveOptions) -> IngestOptions {
-    IngestOptions { buffer_bytes: options.commit_bytes, days_max: DAYS_MAX, ..IngestOptions::default() }
+    IngestOptions {
+        buffer_bytes: options.commit_bytes,
+        days_max: DAYS_MAX,
+        for_hunts: false,
+        ..IngestOptions::default()
+    }
 }
 
 /// Commits what is pushed. Runs until all [`super::Live`]s are gone, and commits the rest then.

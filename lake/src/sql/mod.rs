@@ -12,6 +12,7 @@ mod date_trunc;
 mod digest_uid;
 mod error;
 mod findings;
+mod for_hunts;
 mod json_get;
 mod listing;
 mod provider;
@@ -21,6 +22,7 @@ pub mod slo;
 mod text;
 
 pub use error::SqlError;
+pub use for_hunts::ForHunts;
 pub use json_get::json_get;
 pub use provider::LakeTable;
 
@@ -172,6 +174,12 @@ impl SqlSession {
     /// The tables.
     pub fn tables(&self) -> impl Iterator<Item = &TableSnapshot> {
         self.tables.values().map(Arc::as_ref)
+    }
+
+    /// A table for hunts, as two that have all its rows: files made for hunts, with these columns as dictionaries (also
+    /// [`crate::table::member_column`]s, which no other table has), and the rest.
+    pub fn for_hunts(&self, table: &str, texts: &[String]) -> Option<(ForHunts, LakeTable)> {
+        self.tables.get(table).map(|table| ForHunts::split(table, texts))
     }
 
     /// The DataFusion session, for plans that are not made of SQL.

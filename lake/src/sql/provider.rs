@@ -35,7 +35,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use url::Url;
 
-const STORE: &str = "tarn://lake/";
+pub(super) const STORE: &str = "tarn://lake/";
 
 /// Where a session finds the lake's store.
 pub(crate) fn store_url() -> Url {
@@ -78,7 +78,7 @@ impl LakeTable {
         }
     }
 
-    fn partitioned(&self, file: &DataFile) -> PartitionedFile {
+    pub(super) fn partitioned(&self, file: &DataFile) -> PartitionedFile {
         let partitioned = self.table.schema.fields().len() > self.table.file_schema.fields().len();
         let meta = ObjectMeta {
             location: file.path.clone(),

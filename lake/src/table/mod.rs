@@ -5,6 +5,8 @@ pub(crate) mod schema;
 pub(crate) mod stats;
 pub(crate) mod write;
 
+pub use write::{REST, member_column};
+
 use crate::error::LakeError;
 use crate::table::stats::FileStats;
 use arrow::array::RecordBatch;
@@ -28,6 +30,9 @@ pub const OUTLIER_DAY: &str = "1970-01-01";
 /// rows that earlier releases wrote have none, nor have dead letters.
 pub const ARRIVAL: &str = "arrival";
 
+/// Part of the name of a file that has, besides the table's columns, those that only hunts read ([`write::Besides`]).
+pub(crate) const FOR_HUNTS: &str = ".hunt";
+
 /// The property by which files have columns under other names than the table.
 const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
@@ -44,6 +49,13 @@ pub struct DataFile {
     pub event_day: Option<i32>,
     /// What the log says of its values.
     pub stats: FileStats,
+}
+
+impl DataFile {
+    /// Whether it has, besides the table's columns, those that hunts read.
+    pub fn is_for_hunts(&self) -> bool {
+        self.path.filename().is_some_and(|name| name.contains(FOR_HUNTS))
+    }
 }
 
 /// What a table holds at one version of its log.

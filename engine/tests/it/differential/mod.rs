@@ -9,6 +9,7 @@ mod event;
 mod exceptions;
 mod explain;
 mod generate;
+mod members;
 mod referees;
 mod rule;
 mod selections;

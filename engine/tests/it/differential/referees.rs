@@ -2,6 +2,7 @@
 
 use super::event::{Event, Json};
 use super::generate::FIELDS;
+use super::members;
 use super::rule::{PLACEHOLDERS, Rule};
 use crate::lowered::evaluate;
 use arrow::array::{Array, AsArray};
@@ -96,7 +97,11 @@ impl World {
             let mut matcher = Matcher::of_class(engine.clone(), class);
             let rows = batch.column_by_name("metadata.uid").unwrap().as_string::<i32>().clone();
             let hits = matcher.evaluate(table.rows()).iter();
-            matched.extend(hits.map(|h| (number(h.rule), uids[rows.value(h.row as usize)])));
+            let of_class: Fired = hits.map(|h| (number(h.rule), uids[rows.value(h.row as usize)])).collect();
+            let apart = members::hunted(&self.session, &engine, class, &batch).into_iter();
+            let apart: Fired = apart.map(|(rule, uid)| (number(rule), uids[uid.as_str()])).collect();
+            assert_eq!(apart, of_class, "members as columns, {}", self.product);
+            matched.extend(of_class);
             for (rule, predicate) in asked.get(&class).into_iter().flatten() {
                 let holds = evaluate(&self.session, predicate, &batch).unwrap_or_else(|e| panic!("{rule}: {e}"));
                 assert_eq!(holds.null_count(), 0, "{rule}: a rule is never null");

@@ -21,11 +21,8 @@ impl Suspects {
     pub fn new(field: u16, uses: &[&FieldUse]) -> Self {
         let uses: Vec<&FieldUse> = uses.iter().copied().filter(|u| u.is_broad() && u.fields.contains(&field)).collect();
         let keywords = Keywords::new(FieldIx(field), &uses);
-        let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e');
-        let short = |text: &str| {
-            text.chars().all(is_number) || ["true", "false", "inf", "nan"].iter().any(|w| w.contains(text))
-        };
-        let in_numbers = uses.iter().filter_map(|u| u.needles.as_ref()).flatten().any(|needle| short(needle.text()));
+        let mut needles = uses.iter().filter_map(|u| u.needles.as_ref()).flatten();
+        let in_numbers = needles.any(|needle| needle.is_in_numbers());
         Self { keywords, in_numbers }
     }
 

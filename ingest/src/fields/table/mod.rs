@@ -7,6 +7,9 @@
 
 mod column;
 mod keywords;
+mod members;
+
+pub use members::{MemberColumns, MemberReader};
 
 use super::lane::{Lane, RoutePlan, Told};
 use super::layout::Layouts;
@@ -18,6 +21,7 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use column::{Cell, Column};
 use keywords::Suspects;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_schema_ocsf::{ClassUid, LeafType, Schema};
 
@@ -33,6 +37,14 @@ enum Read {
     Inside(usize, String, bool),
 }
 
+impl Read {
+    fn column(&self) -> usize {
+        match self {
+            Self::Column(at) | Self::Inside(at, ..) => *at,
+        }
+    }
+}
+
 /// How rows of one source are read.
 struct TableLane {
     lane: Lane,
@@ -40,6 +52,8 @@ struct TableLane {
     trie: Trie,
     /// Fields that tell the route, and where columns may have them, whatever the kind.
     telling: Vec<(u16, Vec<Read>)>,
+    /// Columns of which values inside are read.
+    inside: BTreeSet<usize>,
     /// Columns that keywords are searched in, and what finds the rows worth it.
     keywords: Option<(Vec<usize>, Suspects)>,
 }
@@ -212,10 +226,11 @@ impl TableLane {
         let kinds: Vec<u16> =
             (0..source.kinds.len() as u16).filter(|kind| source.kinds[*kind as usize].class == columns.class).collect();
         // All columns are known before the first batch comes.
-        let mut telling = Vec::new();
+        let (mut telling, mut inside) = (Vec::new(), BTreeSet::new());
         for (field, name) in lane.names.iter().enumerate() {
             for kind in &kinds {
-                let _ = reads(source, name, *kind, columns);
+                let reads = reads(source, name, *kind, columns).into_iter();
+                inside.extend(reads.filter_map(|r| matches!(r, Read::Inside(..)).then(|| r.column())));
             }
             if lane.tells(field as u16) {
                 let homes = source.homes_of_any_kind(name, columns.class);
@@ -238,7 +253,7 @@ impl TableLane {
             }
             (at, Suspects::new(ix as u16, &uses))
         });
-        Self { lane, trie, telling, keywords }
+        Self { lane, trie, telling, inside, keywords }
     }
 }
 
@@ -303,20 +318,23 @@ fn value<'a>(
             let stands_in = |list: &str| Members::of(list).any(|(_, raw)| json::text(raw) == names[*at].0);
             (!fallbacks.is_some_and(stands_in)).then_some(value)
         }
-        Read::Inside(at, path, dotted) => {
-            let Some(Cell::Json(Cow::Borrowed(whole))) = columns.get(*at)?.value(row) else { return None };
-            let mut all: Vec<&str> = Vec::new();
-            let mut found = |raw| all.push(raw);
-            match dotted {
-                true => json::descend_dotted(whole, path, &mut found),
-                false => json::descend(whole, path, &mut found),
-            }
-            match all.as_slice() {
-                [] => None,
-                [only] => Some(Cell::Json((*only).into())),
-                several => Some(Cell::Json(format!("[{}]", several.join(",")).into())),
-            }
-        }
+        Read::Inside(at, path, dotted) => inside(path, *dotted, columns.get(*at)?.value(row)?),
+    }
+}
+
+/// What is at a path inside of a JSON text.
+fn inside<'a>(path: &str, dotted: bool, whole: Cell<'a>) -> Option<Cell<'a>> {
+    let Cell::Json(Cow::Borrowed(whole)) = whole else { return None };
+    let mut all: Vec<&str> = Vec::new();
+    let mut found = |raw| all.push(raw);
+    match dotted {
+        true => json::descend_dotted(whole, path, &mut found),
+        false => json::descend(whole, path, &mut found),
+    }
+    match all.as_slice() {
+        [] => None,
+        [only] => Some(Cell::Json((*only).into())),
+        several => Some(Cell::Json(format!("[{}]", several.join(",")).into())),
     }
 }
 

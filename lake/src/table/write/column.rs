@@ -1,5 +1,7 @@
 //! One column of a file: its rows, in order, to the chunks of its row groups.
 
+use super::grams::GRAMS;
+use super::members::is_of_files;
 use super::{CHUNK_ROWS, Layout};
 use crate::error::LakeError;
 use crate::table::ARRIVAL;
@@ -29,8 +31,8 @@ pub(crate) struct ColumnEncoder<'a> {
     field: &'a FieldRef,
     /// Whether the column stays where it has no value.
     stays: bool,
-    compressed: ArrowRowGroupWriterFactory,
-    plain: ArrowRowGroupWriterFactory,
+    compressed: Arc<ArrowRowGroupWriterFactory>,
+    plain: Arc<ArrowRowGroupWriterFactory>,
 }
 
 /// A column of one file.
@@ -45,9 +47,16 @@ pub(crate) struct EncodedColumn {
 impl<'a> ColumnEncoder<'a> {
     pub(crate) fn new(table: &'a str, field: &'a FieldRef, layout: &Layout) -> Result<Self, LakeError> {
         let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
-        let writers = |compression| writers(field, &schema, compression).map_err(LakeError::parquet(table));
+        let writers = |compression| writers(field, &schema, compression).map(Arc::new);
+        let writers = |compression| writers(compression).map_err(LakeError::parquet(table));
         let zstd = ZstdLevel::try_new(1).map_err(LakeError::parquet(table))?;
-        let (compressed, plain) = (writers(Compression::ZSTD(zstd))?, writers(Compression::UNCOMPRESSED)?);
+        // What hunts read again and again is quicker to read.
+        let compression = match field.name().as_str() {
+            GRAMS => Compression::UNCOMPRESSED,
+            name if is_of_files(name) => Compression::SNAPPY,
+            _ => Compression::ZSTD(zstd),
+        };
+        let (compressed, plain) = (writers(compression)?, writers(Compression::UNCOMPRESSED)?);
         Ok(Self { table, field, stays: field.name() == layout.time_column, compressed, plain })
     }
 
@@ -58,29 +67,73 @@ impl<'a> ColumnEncoder<'a> {
         rows: usize,
         arrays: impl Iterator<Item = Result<ArrayRef, LakeError>>,
     ) -> Result<Option<EncodedColumn>, LakeError> {
-        let parquet = LakeError::parquet(self.table);
-        let mut gathered = Gathered::of(self.field.name());
-        let (mut groups, mut writers, mut nulls) = (Vec::new(), Vec::new(), 0);
-        for (at, array) in arrays.enumerate() {
+        let mut writer = self.writer();
+        for array in arrays {
             let array = array?;
-            nulls += array.null_count();
-            if rows <= CHUNK_ROWS && nulls == rows && !self.stays {
+            if rows <= CHUNK_ROWS && array.null_count() == rows && !self.stays {
                 return Ok(None);
             }
-            if let Some(gathered) = &mut gathered {
-                gathered.add(&array);
+            if rows <= CHUNK_ROWS && !is_large(&array) {
+                writer.factory = Arc::clone(&self.plain);
             }
-            if at % (ROW_GROUP_ROWS / CHUNK_ROWS) == 0 {
-                groups.extend(closed(&mut writers).map_err(&parquet)?);
-                let plain = rows <= CHUNK_ROWS && !is_large(&array);
-                let factory = if plain { &self.plain } else { &self.compressed };
-                writers = factory.create_column_writers(groups.len()).map_err(&parquet)?;
-            }
-            write(&mut writers, self.field, &array).map_err(&parquet)?;
+            writer.write(&array).map_err(LakeError::parquet(self.table))?;
         }
-        groups.extend(closed(&mut writers).map_err(&parquet)?);
-        let field = Arc::clone(self.field);
-        Ok((nulls < rows || self.stays).then_some(EncodedColumn { field, groups, gathered }))
+        writer.finish().map_err(LakeError::parquet(self.table))
+    }
+
+    /// Writes the column of one file, compressed.
+    pub(crate) fn writer(&self) -> ColumnWriter {
+        ColumnWriter {
+            field: Arc::clone(self.field),
+            factory: Arc::clone(&self.compressed),
+            stays: self.stays,
+            gathered: Gathered::of(self.field.name()),
+            groups: Vec::new(),
+            writers: Vec::new(),
+            chunks: 0,
+            is_empty: true,
+        }
+    }
+}
+
+/// A column of one file, as its rows come.
+pub(crate) struct ColumnWriter {
+    field: FieldRef,
+    factory: Arc<ArrowRowGroupWriterFactory>,
+    stays: bool,
+    gathered: Option<Gathered>,
+    groups: Vec<Vec<ArrowColumnChunk>>,
+    writers: Vec<ArrowColumnWriter>,
+    chunks: usize,
+    /// Whether no row has a value so far.
+    is_empty: bool,
+}
+
+impl ColumnWriter {
+    /// The column.
+    pub(crate) fn field(&self) -> &Field {
+        &self.field
+    }
+
+    /// The next [`CHUNK_ROWS`], or the last ones.
+    pub(crate) fn write(&mut self, array: &ArrayRef) -> Result<(), ParquetError> {
+        self.is_empty &= array.null_count() == array.len();
+        if let Some(gathered) = &mut self.gathered {
+            gathered.add(array);
+        }
+        if self.chunks.is_multiple_of(ROW_GROUP_ROWS / CHUNK_ROWS) {
+            self.groups.extend(closed(&mut self.writers)?);
+            self.writers = self.factory.create_column_writers(self.groups.len())?;
+        }
+        self.chunks += 1;
+        write(&mut self.writers, &self.field, array)
+    }
+
+    /// The column; none where no row has a value.
+    pub(crate) fn finish(mut self) -> Result<Option<EncodedColumn>, ParquetError> {
+        self.groups.extend(closed(&mut self.writers)?);
+        let column = EncodedColumn { field: self.field, groups: self.groups, gathered: self.gathered };
+        Ok((!self.is_empty || self.stays).then_some(column))
     }
 }
 
@@ -98,7 +151,7 @@ fn writers(
 }
 
 fn properties(field: &Field, compression: Compression) -> WriterProperties {
-    let statistics = match (has_statistics(field.name()), is_bulk(field)) {
+    let statistics = match (has_statistics(field.name()), is_bulk(field) || is_of_files(field.name())) {
         (true, _) => EnabledStatistics::Page,
         (false, true) => EnabledStatistics::None,
         (false, false) => EnabledStatistics::Chunk,
@@ -106,7 +159,7 @@ fn properties(field: &Field, compression: Compression) -> WriterProperties {
     let properties = WriterProperties::builder()
         .set_compression(compression)
         .set_statistics_enabled(statistics)
-        .set_dictionary_enabled(!is_bulk(field) && field.name() != ARRIVAL)
+        .set_dictionary_enabled(!is_bulk(field) && !matches!(field.name().as_str(), ARRIVAL | GRAMS))
         .set_dictionary_page_size_limit(256 * 1024);
     // Distinct, and mostly one more than the row before: differences take bits.
     match field.name() == ARRIVAL {

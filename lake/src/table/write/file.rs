@@ -1,6 +1,7 @@
 //! The columns of a file, put together.
 
 use super::column::EncodedColumn;
+use super::members::is_of_files;
 use super::{Layout, OUTLIER_DAY};
 use crate::error::LakeError;
 use crate::table::stats::to_json;
@@ -21,6 +22,8 @@ pub(crate) struct Encoded {
     pub(crate) day: String,
     pub(crate) bytes: Vec<u8>,
     pub(crate) rows: u64,
+    /// Whether it has columns that only hunts read.
+    pub(crate) for_hunts: bool,
     /// JSON of the add action.
     pub(crate) stats: String,
 }
@@ -34,9 +37,10 @@ pub(crate) fn assemble(
     layout: &Layout,
 ) -> Result<Encoded, LakeError> {
     let stats = to_json(rows, columns.iter().filter_map(|column| column.gathered.as_ref()));
+    let for_hunts = columns.iter().any(|column| is_of_files(column.field.name()));
     let bytes = bytes(columns, layout).map_err(LakeError::parquet(table))?;
     let day = Date32Type::to_naive_date_opt(day).map_or_else(|| OUTLIER_DAY.to_owned(), |day| day.to_string());
-    Ok(Encoded { day, bytes, rows: rows as u64, stats })
+    Ok(Encoded { day, bytes, rows: rows as u64, for_hunts, stats })
 }
 
 fn bytes(columns: Vec<EncodedColumn>, layout: &Layout) -> Result<Vec<u8>, ParquetError> {

@@ -3,11 +3,18 @@
 //! A file is written column by column, each with all its rows: one column's encoder, dictionary and compressor are in memory
 //! at a time, and in the processor's caches.
 
+mod besides;
 mod column;
 mod file;
+mod grams;
+mod members;
 
+pub(crate) use besides::Besides;
 pub(crate) use column::{ColumnEncoder, EncodedColumn};
 pub(crate) use file::{Encoded, assemble};
+pub(crate) use grams::{BLOCK_ROWS, GRAMS, Needles};
+pub(crate) use members::is_of_files;
+pub use members::{REST, member_column};
 
 use crate::error::LakeError;
 use crate::table::schema::{conform, merge};
@@ -35,13 +42,15 @@ pub(crate) struct Layout {
     pub(crate) last_day: i64,
     /// Distinct days of one flush; rows of further days go to the outlier partition.
     pub(crate) days_max: usize,
+    /// Whether files get the columns that hunts read.
+    pub(crate) for_hunts: bool,
 }
 
 impl Layout {
     pub(crate) fn of(table: &str, now: DateTime<Utc>) -> Self {
         let last = (now + TimeDelta::days(2)).timestamp_micros().div_euclid(MICROS_PER_DAY);
         let time_column = if table == crate::dead_letter::TABLE { "ingest_time" } else { "time" };
-        Self { time_column, last_day: last, days_max: DAYS_MAX }
+        Self { time_column, last_day: last, days_max: DAYS_MAX, for_hunts: false }
     }
 
     /// The day of a time, days since 1970; 0 where that cannot be true.
@@ -106,15 +115,20 @@ pub(crate) fn encode(
         from += rows.len();
     }
     let mut columns: Vec<Vec<EncodedColumn>> = days.iter().map(|_| Vec::new()).collect();
+    let besides = days.iter().map(|(_, picks)| Besides::new(table, picks.len(), layout));
+    let mut besides: Vec<Besides<'_>> = besides.collect::<Result<_, _>>()?;
     for field in schema.fields() {
         let encoder = ColumnEncoder::new(table, field, layout)?;
         let arrays: Vec<ArrayRef> = batches.iter().map(|batch| conformed(batch, field)).collect();
         let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-        for ((_, picks), columns) in days.iter().zip(&mut columns) {
+        for (((_, picks), columns), besides) in days.iter().zip(&mut columns).zip(&mut besides) {
             let chunks =
                 picks.chunks(CHUNK_ROWS).map(|picks| interleave(&arrays, picks).map_err(LakeError::arrow(table)));
-            columns.extend(encoder.encode(picks.len(), chunks)?);
+            columns.extend(encoder.encode(picks.len(), besides.of(field, chunks))?);
         }
+    }
+    for (columns, besides) in columns.iter_mut().zip(besides) {
+        columns.extend(besides.finish()?);
     }
     let files = days.iter().zip(columns);
     let files = files.map(|((day, picks), columns)| assemble(table, columns, picks.len(), *day, layout));

@@ -7,7 +7,7 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::DataFile;
 use crate::table::schema::{self, conform};
-use crate::table::write::{ColumnEncoder, Encoded, EncodedColumn, Layout, assemble};
+use crate::table::write::{Besides, ColumnEncoder, Encoded, EncodedColumn, Layout, assemble, is_of_files};
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::{FieldRef, Schema};
@@ -93,17 +93,24 @@ fn merge_stored(table: &str, stored: Vec<Bytes>, day: Option<i32>) -> Result<Opt
     }
     let mut union = Schema::empty();
     for file in &opened {
-        union = schema::merge(&union, file.footer.schema())?;
+        let columns = file.footer.schema().fields().iter().filter(|field| !is_of_files(field.name()));
+        union = schema::merge(&union, &Schema::new(columns.cloned().collect::<Vec<_>>()))?;
     }
-    let layout = Layout::of(table, Utc::now());
+    let layout = Layout { for_hunts: true, ..Layout::of(table, Utc::now()) };
     let sorted = order(table, &opened, &layout, day)?;
     let mut columns: Vec<Vec<EncodedColumn>> = sorted.iter().map(|_| Vec::new()).collect();
+    let besides = sorted.iter().map(|file| Besides::new(table, file.rows, &layout));
+    let mut besides: Vec<Besides<'_>> = besides.collect::<Result<_, _>>()?;
     for field in union.fields() {
         let encoder = ColumnEncoder::new(table, field, &layout)?;
         let mut pieces = Pieces::new(table, field, &opened)?;
-        for (file, columns) in sorted.iter().zip(&mut columns) {
-            columns.extend(encoder.encode(file.rows, file.chunks.iter().map(|chunk| pieces.gather(chunk)))?);
+        for ((file, columns), besides) in sorted.iter().zip(&mut columns).zip(&mut besides) {
+            let chunks = file.chunks.iter().map(|chunk| pieces.gather(chunk));
+            columns.extend(encoder.encode(file.rows, besides.of(field, chunks))?);
         }
+    }
+    for (columns, besides) in columns.iter_mut().zip(besides) {
+        columns.extend(besides.finish()?);
     }
     let files = sorted.iter().zip(columns);
     let files = files.map(|(file, columns)| assemble(table, columns, file.rows, file.day, &layout));

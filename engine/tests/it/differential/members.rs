@@ -1,0 +1,101 @@
+//! Tables whose members of `unmapped` are columns, as a lake's files for hunts have them.
+
+use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, RecordBatch, StringArray, StringDictionaryBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, UInt32Type};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::execution::context::SessionContext;
+use futures::StreamExt;
+use futures::executor::block_on;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tarn_engine::hunt::{Hunted, Part, RULE};
+use tarn_engine::{Engine, RuleIx};
+use tarn_ingest::fields::MemberColumns;
+use tarn_ingest::json::Members;
+use tarn_schema_ocsf::ClassUid;
+
+const NAMES: MemberColumns = MemberColumns { rest: "unmapped{}", of: column };
+
+fn column(member: &str) -> String {
+    format!("unmapped.{member}")
+}
+
+/// The rules that fire on the rows of a batch, with the rows' uids, hunted for in parts.
+pub fn hunted(
+    session: &SessionContext,
+    engine: &Arc<Engine>,
+    class: ClassUid,
+    batch: &RecordBatch,
+) -> Vec<(RuleIx, String)> {
+    let table = |batches: Vec<RecordBatch>, of: &RecordBatch| -> Arc<dyn TableProvider> {
+        Arc::new(MemTable::try_new(of.schema(), vec![batches]).unwrap())
+    };
+    let open = |part: Part<'_>| match part {
+        Part::Others => table(Vec::new(), batch),
+        Part::Keywords(_) => table(vec![batch.clone()], batch),
+        Part::Members(texts) => {
+            let apart = apart(batch, texts);
+            table(vec![apart.clone()], &apart)
+        }
+    };
+    let hunted = Hunted::in_parts(table(vec![batch.clone()], batch), class, Arc::clone(engine), NAMES, open);
+    let columns = [RULE, "metadata.uid"].map(|name| hunted.schema().index_of(name).unwrap());
+    let state = session.state();
+    let plan = block_on(hunted.scan(&state, Some(&columns.to_vec()), &[], None)).unwrap();
+    let mut found = Vec::new();
+    for partition in 0..plan.properties().partitioning.partition_count() {
+        let batches = plan.execute(partition, session.task_ctx()).unwrap();
+        for batch in block_on(batches.collect::<Vec<_>>()) {
+            let batch = batch.unwrap();
+            let (rules, uids) = (batch.column(0).as_primitive::<UInt32Type>(), batch.column(1).as_string::<i32>());
+            found.extend((0..batch.num_rows()).map(|row| (RuleIx(rules.value(row)), uids.value(row).to_owned())));
+        }
+    }
+    found
+}
+
+/// A batch with `texts` as dictionaries: some members of `unmapped` in columns of their own, others in the rest.
+fn apart(batch: &RecordBatch, texts: &[String]) -> RecordBatch {
+    let rows = batch.num_rows();
+    let unmapped = match batch.column_by_name("unmapped") {
+        Some(column) => column.as_string::<i32>().clone(),
+        None => StringArray::new_null(rows),
+    };
+    let mut members: BTreeMap<String, StringDictionaryBuilder<Int32Type>> = BTreeMap::new();
+    let mut rest = StringDictionaryBuilder::<Int32Type>::new();
+    for row in 0..rows {
+        let of: Vec<(&str, &str)> =
+            if unmapped.is_valid(row) { Members::of(unmapped.value(row)).collect() } else { Vec::new() };
+        let mut others = Vec::new();
+        for (key, raw) in &of {
+            let again = of.iter().filter(|(other, _)| other == key).count() > 1;
+            let has_column = !again && !key.contains(['.', '\\']) && !raw.starts_with('{') && !raw.contains("[{");
+            // Which member has a column and which has none is as good as chance.
+            if has_column && (key.len() + row / 16) % 3 > 0 {
+                let builder = members.entry(column(key)).or_default();
+                builder.append_nulls(row - builder.len());
+                builder.append_value(raw);
+            } else {
+                others.push(format!("\"{key}\":{raw}"));
+            }
+        }
+        rest.append_option((!others.is_empty()).then(|| format!("{{{}}}", others.join(","))));
+    }
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let (mut fields, mut columns): (Vec<Arc<Field>>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let is_text = texts.contains(field.name()) && *field.data_type() == DataType::Utf8;
+        let data_type = if is_text { dictionary.clone() } else { field.data_type().clone() };
+        columns.push(cast(column, &data_type).unwrap());
+        fields.push(Arc::new(field.as_ref().clone().with_data_type(data_type)));
+    }
+    members.insert(NAMES.rest.to_owned(), rest);
+    for (name, mut builder) in members.into_iter().filter(|(name, _)| texts.contains(name)) {
+        builder.append_nulls(rows - builder.len());
+        fields.push(Arc::new(Field::new(name, dictionary.clone(), true)));
+        columns.push(Arc::new(builder.finish()));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}

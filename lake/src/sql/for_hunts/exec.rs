@@ -1,0 +1,191 @@
+//! The scan: batches of one file after the other, each column in the type that the table gives it.
+
+use crate::sql::provider::STORE;
+use crate::table::write::{BLOCK_ROWS, GRAMS, Needles};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::FileGroup;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use std::sync::Arc;
+
+/// Reads files that are for hunts.
+#[derive(Debug)]
+pub(super) struct HuntScanExec {
+    groups: Vec<FileGroup>,
+    schema: SchemaRef,
+    needles: Option<Arc<Needles>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl HuntScanExec {
+    /// The columns of `schema`, a partition for each group of files; of blocks of rows in which one of `needles` may be.
+    pub(super) fn new(groups: Vec<FileGroup>, schema: SchemaRef, needles: Option<Arc<Needles>>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(groups.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { groups, schema, needles, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+    }
+}
+
+impl DisplayAs for HuntScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let files: usize = self.groups.iter().map(FileGroup::len).sum();
+        write!(f, "HuntScanExec: files={files}, columns={}", self.schema.fields().len())
+    }
+}
+
+impl ExecutionPlan for HuntScanExec {
+    fn name(&self) -> &str {
+        "HuntScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.is_empty() {
+            true => Ok(self),
+            false => internal_err!("HuntScanExec has no input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let runtime = context.runtime_env();
+        let store = runtime.object_store(ObjectStoreUrl::parse(STORE)?)?;
+        let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let (metrics, needles) = (self.metrics.clone(), self.needles.clone());
+        let schema = Arc::clone(&self.schema);
+        let rows = context.session_config().batch_size();
+        let Some(group) = self.groups.get(partition) else { return internal_err!("no partition {partition}") };
+        let files = stream::iter(group.files().to_vec()).then(move |file| {
+            let reader = readers.create_reader(partition, file.clone(), None, &metrics);
+            let again = needles.is_some().then(|| readers.create_reader(partition, file.clone(), None, &metrics));
+            let (schema, needles) = (Arc::clone(&schema), needles.clone());
+            async move {
+                let selection = match (again.transpose()?, needles) {
+                    (Some(reader), Some(needles)) => selected(reader, &needles).await?,
+                    _ => None,
+                };
+                read(reader?, file, schema, rows, selection).await
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), files.try_flatten())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+/// The batches of one file.
+async fn read(
+    mut reader: Box<dyn AsyncFileReader>,
+    file: PartitionedFile,
+    schema: SchemaRef,
+    rows: usize,
+    selection: Option<RowSelection>,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let footer = reader.get_metadata(None).await?;
+    let plain = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
+    // Files have their columns in their own order, and not all.
+    let typed = |field: &Arc<Field>| match schema.field_with_name(field.name()) {
+        Ok(asked) if matches!(asked.data_type(), DataType::Dictionary(..)) && *field.data_type() == DataType::Utf8 => {
+            Arc::new(field.as_ref().clone().with_data_type(asked.data_type().clone()))
+        }
+        _ => Arc::clone(field),
+    };
+    let of_file = Arc::new(Schema::new(plain.schema().fields().iter().map(typed).collect::<Vec<_>>()));
+    let found = of_file.fields().iter().enumerate().filter(|(_, field)| schema.field_with_name(field.name()).is_ok());
+    let columns: Vec<usize> = found.map(|(at, _)| at).collect();
+    let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new().with_schema(of_file))?;
+    let mask = ProjectionMask::roots(footer.parquet_schema(), columns);
+    let mut batches =
+        ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer).with_projection(mask).with_batch_size(rows);
+    if let Some(selection) = selection {
+        batches = batches.with_row_selection(selection);
+    }
+    let batches = batches.build()?;
+    Ok(batches.map(move |batch| conformed(&batch?, &file, &schema)).boxed())
+}
+
+/// The rows of a file's blocks in which one of the texts may be; none where the file does not tell.
+async fn selected(mut reader: Box<dyn AsyncFileReader>, needles: &Needles) -> Result<Option<RowSelection>> {
+    let footer = reader.get_metadata(None).await?;
+    let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())?;
+    let Ok(column) = footer.schema().index_of(GRAMS) else { return Ok(None) };
+    let rows = footer.metadata().file_metadata().num_rows() as usize;
+    let mask = ProjectionMask::roots(footer.parquet_schema(), [column]);
+    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer);
+    let mut batches = builder.with_projection(mask).with_batch_size(64 * BLOCK_ROWS).build()?;
+    let (mut selectors, mut at) = (Vec::new(), 0);
+    while let Some(batch) = batches.next().await.transpose()? {
+        let Some(blocks) = batch.column(0).as_binary_opt::<i32>() else { return Ok(None) };
+        for block in blocks.iter().flatten() {
+            let length = BLOCK_ROWS.min(rows.saturating_sub(at));
+            at += length;
+            selectors.push(match needles.may_be_in(block) {
+                true => RowSelector::select(length),
+                false => RowSelector::skip(length),
+            });
+        }
+    }
+    Ok((at == rows).then(|| selectors.into()))
+}
+
+/// A batch with the table's columns.
+fn conformed(batch: &RecordBatch, file: &PartitionedFile, schema: &SchemaRef) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let column = |field: &Arc<Field>| -> Result<ArrayRef> {
+        if let Some(column) = batch.column_by_name(field.name()) {
+            return Ok(crate::table::schema::conform(column, field.data_type()));
+        }
+        match file.partition_values.first().filter(|_| field.name() == crate::table::EVENT_DAY) {
+            Some(day) => day.to_array_of_size(rows),
+            None => Ok(new_null_array(field.data_type(), rows)),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}

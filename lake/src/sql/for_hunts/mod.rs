@@ -1,0 +1,94 @@
+//! A table as hunts read it: the files that have columns made for that ([`crate::table::write::members`]), texts as dictionaries.
+//!
+//! What repeats in a file is one value there, which a matcher looks at once and not once a row.
+
+mod exec;
+
+use super::provider::LakeTable;
+use crate::table::TableSnapshot;
+use crate::table::write::{Needles, is_of_files};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::datasource::TableType;
+use datafusion::datasource::physical_plan::FileGroup;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use exec::HuntScanExec;
+use std::sync::Arc;
+
+/// The files of a table that are for hunts.
+///
+/// **Shape**: the table's columns, then members of `unmapped` that were asked for. Texts that were asked for are
+/// dictionaries; a member's column has JSON texts, and is null where a row lacks it.
+#[derive(Debug)]
+pub struct ForHunts {
+    files: LakeTable,
+    schema: SchemaRef,
+    needles: Option<Arc<Needles>>,
+}
+
+impl ForHunts {
+    /// A table as two: the files that are for hunts, with `texts` as dictionaries, and all other rows.
+    pub(crate) fn split(table: &TableSnapshot, texts: &[String]) -> (Self, LakeTable) {
+        let (own, others): (Vec<_>, Vec<_>) = table.files.iter().cloned().partition(|file| file.is_for_hunts());
+        let own = TableSnapshot { files: own, fresh: Vec::new(), ..table.clone() };
+        let others = TableSnapshot { files: others, ..table.clone() };
+        let asked = |name: &String| texts.contains(name);
+        let column = |field: &FieldRef| match field.data_type() {
+            DataType::Utf8 if asked(field.name()) => Arc::new(field.as_ref().clone().with_data_type(dictionary())),
+            _ => Arc::clone(field),
+        };
+        let members = texts.iter().filter(|name| is_of_files(name));
+        let members = members.map(|name| Arc::new(Field::new(name, dictionary(), true)));
+        let fields: Vec<FieldRef> = table.schema.fields().iter().map(column).chain(members).collect();
+        let (files, schema) = (LakeTable::new(Arc::new(own)), Arc::new(Schema::new(fields)));
+        (Self { files, schema, needles: None }, LakeTable::new(Arc::new(others)))
+    }
+
+    /// The same without most of the rows in which none of these texts, which are in lower case, is in any value.
+    pub fn with_any_of(self, texts: &[String]) -> Self {
+        Self { needles: Needles::new(texts).map(Arc::new), ..self }
+    }
+}
+
+fn dictionary() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+#[async_trait]
+impl TableProvider for ForHunts {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        };
+        let files = self.files.prune(state, filters).into_iter().map(|file| self.files.partitioned(file));
+        let files: Vec<_> = files.collect();
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let groups = FileGroup::new(files).split_files(state.config_options().execution.target_partitions.max(1));
+        Ok(Arc::new(HuntScanExec::new(groups, schema, self.needles.clone())))
+    }
+}
