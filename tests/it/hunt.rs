@@ -2,6 +2,7 @@
 
 mod arrival;
 mod evidence;
+mod parts;
 
 use crate::command::{Run, data, tarn, text};
 use chrono::NaiveDate;
