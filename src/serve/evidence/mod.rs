@@ -11,6 +11,7 @@
 
 mod known;
 mod ledger;
+mod mapped;
 mod receiver;
 mod records;
 
@@ -35,7 +36,7 @@ use tarn_schema_ocsf::{ClassUid, Schema};
 pub struct EvidenceConfig {
     /// The signing key of the lake's evidence ledger: a file, or `awskms:///KEY?name=NAME`. None: the ledger is left alone.
     pub ledger_key: Option<String>,
-    /// Tables whose records are evidence, too, as far as they came as OCSF.
+    /// Tables whose records are evidence, too, whatever they were mapped from.
     pub tables: Vec<String>,
     /// The trust policies that documents are verified by. None: no documents are taken.
     pub policies: Option<PathBuf>,
