@@ -9,6 +9,7 @@
 //! The other direction, from ledger to rows, is [`crate::recording`]'s, for those who must record before they answer. It
 //! asks the tables for what they have; so here a record is a row of them before it is a leaf, and no row is made twice.
 
+mod delivered;
 mod known;
 mod ledger;
 mod mapped;
