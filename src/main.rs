@@ -6,6 +6,7 @@ mod backtest;
 mod command;
 mod config;
 mod coverage;
+mod daemon;
 mod detection;
 mod findings;
 mod hunting;

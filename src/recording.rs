@@ -1,9 +1,12 @@
 //! Records of those who decide before they answer: a leaf of the lake's evidence ledger first, a row of its tables soon after.
 //!
-//! Rows are made of what the ledger has, so none is lost with the process: [`follow`] goes on where the lake's ingest log
-//! says that rows end, and commits rows and the new end together. **Bounds**: [`WAITING_MAX`] records wait for the ledger;
+//! Rows are made of what the ledger has, so none is lost with the process: [`Rows::follow`] goes on where the lake's ingest log
+//! says that rows end, and commits rows and the new end together. A ledger of another key is another, and begins at its
+//! first leaf; one that has become smaller is an error. Rows are put into the tables, or handed to a daemon over the lake, whose
+//! rules see them then. **Bounds**: [`WAITING_MAX`] records wait for the ledger;
 //! rows are made of [`FOLLOWED_MAX`] at a time.
 
+use crate::daemon::Daemon;
 use crate::loading::Loader;
 use anyhow::Context;
 use arrow::array::{ArrayRef, AsArray, StringArray};
@@ -11,11 +14,12 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use chrono::Utc;
 use futures::StreamExt;
 use object_store::path::Path;
+use reqwest::Url;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, LedgerError, Logged, Outcome, Signer, records_after};
+use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, LedgerError, Log, Logged, Outcome, Signer, records_after};
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
 use tarn_lake::{IngestOptions, Lake, LakeError, SqlError, SqlOptions, SqlSession};
@@ -30,8 +34,11 @@ const TRIES_MAX: usize = 16;
 const GATHER: Duration = Duration::from_secs(1);
 /// How long a store that failed is left alone.
 const RETRY: Duration = Duration::from_secs(5);
-/// How the lake's ingest log calls the ledger.
+/// How the lake's ingest log calls the ledger, with its key behind it.
 const FOLLOWED: &str = "evidence/ledger";
+/// What to do about a ledger that is not the one that rows were made of.
+const OTHER_LEDGER: &str = "no rows are made of the evidence ledger: put its newest state there again, or begin another \
+                            with a new key";
 /// Records after which rows are committed; those of one batch of the ledger are committed together.
 const FOLLOWED_MAX: usize = 4_096;
 /// The same in their bytes.
@@ -46,8 +53,7 @@ struct Waiting {
 
 /// Takes records into the lake's ledger, and from there into its tables.
 pub struct Recorder {
-    lake: Lake,
-    sources: Arc<Sources>,
+    rows: Rows,
     queue: mpsc::Sender<Waiting>,
 }
 
@@ -55,15 +61,14 @@ impl Recorder {
     /// Opens the lake's ledger, or begins it. Rows that an earlier process left out are made now.
     ///
     /// **Errors**: as [`Ledger::open`].
-    pub async fn open(lake: &Lake, signer: Signer) -> anyhow::Result<Self> {
-        let ledger = Ledger::open(lake.store().clone(), &Path::from(LAKE_PREFIX), signer).await?;
-        let sources = Arc::new(Sources::builtin()?);
+    pub async fn open(rows: Rows, signer: Signer) -> anyhow::Result<Self> {
+        let ledger = Ledger::open(rows.lake.store().clone(), &Path::from(LAKE_PREFIX), signer).await?;
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let appended = Arc::new(Notify::new());
         appended.notify_one();
         tokio::spawn(append(ledger, waiting, appended.clone()));
-        tokio::spawn(keep_following(lake.clone(), sources.clone(), appended));
-        Ok(Self { lake: lake.clone(), sources, queue })
+        tokio::spawn(keep_following(rows.clone(), appended));
+        Ok(Self { rows, queue })
     }
 
     /// Records; when this returns, the record is a leaf under a signed checkpoint. Records that come together are appended
@@ -80,9 +85,7 @@ impl Recorder {
     ///
     /// **Errors**: the store's, the lake's.
     pub async fn finish(&self) -> anyhow::Result<()> {
-        follow(&self.lake, &self.sources)
-            .await
-            .context("rows of the evidence ledger are missing; the next start makes them")
+        self.rows.follow().await.context("rows of the evidence ledger are missing; the next start makes them")
     }
 }
 
@@ -126,12 +129,12 @@ pub async fn append_all(ledger: &mut Ledger, entries: &[Entry]) -> Result<Vec<Ou
     }
 }
 
-async fn keep_following(lake: Lake, sources: Arc<Sources>, appended: Arc<Notify>) {
+async fn keep_following(rows: Rows, appended: Arc<Notify>) {
     let mut said = String::new();
     loop {
         appended.notified().await;
         tokio::time::sleep(GATHER).await;
-        while let Err(error) = follow(&lake, &sources).await {
+        while let Err(error) = rows.follow().await {
             let words = format!("{error:#}");
             if words != said {
                 eprintln!("rows of the evidence ledger wait: {words}");
@@ -143,26 +146,76 @@ async fn keep_following(lake: Lake, sources: Arc<Sources>, appended: Arc<Notify>
     }
 }
 
-/// Makes rows of the records of the lake's ledger that have none. Those that came into a table another way have theirs.
-///
-/// **Errors**: the store's, the lake's. What is committed stays, and the next call goes on behind it.
-pub async fn follow(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<()> {
-    loop {
-        let mut loader = loader(lake, sources).await?;
-        let from = loader.reached(FOLLOWED);
-        let records = read(lake, from).await?;
-        if records.is_empty() {
-            return Ok(());
+/// Makes rows of records. Cheap to clone.
+#[derive(Clone)]
+pub struct Rows {
+    lake: Lake,
+    sources: Arc<Sources>,
+    daemon: Option<Daemon>,
+}
+
+impl Rows {
+    /// In the lake's tables; with `to`, by the daemon there, which has to be one over this lake.
+    ///
+    /// **Errors**: [`crate::command::Usage`] for an address that is none.
+    pub fn new(lake: &Lake, to: Option<&Url>) -> anyhow::Result<Self> {
+        let daemon = to.map(|url| Daemon::new(url, "--to")).transpose()?;
+        Ok(Self { lake: lake.clone(), sources: Arc::new(Sources::builtin()?), daemon })
+    }
+
+    /// Makes rows of records that have none, a line each; `name` is what they are called in the lake.
+    ///
+    /// **Errors**: the lake's, the daemon's.
+    pub async fn add(&self, name: &str, lines: Vec<u8>) -> anyhow::Result<()> {
+        if let Some(daemon) = &self.daemon {
+            return daemon.keep(&lines).await;
         }
-        loader.load_bytes("the evidence ledger", without_rows(lake, &records).await?).await?;
-        // Behind the rows: what is committed before all of them are loaded does not include it.
-        loader.reach(FOLLOWED, from + records.len() as u64);
-        match loader.finish().await {
-            Ok(_) => {}
-            // Another process follows as well, and was first.
-            Err(error) if matches!(error.downcast_ref(), Some(LakeError::IngestedElsewhere { .. })) => {}
-            Err(error) => return Err(error),
+        if !lines.is_empty() {
+            let mut loader = self.loader().await?;
+            loader.load_bytes(name, lines).await?;
+            loader.finish().await?;
         }
+        Ok(())
+    }
+
+    /// Makes rows of the records of the lake's ledger that have none. Those that came into a table another way have theirs.
+    ///
+    /// **Errors**: the store's, the lake's, the daemon's; a ledger that is not the one that rows were made of. What is
+    /// committed stays, and the next call goes on behind it.
+    pub async fn follow(&self) -> anyhow::Result<()> {
+        let log = match Log::open_as_described(self.lake.store().clone(), &Path::from(LAKE_PREFIX)).await {
+            Err(LedgerError::NoLedger) => return Ok(()),
+            log => log?,
+        };
+        let followed = format!("{FOLLOWED}/{}", log.key());
+        loop {
+            let mut loader = self.loader().await?;
+            let from = loader.reached(&followed);
+            let records = read(&self.lake, from).await?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            let lines = without_rows(&self.lake, &records).await?;
+            match &self.daemon {
+                Some(daemon) => daemon.keep(&lines).await?,
+                None => loader.load_bytes("the evidence ledger", lines).await?,
+            }
+            // Behind the rows: what is committed before all of them are loaded does not include it.
+            loader.reach(&followed, from + records.len() as u64);
+            match loader.finish().await {
+                Ok(_) => {}
+                // Another process follows as well, and was first.
+                Err(error) if matches!(error.downcast_ref(), Some(LakeError::IngestedElsewhere { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What loads OCSF records into the lake.
+    async fn loader(&self) -> anyhow::Result<Loader> {
+        let source = self.sources.named("ocsf").map(|source| source.id);
+        let options = MapOptions { ingest_time: Utc::now().timestamp_micros(), zone: chrono_tz::UTC, coverage: false };
+        Loader::new(self.lake.ingest(IngestOptions::default()).await?, self.sources.clone(), source, options)
     }
 }
 
@@ -171,21 +224,17 @@ async fn read(lake: &Lake, from: u64) -> anyhow::Result<Vec<Logged>> {
     let (mut records, mut bytes) = (Vec::new(), 0);
     while records.len() < FOLLOWED_MAX && bytes < FOLLOWED_BYTES_MAX {
         let next = from + records.len() as u64;
-        let Some(batch) = records_after(lake.store(), &Path::from(LAKE_PREFIX), next).await? else { break };
+        let after = records_after(lake.store(), &Path::from(LAKE_PREFIX), next).await;
+        let after = match after {
+            Err(error @ LedgerError::NotExtended { .. }) => return Err(error).context(OTHER_LEDGER),
+            after => after?,
+        };
+        let Some(batch) = after else { break };
         bytes += batch.iter().map(|logged| logged.record.len()).sum::<usize>();
         // Rows are made of records alone.
         records.extend(batch.into_iter().map(|logged| Logged { raw: None, ..logged }));
     }
     Ok(records)
-}
-
-/// What loads OCSF records into a lake.
-///
-/// **Errors**: the lake's.
-pub async fn loader(lake: &Lake, sources: &Arc<Sources>) -> anyhow::Result<Loader> {
-    let source = sources.named("ocsf").map(|source| source.id);
-    let options = MapOptions { ingest_time: Utc::now().timestamp_micros(), zone: chrono_tz::UTC, coverage: false };
-    Loader::new(lake.ingest(IngestOptions::default()).await?, sources.clone(), source, options)
 }
 
 #[derive(Deserialize)]

@@ -1,15 +1,13 @@
 //! `tarn findings`: findings of a daemon that runs, and what people do with them.
 
 use super::{Usage, block_on};
-use crate::config;
+use crate::daemon::Daemon;
 use crate::output::{Format, print_rows};
-use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
-use reqwest::{Method, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
-use std::time::Duration;
 use tarn_connectors::attestation::Attestation;
 
 /// List findings, show what was done with one, and change its status, assignee and verdict
@@ -80,19 +78,21 @@ enum Command {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        let daemon = Daemon::new(&self.url, "--url")?;
+        let at = |below: &[&str]| daemon.at(&[&["v1", "findings"], below].concat());
         let rows = match self.command {
             Command::List { status, severity, since, limit } => {
-                let mut url = at(&self.url, &[])?;
+                let mut url = at(&[]);
                 let given = [("status", status), ("severity", severity), ("since", since)];
                 for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
                     url.query_pairs_mut().append_pair(name, &value);
                 }
                 url.query_pairs_mut().append_pair("limit", &limit.to_string());
-                let answer = ask(Method::GET, url, None)?;
+                let answer = ask(&daemon, daemon.request(Method::GET, url))?;
                 answer["findings"].as_array().into_iter().flatten().map(brief).collect()
             }
             Command::Show { uid } => {
-                let answer = ask(Method::GET, at(&self.url, &[&uid])?, None)?;
+                let answer = ask(&daemon, daemon.request(Method::GET, at(&[&uid])))?;
                 for image in answer["attestation"].as_array().into_iter().flatten() {
                     eprintln!("{}", Attestation::deserialize(image)?.to_string().escape_debug());
                 }
@@ -111,7 +111,7 @@ impl Args {
                 if change.is_empty() {
                     return Err(Usage("give --status, --assignee, --verdict or --comment".into()).into());
                 }
-                let told = ask(Method::PATCH, at(&self.url, &[&uid])?, Some(&change.into()))?;
+                let told = ask(&daemon, daemon.request(Method::PATCH, at(&[&uid])).json(&change))?;
                 told.as_object().cloned().into_iter().collect::<Vec<_>>()
             }
         };
@@ -120,36 +120,9 @@ impl Args {
     }
 }
 
-/// The address of findings, or of one.
-fn at(base: &Url, below: &[&str]) -> anyhow::Result<Url> {
-    let mut url = base.clone();
-    match url.path_segments_mut() {
-        Ok(mut path) => drop(path.pop_if_empty().extend(["v1", "findings"]).extend(below)),
-        Err(()) => return Err(Usage(format!("--url {base}: expected http://… or https://…")).into()),
-    }
-    Ok(url)
-}
-
-/// **Errors**: nobody answers; the daemon's own words.
-fn ask(method: Method, url: Url, body: Option<&Value>) -> anyhow::Result<Value> {
-    block_on(async {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        let mut request = client.request(method, url.clone());
-        if let Some(token) = config::secret("TARN_TOKEN") {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response =
-            request.send().await.with_context(|| format!("no answer from {}", url.origin().ascii_serialization()))?;
-        let (status, text) = (response.status(), response.text().await?);
-        let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(answer);
-        }
-        anyhow::bail!("{}", answer["error"].as_str().map_or_else(|| status.to_string(), str::to_owned))
-    })?
+/// **Errors**: as [`Daemon::ask`].
+fn ask(daemon: &Daemon, request: RequestBuilder) -> anyhow::Result<Value> {
+    block_on(daemon.ask(request))?
 }
 
 /// A finding as a row.

@@ -3,6 +3,7 @@
 use crate::attest::{layout, public};
 use crate::command::{Run, tarn, tarn_reading, text};
 use crate::images::Served;
+use crate::serve::daemon::Daemon;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -69,7 +70,8 @@ fn review(uid: &str, image: &str) -> Value {
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
             "uid": uid, "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE",
-            "name": uid, "namespace": "shop", "userInfo": {"username": "alice"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"}, "name": uid, "namespace": "shop",
+            "userInfo": {"username": "alice", "groups": ["shop", "system:authenticated"]},
             "object": {"spec": {"containers": [{"name": "app", "image": image}]}},
         },
     })
@@ -230,6 +232,132 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
         tarn(&["evidence", "audit", "--lake", text(&lake), "--key", text(&key)]).ok().rows()[0]["result"],
         "whole"
     );
+}
+
+/// The same records, as lines to a stream and as rows of the lake.
+#[test]
+fn rules_over_admission_see_what_the_webhook_decided() {
+    let place = Place::new();
+    let unknown = format!("registry.example/app@sha256:{}", "0".repeat(64));
+    let mut uids = Vec::new();
+    for (mode, uid, image) in [
+        ("warn", "uid-attested", place.image.as_str()),
+        ("warn", "uid-warned", "registry.example/app:v1"),
+        ("enforce", "uid-refused", &unknown),
+        ("enforce", "uid-allowed", &place.image),
+    ] {
+        let hook = place.webhook(&["--mode", mode]);
+        uids.push(hook.ask(uid, image)["auditAnnotations"]["record"].as_str().unwrap().to_owned());
+        hook.stop();
+    }
+    // By the names that all sources of decisions have, by AdmissionReview's, and by OCSF's.
+    let rule = |n: usize, selection: &str| {
+        format!(
+            "title: Rule {n}\nid: 0c4f5b1e-3a8d-4d0c-9f57-2b1f6a7e9d0{n}\nlogsource:\n  product: kubernetes\n  service: admission\n\
+             detection:\n  selection: {selection}\n  condition: selection\nlevel: low\n"
+        )
+    };
+    let own = [
+        "{allowed: 'false', operation: CREATE, namespace: shop, kind_of_object: Pod, resource: pods, groups: 'system:authenticated'}",
+        "{response.allowed: 'true', response.warnings|contains: 'named without a digest', user.username: alice}",
+        "{responseStatus.code: 403, responseStatus.message|contains: 'nothing is attached', objectRef.name: uid-refused}",
+        "{action: Allowed, disposition|contains: [Alert, Allowed], policy.is_applied: true}",
+        "{request.dryRun: 'true'}",
+    ];
+    let rules = place.at("rules");
+    std::fs::create_dir(&rules).unwrap();
+    for (n, selection) in own.iter().enumerate() {
+        std::fs::write(rules.join(format!("{n}.yml")), rule(n, selection)).unwrap();
+    }
+    let pack = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/sigma/kubernetes");
+
+    let told = |run: Run| {
+        let row = |row: &Value| {
+            let cell = |value: &Value| value.as_str().unwrap().to_owned();
+            (cell(&row["rule"]["title"]), cell(&row["event"]["metadata"]["uid"]))
+        };
+        let mut told: Vec<_> = run.rows().iter().map(row).collect();
+        told.sort();
+        told
+    };
+    let lines: Vec<String> = place
+        .sql("SELECT raw_data FROM api_activity")
+        .iter()
+        .map(|row| row["raw_data"].as_str().unwrap().to_owned())
+        .collect();
+    let log = place.at("decisions.ndjson");
+    std::fs::write(&log, lines.join("\n")).unwrap();
+    let both = ["--rules", text(&rules), "--rules", text(&pack)];
+    let streamed = tarn(&[&["detect"], &both[..], &[text(&log)]].concat()).ok();
+    let expected = [
+        ("Kubernetes Unsigned Image Admitted With a Warning", 1),
+        ("Kubernetes Unsigned Image Refused at Admission", 2),
+        ("Rule 0", 2),
+        ("Rule 1", 1),
+        ("Rule 2", 2),
+        ("Rule 3", 3),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(title, n)| ((*title).to_owned(), uids[*n].clone())).collect();
+    assert_eq!(told(streamed), expected);
+    let lake = place.at("lake");
+    assert_eq!(told(tarn(&[&["hunt", "--lake", text(&lake)], &both[..]].concat()).ok()), expected);
+    let query = "SELECT a.status_detail FROM sigma('Kubernetes Unsigned Image Refused at Admission') s \
+                 JOIN api_activity a ON a.metadata.uid = s.event_uid";
+    let rows = tarn(&["sql", "--lake", text(&lake), "--rules", text(&pack), "--format", "ndjson", query]).ok().rows();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert!(rows[0]["status_detail"].as_str().unwrap().contains("nothing is attached to it"), "{rows:?}");
+}
+
+/// With `--to`, the daemon makes the rows: its rules see what is decided while it is decided.
+#[test]
+fn decisions_are_handed_to_a_daemon_and_alert() {
+    let place = Place::new();
+    let rules = format!("['{}']", concat!(env!("CARGO_MANIFEST_DIR"), "/rules/sigma"));
+    let own = [
+        ("TARN_SERVE__RULES", rules.as_str()),
+        ("TARN_SERVE__EVIDENCE__LEDGER_KEY", "evidence.key"),
+        ("TARN_SERVE__EVIDENCE__TABLES", "['api_activity', 'detection_finding']"),
+    ];
+    let daemon = Daemon::start(place.folder.path(), &own).unwrap();
+    let url = format!("http://{}", daemon.address);
+    let hook = place.webhook(&["--mode", "enforce", "--to", &url]);
+    assert!(hook.ask("uid-attested", &place.image)["allowed"].as_bool().unwrap());
+    let unknown = format!("registry.example/app@sha256:{}", "0".repeat(64));
+    assert!(!hook.ask("uid-refused", &unknown)["allowed"].as_bool().unwrap());
+    let titles = |daemon: &Daemon| -> Vec<String> {
+        let found: Value = serde_json::from_str(&daemon.get("/v1/findings").body).unwrap();
+        let found = found["findings"].as_array().unwrap();
+        found.iter().map(|finding| finding["finding_info"]["title"].as_str().unwrap().to_owned()).collect()
+    };
+    daemon.wait("the refusal", |d| titles(d).iter().any(|t| t == "Kubernetes Unsigned Image Refused at Admission"));
+    hook.stop();
+
+    // What the API server let in all the same: a disagreement, and an alert on it.
+    let let_in =
+        audited("web", &unknown, "", Utc::now() + TimeDelta::seconds(60), json!({"metadata": {}, "code": 201}));
+    assert_eq!(daemon.post("/v1/ingest", &let_in.to_string()).status, 200);
+    let committed = |d: &Daemon| d.metric("tarn_committed_sequence") == d.metric("tarn_log_last_sequence");
+    daemon.wait("a commit", committed);
+    let lake = place.at("lake");
+    let run = tarn(&["evidence", "disagreements", "--lake", text(&lake), "--record", "--to", &url]);
+    assert!(run.code == 1 && run.stderr.contains("recorded: 1 new of 1"), "{}", run.stderr);
+    daemon.wait("the disagreement", |d| titles(d).iter().any(|t| t == "Workload Let In That Admission Had Refused"));
+    daemon.wait("the ledger", |d| d.metric("tarn_ledger_sequence") == d.metric("tarn_log_last_sequence"));
+    assert!(daemon.stop());
+
+    // One row each, and one leaf: what the webhook logged first is what the daemon's ledger has.
+    let sql = "SELECT count(*) AS n, count(DISTINCT metadata.uid) AS uids FROM";
+    let ours = "api_activity WHERE metadata.log_name = 'admission'";
+    assert_eq!(place.sql(&format!("{sql} {ours}")), [json!({"n": 2, "uids": 2})]);
+    assert_eq!(place.sql(&format!("{sql} artifact_signing")), [json!({"n": 2, "uids": 2})]);
+    for row in place.sql(&format!("SELECT metadata.uid AS uid FROM {ours}")) {
+        place.proved(row["uid"].as_str().unwrap());
+    }
+    // Another process that follows the ledger finds that all of it has rows.
+    place.webhook(&[]).stop();
+    assert_eq!(place.sql(&format!("{sql} {ours}")), [json!({"n": 2, "uids": 2})]);
+    let run = tarn(&place.arguments(&["--to", "ftp://example.com"]));
+    assert!(run.code == 2 && run.stderr.contains("--to: expected http://"), "{}", run.stderr);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `tarn evidence`: keys, proofs, their check, and the audit, as users call them.
 
 use crate::command::{tarn, text};
+use crate::signed;
 use object_store::path::Path as StorePath;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -150,4 +151,39 @@ fn wrong_usage_is_told() {
     });
     let run = tarn(&["evidence", "audit", "--lake", text(&lake), "--key", &place.key]);
     assert!(run.code == 2 && run.stderr.contains("there is no ledger here"), "{}", run.stderr);
+}
+
+/// Rows are made of the ledger that they were made of before, or of another key's.
+#[test]
+fn a_ledger_that_was_begun_again_is_told_and_not_taken_for_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let key = signed::Key::new(1);
+    signed::policies(folder.path(), &[("release", &key)]);
+    for name in ["one.key", "two.key"] {
+        tarn(&["evidence", "key", "new", text(&at(name)), "--name", "example.com/evidence"]).ok();
+    }
+    let (lake, policies) = (at("lake"), at("policies.toml"));
+    let ingest = |artifact: &str, ledger_key: &str| {
+        let document = at(&format!("{artifact}.json"));
+        let statement = signed::statement(artifact, "https://example.com/built", &json!({}));
+        std::fs::write(&document, key.envelope(&statement)).unwrap();
+        let ingest = ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies)];
+        tarn(&[&ingest[..], &["--ledger-key", text(&at(ledger_key)), text(&document)]].concat())
+    };
+    let rows = || {
+        let sql = "SELECT count(*) AS n FROM artifact_signing";
+        tarn(&["sql", "--lake", text(&lake), "--format", "ndjson", sql]).ok().rows()[0]["n"].clone()
+    };
+    for artifact in ["a", "b", "c"] {
+        ingest(artifact, "one.key").ok();
+    }
+    std::fs::remove_dir_all(lake.join("_evidence")).unwrap();
+    let run = ingest("d", "one.key");
+    assert!(run.code == 1 && run.stderr.contains("the log of 1 leaves does not go on from the 3"), "{}", run.stderr);
+    assert_eq!(rows(), 3);
+    // Another key's is another ledger, and what it has becomes rows.
+    std::fs::remove_dir_all(lake.join("_evidence")).unwrap();
+    ingest("d", "two.key").ok();
+    assert_eq!(rows(), 4);
 }

@@ -124,10 +124,14 @@ impl Decision {
         self.unknown.iter().cloned().chain(images).chain(unrecorded)
     }
 
-    /// The answer, as the API server expects it: an AdmissionReview of `admission.k8s.io/v1`. What is not attested is a
-    /// warning where the workload may run, and the refusal's message where not; audit annotations say which it was, and
-    /// under which uid it is recorded.
+    /// The answer, as the API server expects it: an AdmissionReview of `admission.k8s.io/v1`.
     pub fn answer(&self) -> Value {
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": self.response()})
+    }
+
+    /// What of it is the answer to this question. What is not attested is a warning where the workload may run, and the
+    /// refusal's message where not; audit annotations say which it was, and under which uid it is recorded.
+    pub(super) fn response(&self) -> Value {
         let problems: Vec<String> = self.problems().map(|problem| cut(&problem)).collect();
         let outcome = self.outcome();
         let mut response = json!({
@@ -146,7 +150,7 @@ impl Decision {
             Outcome::Warned => response["warnings"] = json!(told),
             Outcome::Refused => response["status"] = json!({"code": 403, "message": told.join("; ")}),
         }
-        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
+        response
     }
 
     /// The question's id.

@@ -1,4 +1,5 @@
-//! A decision as a record: OCSF's API Activity with the profile Security Control (`docs/admission.md`).
+//! A decision as a record: OCSF's API Activity with the profile Security Control (`docs/admission.md`). What of question and
+//! answer no attribute holds as AdmissionReview has it is in `unmapped`, where rules over admission find it.
 //!
 //! The record's uid is the digest of what it says. A decision that is put to the ledger again is the same record.
 
@@ -69,6 +70,7 @@ impl Decided<'_> {
             Outcome::Refused => ((2, "Denied"), (2, "Blocked")),
         };
         let (status_id, status) = if decision.allowed { (1, "Success") } else { (2, "Failure") };
+        let did = format!("{} {} {}/{}", decision.outcome().as_str(), review.kind, review.namespace, review.name);
         let mut record = json!({
             "class_uid": 6003, "class_name": "API Activity",
             "category_uid": 6, "category_name": "Application Activity",
@@ -78,7 +80,7 @@ impl Decided<'_> {
             "severity_id": severity_id, "severity": severity, "status_id": status_id, "status": status,
             "action_id": action.0, "action": action.1,
             "disposition_id": disposition.0, "disposition": disposition.1,
-            "message": format!("{}: {} {}/{}", decision.outcome().as_str(), review.kind, review.namespace, review.name),
+            "message": did,
             "metadata": {
                 "version": "1.8.0", "product": {"name": "Tarn", "vendor_name": "Tarn"},
                 "profiles": ["security_control"], "log_name": "admission", "correlation_uid": review.uid,
@@ -98,6 +100,7 @@ impl Decided<'_> {
                 "is_applied": decision.mode() == Mode::Enforce,
             },
             "resources": self.resources(),
+            "unmapped": {"request": self.request(), "response": decision.response()},
         });
         if review.dry_run {
             record["api"]["request"]["flags"] = json!(["dryRun"]);
@@ -105,6 +108,7 @@ impl Decided<'_> {
         let problems: Vec<String> = decision.problems().collect();
         if !problems.is_empty() {
             let detail: String = problems.join("; ").chars().take(DETAIL_CHARS_MAX).collect();
+            record["message"] = format!("{did}: {detail}").into();
             record["status_detail"] = detail.into();
         }
         let images = decision.images.iter();
@@ -115,6 +119,15 @@ impl Decided<'_> {
             record["enrichments"] = enrichments.into();
         }
         record
+    }
+
+    /// What rules ask of the question, as AdmissionReview names it.
+    fn request(&self) -> Value {
+        let Review { kind, resource, namespace, name, groups, dry_run, .. } = self.review;
+        json!({
+            "kind": {"kind": kind}, "resource": {"resource": resource}, "namespace": namespace, "name": name,
+            "userInfo": {"groups": groups}, "dryRun": dry_run,
+        })
     }
 
     /// The workload, and the images that have a digest.

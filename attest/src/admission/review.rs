@@ -11,6 +11,8 @@ const REVIEW: Limits = Limits { bytes_max: 4 << 20, depth_max: 64, values_max: 4
 const IMAGES_MAX: usize = 256;
 /// Characters of names that go into answers and records.
 const NAME_CHARS_MAX: usize = 253;
+/// Groups of who asks that go into records.
+const GROUPS_MAX: usize = 64;
 
 /// A question of the API server.
 #[derive(Clone, Debug)]
@@ -21,12 +23,16 @@ pub struct Review {
     pub operation: String,
     /// The workload's kind, such as `Deployment`.
     pub kind: String,
+    /// The kind's name in the API, such as `deployments`.
+    pub resource: String,
     /// Its namespace.
     pub namespace: String,
     /// Its name, or what its name is made of.
     pub name: String,
     /// Who asks for it.
     pub user: String,
+    /// The groups that who asks is in, the first ones.
+    pub groups: Vec<String>,
     /// Whether it is only tried: nothing of it will run.
     pub dry_run: bool,
     /// The images that it runs, in the order of the object; or why that cannot be told.
@@ -98,6 +104,8 @@ struct Wire {
 struct Request {
     uid: String,
     kind: Kind,
+    #[serde(default)]
+    resource: Resource,
     operation: String,
     #[serde(default)]
     name: String,
@@ -118,9 +126,16 @@ struct Kind {
 }
 
 #[derive(Default, Deserialize)]
+struct Resource {
+    #[serde(default)]
+    resource: String,
+}
+
+#[derive(Default, Deserialize)]
 struct User {
     #[serde(default)]
     username: String,
+    groups: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -172,9 +187,11 @@ impl Review {
         Ok(Self {
             operation: short(&request.operation),
             kind: short(&request.kind.kind),
+            resource: short(&request.resource.resource),
             namespace: short(&request.namespace),
             name: short(name),
             user: short(&request.user_info.username),
+            groups: request.user_info.groups.iter().flatten().take(GROUPS_MAX).map(|group| short(group)).collect(),
             dry_run: request.dry_run.unwrap_or(false),
             uid: request.uid,
             images,

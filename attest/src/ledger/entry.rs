@@ -13,7 +13,7 @@ pub const RAW_BYTES_MAX: usize = 64 << 20;
 /// Deepest nesting of a record.
 const DEPTH_MAX: usize = 120;
 /// Largest magnitude up to which every integer is a double (RFC 7493, section 2.2).
-const INTEGER_MAX: u64 = 1 << 53;
+pub const INTEGER_MAX: u64 = 1 << 53;
 
 /// A record to log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,12 +50,10 @@ pub enum LedgerError {
         /// Leaves before the other's.
         size: u64,
     },
-    /// The log on the store does not go on from a checkpoint that was kept: it was rolled back or written anew.
-    #[error(
-        "the log of {size} leaves does not go on from the checkpoint over {known}: it was rolled back or written anew"
-    )]
+    /// The log on the store does not go on from where it once was: it was rolled back or written anew.
+    #[error("the log of {size} leaves does not go on from the {known} that it had: it was rolled back or written anew")]
     NotExtended {
-        /// Leaves of the kept checkpoint.
+        /// Leaves that it had.
         known: u64,
         /// Leaves on the store.
         size: u64,

@@ -39,7 +39,7 @@ mod writer;
 pub use audit::{AuditOptions, Caveat, Divergence, Report, audit};
 pub use checkpoint::{Checkpoint, CheckpointReason};
 pub use consistency::{ConsistencyReason, verify_consistency};
-pub use entry::{Entry, EntryError, RAW_BYTES_MAX, RECORD_BYTES_MAX, UID_BYTES_MAX};
+pub use entry::{Entry, EntryError, INTEGER_MAX, RAW_BYTES_MAX, RECORD_BYTES_MAX, UID_BYTES_MAX};
 pub use error::LedgerError;
 pub use follow::{Logged, records_after};
 pub use key::{KeyError, KeyService, PublicKey, Signer};

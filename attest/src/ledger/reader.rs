@@ -57,6 +57,11 @@ impl Log {
         &self.checkpoint
     }
 
+    /// The key that it was opened with.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
     /// The proof file of a record: what [`super::verify`] checks.
     ///
     /// **Errors**: [`LedgerError::Unknown`]; the store's; a tile or batch that is not as a writer left it.

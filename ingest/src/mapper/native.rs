@@ -50,7 +50,7 @@ impl Tables {
         if let (Some(slot), Some(time)) = (builder.schema().slot("time"), time(record)) {
             let _ = builder.set(slot, Value::Time(time));
         }
-        for (path, value) in &flat.leaves {
+        for (path, value) in flat.leaves.iter().filter(|(path, _)| path != "unmapped") {
             if let Some(slot) = builder.schema().slot(path) {
                 leaf(builder, slot, value);
             }
@@ -80,13 +80,9 @@ impl Tables {
                 }
             }
         }
-        if (!kept.is_empty() || !fallbacks.is_empty())
-            && let Some(slot) = builder.schema().slot("unmapped").filter(|s| !builder.is_set(*s))
+        if let Some(slot) = builder.schema().slot("unmapped")
+            && let Some(text) = left_over(record.get("unmapped"), &kept, &fallbacks)
         {
-            let texts: Vec<(String, String)> = kept.iter().map(|(path, v)| (path.clone(), v.to_string())).collect();
-            let refs: Vec<(&str, &str)> = texts.iter().map(|(p, v)| (p.as_str(), v.as_str())).collect();
-            let mut text = String::new();
-            unmapped::write(&mut text, &refs, &[], &fallbacks);
             let _ = builder.set(slot, Value::Text(&text));
         }
         builder.end_row();
@@ -136,6 +132,25 @@ impl Tables {
         out.extend(full.map(|(class, table)| table.finish(*class)));
         out
     }
+}
+
+/// What no column takes: what the record itself has in `unmapped`, and beside it what OCSF has no attribute for.
+fn left_over(own: Option<&Json>, kept: &[(String, Json)], fallbacks: &[&str]) -> Option<String> {
+    let own = own.filter(|own| !own.is_null());
+    if kept.is_empty() && fallbacks.is_empty() {
+        return own.map(Json::to_string);
+    }
+    let mut all: Vec<(&str, String)> = kept.iter().map(|(path, value)| (path.as_str(), value.to_string())).collect();
+    match own {
+        Some(Json::Object(members)) => {
+            all.extend(members.iter().map(|(name, value)| (name.as_str(), value.to_string())))
+        }
+        own => all.extend(own.map(|own| ("unmapped", own.to_string()))),
+    }
+    let all: Vec<(&str, &str)> = all.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let mut text = String::new();
+    unmapped::write(&mut text, &all, &[], fallbacks);
+    Some(text)
 }
 
 /// A record's time: milliseconds, as OCSF has it, or what other producers write.

@@ -5,7 +5,7 @@ use super::{document, policies};
 use crate::command::arguments::{LakeArgs, key_value};
 use crate::command::serve::init_logs;
 use crate::command::{Usage, block_on, ledger_key};
-use crate::recording::Recorder;
+use crate::recording::{Recorder, Rows};
 use async_trait::async_trait;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
@@ -13,6 +13,7 @@ use axum::response::Response;
 use chrono::Utc;
 use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
 use futures::future::try_join_all;
+use reqwest::Url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -106,6 +107,9 @@ struct RecordsArgs {
     /// The signing key of the lake's evidence ledger: a file, or one of AWS KMS, awskms:///KEY?name=NAME
     #[arg(long, value_name = "FILE_OR_KMS_KEY", requires = "lake")]
     ledger_key: Option<String>,
+    /// Hand rows to the daemon over this lake, so that its rules see them; its token is read from TARN_TOKEN
+    #[arg(long, value_name = "URL", requires = "lake")]
+    to: Option<Url>,
 }
 
 /// Verification summaries.
@@ -234,7 +238,7 @@ impl RecordsArgs {
         };
         let signer = ledger_key::signer(key).await?;
         let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
-        let recorder = Recorder::open(&lake.open_or_create().await?, signer).await?;
+        let recorder = Recorder::open(Rows::new(&lake.open_or_create().await?, self.to.as_ref())?, signer).await?;
         Ok(Some(Arc::new(LedgerRecorder(recorder))))
     }
 }

@@ -9,6 +9,7 @@ use crate::input::{self, Input};
 use crate::output::{Format, print_rows};
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub struct Args {
     /// awskms:///KEY?name=NAME
     #[arg(long, value_name = "FILE_OR_KMS_KEY")]
     ledger_key: Option<String>,
+    /// Hand rows to the daemon over this lake, so that its rules see them; its token is read from TARN_TOKEN
+    #[arg(long, value_name = "URL")]
+    to: Option<Url>,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -62,7 +66,7 @@ impl Args {
         let now = Utc::now();
         let found = if self.image.is_given() { self.attached(policy, now)? } else { self.files(policy, now)? };
         let Intake { mut read, unread, others } = found;
-        let added = block_on(keep::keep(&self.lake, &mut read, self.ledger_key.as_deref()))??;
+        let added = block_on(keep::keep(&self.lake, &mut read, self.ledger_key.as_deref(), self.to.as_ref()))??;
         let rows: Vec<_> =
             read.iter().flat_map(|read| read.taken.iter().map(|taken| row(read, taken, &added))).collect();
         print_rows(&rows, Format::or_default(self.format))?;

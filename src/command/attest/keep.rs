@@ -3,11 +3,12 @@
 //! A record is there once by its uid. With a ledger, it comes first, and rows are made of what it has
 //! ([`crate::recording`]): a run that ends between the two leaves nothing out.
 
-use crate::command::arguments::{LakeArgs, SourcesArgs};
+use crate::command::arguments::LakeArgs;
 use crate::command::ledger_key;
-use crate::recording::{append_all, follow, loader, times};
+use crate::recording::{Rows, append_all, times};
 use bytes::Bytes;
 use object_store::path::Path as StorePath;
+use reqwest::Url;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use tarn_attest::intake::Taken;
@@ -21,13 +22,15 @@ pub(super) struct Read {
     pub(super) taken: Vec<Taken>,
 }
 
-/// Puts what is new into the lake's ledger, with a key, and its tables. Gives the uids that are new in the tables.
+/// Puts what is new into the lake's ledger, with a key, and its tables, or hands it to the daemon at `to`. Gives the uids that
+/// are new in the tables.
 ///
-/// **Errors**: a key that is none; the store's, the lake's, the ledger's.
+/// **Errors**: a key that is none; the store's, the lake's, the ledger's, the daemon's.
 pub(super) async fn keep(
     lake: &LakeArgs,
     read: &mut [Read],
     ledger_key: Option<&str>,
+    to: Option<&Url>,
 ) -> anyhow::Result<HashSet<String>> {
     // A key service is asked by the runtime that it is found in.
     let signer = match ledger_key {
@@ -46,11 +49,11 @@ pub(super) async fn keep(
             taken.evidence.value["time"] = (*time).into();
         }
     }
-    let sources = SourcesArgs { sources: None }.load()?;
+    let rows = Rows::new(&lake, to)?;
     let is_logged = signer.is_some();
     if let Some(signer) = signer {
         log(&lake, read, signer).await?;
-        follow(&lake, &sources).await?;
+        rows.follow().await?;
     }
     let (mut added, mut seen, mut lines) = (HashSet::new(), HashSet::new(), Vec::new());
     for taken in read.iter().flat_map(|read| &read.taken) {
@@ -71,11 +74,7 @@ pub(super) async fn keep(
             lines.push(b'\n');
         }
     }
-    if !lines.is_empty() {
-        let mut loader = loader(&lake, &sources).await?;
-        loader.load_bytes("tarn attest ingest", lines).await?;
-        loader.finish().await?;
-    }
+    rows.add("tarn attest ingest", lines).await?;
     Ok(added)
 }
 

@@ -7,10 +7,11 @@ use super::{small_file, small_text};
 use crate::command::arguments::LakeArgs;
 use crate::command::serve::init_logs;
 use crate::command::{Usage, block_on, ledger_key};
-use crate::recording::Recorder;
+use crate::recording::{Recorder, Rows};
 use anyhow::Context;
 use chrono::Utc;
 use clap::Args as ClapArgs;
+use reqwest::Url;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +44,9 @@ pub struct Args {
     /// of AWS KMS, awskms:///KEY?name=NAME
     #[arg(long, value_name = "FILE_OR_KMS_KEY")]
     ledger_key: String,
+    /// Hand rows to the daemon over this lake, so that its rules see them; its token is read from TARN_TOKEN
+    #[arg(long, value_name = "URL")]
+    to: Option<Url>,
     /// Evidence that passed, by the image's digest, in JSON; without it, what the lake's tables have and its ledger proves
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
@@ -102,7 +106,7 @@ impl Args {
                 Some(file) => Arc::new(file),
                 None => Arc::new(LakeEvidence::new(&lake, signer.public(), self.trust_policies)),
             };
-            let recorder = Arc::new(LedgerRecorder(Recorder::open(&lake, signer).await?));
+            let recorder = Arc::new(LedgerRecorder(Recorder::open(Rows::new(&lake, self.to.as_ref())?, signer).await?));
             let parts = Parts {
                 verifiers,
                 policies,

@@ -1,12 +1,13 @@
 //! `tarn evidence audit`: the whole ledger, read and held against what others know of it.
 
 use super::{KeyArg, WitnessArgs, place, read, told};
-use crate::command::arguments::{LakeArgs, SourcesArgs};
+use crate::command::arguments::LakeArgs;
 use crate::command::{Usage, block_on};
 use crate::output::{Format, print_rows};
-use crate::recording::{loader, times};
+use crate::recording::{Rows, times};
 use chrono::Utc;
 use clap::Args as ClapArgs;
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use tarn_lake::{Lake, SqlOptions};
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn evidence audit --lake ./lake --key evidence.pub --record
+  tarn evidence audit --lake ./lake --key evidence.pub --record --to http://127.0.0.1:4318
   tarn evidence audit --lake ./lake --key evidence.pub --known checkpoint-2026-10-01 --witness w1.pub")]
 pub struct Args {
     #[command(flatten)]
@@ -39,6 +41,9 @@ pub struct Args {
     /// Record a ledger that is broken, once, in the lake's table `artifact_signing`, where rules find it
     #[arg(long)]
     record: bool,
+    /// Hand rows to the daemon over this lake, so that its rules see them; its token is read from TARN_TOKEN
+    #[arg(long, value_name = "URL", requires = "record")]
+    to: Option<Url>,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -61,7 +66,8 @@ impl Args {
             let report = audit(store, &prefix, &options).await.map_err(told)?;
             if let Some(divergence) = report.divergence.as_ref().filter(|_| self.record) {
                 let uri = format!("{}{prefix}", lake.url());
-                keep(&lake, &broken_ledger(key.origin(), &uri, &report, divergence, Utc::now())).await?;
+                let evidence = broken_ledger(key.origin(), &uri, &report, divergence, Utc::now());
+                keep(&lake, &Rows::new(&lake, self.to.as_ref())?, &evidence).await?;
             }
             anyhow::Ok(report)
         })??;
@@ -72,13 +78,11 @@ impl Args {
 }
 
 /// Makes a row of the record that a ledger is broken: there alone, as such a ledger is no place for it.
-async fn keep(lake: &Lake, evidence: &Evidence) -> anyhow::Result<()> {
+async fn keep(lake: &Lake, rows: &Rows, evidence: &Evidence) -> anyhow::Result<()> {
     let uid = evidence.uid.as_str();
     let session = lake.sql(&SqlOptions::default()).await?;
     if times(&session, "artifact_signing", "metadata.uid", &[uid]).await?.is_empty() {
-        let mut loader = loader(lake, &SourcesArgs { sources: None }.load()?).await?;
-        loader.load_bytes("tarn evidence audit", evidence.to_canonical()?).await?;
-        loader.finish().await?;
+        rows.add("tarn evidence audit", evidence.to_canonical()?).await?;
     }
     eprintln!("recorded: {uid}");
     Ok(())

@@ -1,21 +1,22 @@
 //! `tarn evidence disagreements`: where others decided otherwise than the admission webhook.
 
 use super::rfc3339;
-use crate::command::arguments::{LakeArgs, SourcesArgs, SpanArgs};
+use crate::command::arguments::{LakeArgs, SpanArgs};
 use crate::command::{block_on, ledger_key};
 use crate::hunting::Span;
 use crate::output::{Format, print_rows};
-use crate::recording::{append_all, follow, loader, times};
+use crate::recording::{Rows, append_all, times};
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use futures::TryStreamExt;
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 use tarn_attest::admission::disagreements::{Disagreement, Disagreements};
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Signer};
 use tarn_attest::lineage::Row;
 use tarn_lake::{Lake, SqlOptions, SqlSession};
-use tarn_schema_ocsf::nest::Rows;
+use tarn_schema_ocsf::nest;
 
 /// Show where another decided otherwise than the admission webhook (tarn attest admission)
 ///
@@ -40,6 +41,9 @@ pub struct Args {
     /// The key of the lake's evidence ledger, to which the records go first: a file, or one of AWS KMS
     #[arg(long, value_name = "FILE_OR_KMS_KEY", requires = "record")]
     ledger_key: Option<String>,
+    /// Hand rows to the daemon over this lake, so that its rules see them; its token is read from TARN_TOKEN
+    #[arg(long, value_name = "URL", requires = "record")]
+    to: Option<Url>,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -60,7 +64,7 @@ impl Args {
                     Some(key) => Some(ledger_key::signer(key).await?),
                     None => None,
                 };
-                let added = record(&lake, &found, signer).await?;
+                let added = record(&lake, &found, signer, self.to.as_ref()).await?;
                 eprintln!("recorded: {added} new of {}", found.len());
             }
             anyhow::Ok(found)
@@ -129,36 +133,39 @@ fn within(span: Span) -> String {
 async fn each(session: &SqlSession, condition: &str, mut take: impl FnMut(Row)) -> anyhow::Result<()> {
     let mut stream = session.query(&format!("SELECT * FROM api_activity WHERE {condition}")).await?;
     while let Some(batch) = stream.try_next().await? {
-        let rows = Rows::new(&batch);
+        let rows = nest::Rows::new(&batch);
         (0..batch.num_rows()).for_each(|row| take(rows.to_json(row)));
     }
     Ok(())
 }
 
 /// Keeps what is not kept yet, and gives how many that were.
-async fn record(lake: &Lake, found: &[Disagreement], signer: Option<Signer>) -> anyhow::Result<usize> {
+async fn record(
+    lake: &Lake,
+    found: &[Disagreement],
+    signer: Option<Signer>,
+    to: Option<&Url>,
+) -> anyhow::Result<usize> {
     let now = Utc::now();
     let mut evidence: Vec<_> = found.iter().map(|one| one.to_ocsf(now)).collect();
     let uids: Vec<&str> = evidence.iter().map(|evidence| evidence.uid.as_str()).collect();
     let session = lake.sql(&SqlOptions::default()).await?;
     let known = times(&session, "detection_finding", "metadata.uid", &uids).await?;
     evidence.retain(|evidence| !known.contains_key(&evidence.uid));
-    let sources = SourcesArgs { sources: None }.load()?;
+    let rows = Rows::new(lake, to)?;
     if let Some(signer) = signer {
         let prefix = object_store::path::Path::from(LAKE_PREFIX);
         let mut ledger = Ledger::open(lake.store().clone(), &prefix, signer).await?;
         let entries = evidence.iter().map(|evidence| Ok(Entry::new(&evidence.uid, &evidence.value, None)?));
         append_all(&mut ledger, &entries.collect::<anyhow::Result<Vec<_>>>()?).await?;
-        follow(lake, &sources).await?;
-    } else if !evidence.is_empty() {
+        rows.follow().await?;
+    } else {
         let mut lines = Vec::new();
         for evidence in &evidence {
             lines.extend(evidence.to_canonical()?);
             lines.push(b'\n');
         }
-        let mut loader = loader(lake, &sources).await?;
-        loader.load_bytes("tarn evidence disagreements", lines).await?;
-        loader.finish().await?;
+        rows.add("tarn evidence disagreements", lines).await?;
     }
     Ok(evidence.len())
 }

@@ -1,14 +1,15 @@
 //! `tarn evidence reverify`: records that passed, verified again from the documents that the ledger has.
 
 use super::{place, rfc3339, told};
-use crate::command::arguments::{LakeArgs, SourcesArgs, time};
+use crate::command::arguments::{LakeArgs, time};
 use crate::command::{Usage, block_on, ledger_key};
 use crate::output::{Format, print_rows};
-use crate::recording::{append_all, follow};
+use crate::recording::{Rows, append_all};
 use crate::trust;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ pub struct Args {
     /// The signing key of the lake's evidence ledger: a file, or one of AWS KMS, awskms:///KEY?name=NAME
     #[arg(long, value_name = "FILE_OR_KMS_KEY", requires = "record")]
     ledger_key: Option<String>,
+    /// Hand rows to the daemon over this lake, so that its rules see them; its token is read from TARN_TOKEN
+    #[arg(long, value_name = "URL", requires = "record")]
+    to: Option<Url>,
     /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -87,6 +91,7 @@ impl Args {
     async fn pass(&self, today: &Today) -> anyhow::Result<Found> {
         let lake = self.lake.open().await?;
         let (store, prefix) = place(&lake);
+        let rows = Rows::new(&lake, self.to.as_ref())?;
         let signer = match self.ledger_key.as_deref() {
             Some(key) => Some(ledger_key::signer(key).await?),
             None => None,
@@ -114,7 +119,7 @@ impl Args {
             }
         }
         if ledger.is_some() {
-            follow(&lake, &SourcesArgs { sources: None }.load()?).await?;
+            rows.follow().await?;
         }
         Ok(found)
     }

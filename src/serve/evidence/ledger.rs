@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Followed {
     /// The durable log.
     pub log: Log<Frame>,
-    /// Log sources, which say what came as OCSF.
+    /// Log sources, which say what came as OCSF, and what is made of all else.
     pub sources: Arc<Sources>,
     /// The frame up to which the lake has committed rows.
     pub committed: watch::Receiver<u64>,
@@ -70,7 +70,7 @@ impl Keeper {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let Followed { log, sources, committed, classes } = followed;
-        let marks = Marks::new(log.last(), &classes);
+        let marks = Marks::new(log.last(), &classes, &sources);
         metrics.ledgered(0);
         let mut keeper =
             Self { lake, signer, ledger: None, known, log, sources, marks, committed, metrics, reached: 0 };

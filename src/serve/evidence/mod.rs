@@ -9,8 +9,10 @@
 //! The other direction, from ledger to rows, is [`crate::recording`]'s, for those who must record before they answer. It
 //! asks the tables for what they have; so here a record is a row of them before it is a leaf, and no row is made twice.
 
+mod delivered;
 mod known;
 mod ledger;
+mod mapped;
 mod receiver;
 mod records;
 
@@ -35,7 +37,7 @@ use tarn_schema_ocsf::{ClassUid, Schema};
 pub struct EvidenceConfig {
     /// The signing key of the lake's evidence ledger: a file, or `awskms:///KEY?name=NAME`. None: the ledger is left alone.
     pub ledger_key: Option<String>,
-    /// Tables whose records are evidence, too, as far as they came as OCSF.
+    /// Tables whose records are evidence, too, whatever they were mapped from.
     pub tables: Vec<String>,
     /// The trust policies that documents are verified by. None: no documents are taken.
     pub policies: Option<PathBuf>,

@@ -58,14 +58,14 @@ pub struct Parts {
 }
 
 #[derive(Clone)]
-struct Receiver {
-    parts: Parts,
+pub(super) struct Receiver {
+    pub(super) parts: Parts,
     verifying: Arc<Semaphore>,
-    /// What is known is asked before it is added: one document at a time, so that none is added twice.
-    adding: Arc<Mutex<()>>,
+    /// What is known is asked before it is added: one request at a time, so that nothing is added twice.
+    pub(super) adding: Arc<Mutex<()>>,
 }
 
-/// The route.
+/// The routes.
 pub fn router(mut parts: Parts) -> Router {
     let limits = &mut parts.limits;
     for bytes_max in [&mut limits.wire_bytes_max, &mut limits.bytes_max] {
@@ -74,7 +74,8 @@ pub fn router(mut parts: Parts) -> Router {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let verifying = Arc::new(Semaphore::new(processors));
     let receiver = Receiver { parts, verifying, adding: Arc::default() };
-    Router::new().route("/v1/evidence", post(answer)).with_state(receiver)
+    let routes = Router::new().route("/v1/evidence", post(answer)).route("/v1/evidence/records", post(handed_over));
+    routes.with_state(receiver)
 }
 
 /// What the address may say of a document.
@@ -89,8 +90,8 @@ struct Asked {
     name: Option<String>,
 }
 
-/// Why a document is not taken.
-enum Problem {
+/// Why a document, or records, are not taken.
+pub(super) enum Problem {
     Failure(Failure),
     /// The address is wrong.
     Asked(String),
@@ -143,6 +144,13 @@ async fn answer(
     }
 }
 
+async fn handed_over(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
+    match receiver.keep(request).await {
+        Ok(told) => Json(told).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
 impl Receiver {
     async fn take(
         &self,
@@ -160,7 +168,8 @@ impl Receiver {
         let taken = self.verify(asked, policies, document.clone()).await?;
 
         let _one_at_a_time = self.adding.lock().await;
-        let known = self.known(&taken).await?;
+        let uids: Vec<&str> = taken.iter().map(|taken| taken.evidence.uid.as_str()).collect();
+        let known = self.known("artifact_signing", &uids).await?;
         let block = fresh(&taken, &known)?;
         let records: Vec<Value> = taken.iter().map(|taken| told(taken, &known)).collect();
         if !block.records.is_empty() {
@@ -190,18 +199,17 @@ impl Receiver {
         verified.await.map_err(|_| Failure::GivenUp)?
     }
 
-    /// Uids of those records that are rows already: here, on their way into the lake, or there by another's hand.
-    async fn known(&self, taken: &[Taken]) -> Result<HashSet<String>, Problem> {
+    /// Those of some uids that are rows of a table already: here, on their way into the lake, or there by another's hand.
+    pub(super) async fn known(&self, table: &str, uids: &[&str]) -> Result<HashSet<String>, Problem> {
         let failed = |error: &dyn std::fmt::Display| Problem::Lake(format!("what is known of it: {error}"));
         readable(&self.parts.live, &self.parts.log).await.map_err(|e| failed(&e))?;
-        let uids: Vec<&str> = taken.iter().map(|taken| taken.evidence.uid.as_str()).collect();
         let options = SqlOptions::default();
         let live = self.parts.live.sql(&options).map_err(|e| failed(&e))?;
         let mut known = HashSet::new();
         let committed = self.parts.lake.sql(&options).await.map_err(|e| failed(&e))?;
         // What other processes committed is seen by the first only after a while.
         for session in [live, committed] {
-            let found = times(&session, "artifact_signing", "metadata.uid", &uids).await;
+            let found = times(&session, table, "metadata.uid", uids).await;
             known.extend(found.map_err(|e| failed(&e))?.into_keys());
         }
         Ok(known)

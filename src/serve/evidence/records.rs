@@ -1,13 +1,15 @@
-//! What of the log's frames the ledger wants: records of Artifact Signing, Key Release and the tables that are marked as
-//! evidence, whoever sent them, that came as OCSF.
+//! What of the log's frames the ledger wants: records of Artifact Signing and Key Release that came as OCSF, whoever sent
+//! them, and every record of the tables that are marked as evidence, whatever it was mapped from ([`super::mapped`]).
 //!
 //! **Bounds**: [`PIECE_BYTES`] of records and documents at a time, and those of one frame.
 
 use super::super::frame::{Frame, Kind};
 use super::super::with_causes;
+use super::mapped::Mapped;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,14 +31,20 @@ const CLASSES: [ClassUid; 2] = [ClassUid(99_906_001), ClassUid(99_903_001)];
 pub struct Marks {
     last: Arc<AtomicU64>,
     classes: Arc<[(ClassUid, Finder<'static>)]>,
+    /// Log sources of which mapping makes rows of the tables that are marked.
+    mapped: Arc<[String]>,
 }
 
 impl Marks {
     /// Of a log whose frames up to `last` were not looked at. `more` classes are evidence, too.
-    pub fn new(last: u64, more: &[ClassUid]) -> Self {
+    pub fn new(last: u64, more: &[ClassUid], sources: &Sources) -> Self {
         let classes = CLASSES.iter().chain(more).map(|class| (*class, Finder::new(&class.to_string()).into_owned()));
-        let classes = classes.collect();
-        Self { last: Arc::new(AtomicU64::new(last)), classes }
+        let mapped = sources.iter().filter(|source| source.kinds.iter().any(|kind| more.contains(&kind.class)));
+        Self {
+            last: Arc::new(AtomicU64::new(last)),
+            classes: classes.collect(),
+            mapped: mapped.map(|source| source.name.clone()).collect(),
+        }
     }
 
     /// Looks at a frame, before mapping gets it.
@@ -46,19 +54,29 @@ impl Marks {
         }
     }
 
-    /// Whether a frame may have evidence: a class's number stands somewhere in it.
+    /// Whether a frame may have evidence: a class's number stands somewhere in it, or mapping may give it one.
     fn may_have(&self, frame: &Frame) -> bool {
         let json = frame.block.json.as_bytes();
         match frame.kind {
             Kind::Evidence { .. } => true,
             Kind::Events { .. } | Kind::Findings { .. } => {
-                self.classes.iter().any(|(_, number)| number.find(json).is_some())
+                self.are_mapped(frame) || self.classes.iter().any(|(_, number)| number.find(json).is_some())
             }
             Kind::Updates { .. } | Kind::Idle { .. } | Kind::Metrics { .. } => false,
         }
     }
 
-    fn is_evidence(&self, class: u64) -> bool {
+    /// Whether mapping may make evidence of a frame's events.
+    fn are_mapped(&self, frame: &Frame) -> bool {
+        match &frame.kind {
+            Kind::Events { source: Some(name), .. } => self.mapped.contains(name),
+            Kind::Events { source: None, .. } => !self.mapped.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether a class's records are.
+    pub fn is_evidence(&self, class: u64) -> bool {
         self.classes.iter().any(|(evidence, _)| u64::from(evidence.0) == class)
     }
 
@@ -85,11 +103,12 @@ pub struct Piece {
 pub fn read(
     frames: &mut Frames,
     marks: &Marks,
-    sources: &Sources,
+    sources: &Arc<Sources>,
     writer: uuid::Uuid,
     range: Range<u64>,
 ) -> anyhow::Result<Piece> {
     let (mut piece, mut bytes) = (Piece { through: range.start, ..Piece::default() }, 0);
+    let mut mapped = Mapped::new(sources.clone());
     while piece.through < range.end && bytes < PIECE_BYTES && piece.entries.len() < PIECE_ENTRIES {
         let Some(next) = frames.next() else {
             // Of those that were left when it stopped, some were cut since.
@@ -104,21 +123,40 @@ pub fn read(
         let frame = Frame::decode(&payload)?.at(writer, sequence);
         if marks.may_have(&frame) {
             bytes += payload.len();
-            take(&frame, sequence, marks, sources, &mut piece);
+            let mut taken = as_it_came(&frame, marks, sources);
+            if marks.are_mapped(&frame) {
+                let came: HashSet<usize> = taken.iter().map(|(number, _)| *number).collect();
+                taken.extend(mapped.of(&frame, marks).into_iter().filter(|(number, _)| !came.contains(number)));
+                taken.sort_by_key(|(number, _)| *number);
+            }
+            for (number, entry) in taken {
+                match entry {
+                    Ok(entry) => piece.entries.push(entry),
+                    Err(error) => {
+                        piece.refused += 1;
+                        let error = with_causes(&error);
+                        tracing::warn!(error, sequence, record = number, "a record cannot be a leaf of the ledger");
+                    }
+                }
+            }
         }
         piece.through = sequence;
     }
     Ok(piece)
 }
 
-/// Takes a frame's evidence.
-fn take(frame: &Frame, sequence: u64, marks: &Marks, sources: &Sources, piece: &mut Piece) {
+/// A record's place in its frame, and its leaf, if it can be one.
+pub type Numbered = (usize, Result<Entry, EntryError>);
+
+/// A frame's evidence that came as OCSF.
+fn as_it_came(frame: &Frame, marks: &Marks, sources: &Sources) -> Vec<Numbered> {
     let document = match &frame.kind {
         Kind::Evidence { document, .. } => Some(Bytes::copy_from_slice(document)),
         _ => None,
     };
     let only = frame.source(sources).map(|source| source.id);
-    for record in &frame.block.records {
+    let mut taken = Vec::new();
+    for (number, record) in frame.block.records.iter().enumerate() {
         // What mapping makes a row of another class is no evidence, whatever it says of itself.
         let Ok(mut value) = serde_json::from_str::<Value>(frame.block.json(record)) else { continue };
         let class = value.get("class_uid").and_then(Value::as_u64);
@@ -126,15 +164,9 @@ fn take(frame: &Frame, sequence: u64, marks: &Marks, sources: &Sources, piece: &
             continue;
         }
         let uid = uid(&mut value, || record_uid(&frame.block, record));
-        match uid.and_then(|uid| Entry::new(&uid, &value, document.clone())) {
-            Ok(entry) => piece.entries.push(entry),
-            Err(error) => {
-                piece.refused += 1;
-                let error = with_causes(&error);
-                tracing::warn!(error, sequence, record = record.number, "a record cannot be a leaf of the ledger");
-            }
-        }
+        taken.push((number, uid.and_then(|uid| Entry::new(&uid, &value, document.clone()))));
     }
+    taken
 }
 
 /// A record's `metadata.uid`; one without gets that of its row, as mapping makes it.

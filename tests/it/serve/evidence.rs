@@ -305,6 +305,98 @@ fn both_directions_meet_and_double_nothing() {
     assert_eq!(place.leaves(), 2);
 }
 
+/// What others recorded is handed over with `--to`, while the daemon has rows that nobody else can see.
+#[test]
+fn what_is_handed_over_is_a_row_once_and_seen_by_rules() {
+    let place = Place::new();
+    let (lake, policies) = (place.path().join("lake"), place.path().join("policies.toml"));
+    let key = place.path().join("evidence.key");
+    let daemon = place.start(&[("TARN_SERVE__COMMIT__SECONDS", "3600")]);
+    let url = format!("http://{}", daemon.address);
+    let ingest = |artifact: &str| {
+        let document = place.path().join(format!("{artifact}.json"));
+        std::fs::write(&document, place.document(artifact)).unwrap();
+        let ingest = ["attest", "ingest", "--lake", text(&lake), "--policies", text(&policies), "--to", &url];
+        tarn(&[&ingest[..], &["--ledger-key", text(&key), text(&document)]].concat())
+    };
+    // In one order and in the other.
+    told(&daemon.post("/v1/evidence", &place.document("a")));
+    ingest("a").ok();
+    ingest("b").ok();
+    assert_eq!(told(&daemon.post("/v1/evidence", &place.document("b")))[0]["new"], false);
+
+    let record = |uid: &str| {
+        json!({"class_uid": 99_906_001, "category_uid": 6, "activity_id": 4, "type_uid": 9_990_600_104_u64,
+            "activity_name": "Reverify", "severity_id": 4, "time": 1_791_115_413_000_u64, "trust_verdict_id": 2,
+            "trust_verdict": "Failed", "trust_reason_id": 53, "artifact": {"type_id": 99, "type": "Evidence Ledger"},
+            "metadata": {"uid": uid, "version": "1.8.0", "product": {"name": "x"}}})
+    };
+    let lines = format!("{}\n{}\n\n{}\n", record("r1"), record("r2"), record("r1"));
+    let hand_over = || {
+        let answer = daemon.post("/v1/evidence/records", &lines);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        serde_json::from_str::<Value>(&answer.body).unwrap()
+    };
+    assert_eq!(hand_over(), json!({"records": 3, "new": 2}));
+    assert_eq!(hand_over(), json!({"records": 3, "new": 0}));
+    daemon.wait("a finding", |d| titles(d).iter().any(|t| t == "Evidence Ledger Is Not as It Was Logged"));
+    for (body, words) in [
+        ("{}", "record 1: missing field `class_uid`"),
+        ("{\"class_uid\":1,\"metadata\":{\"uid\":\"x\"}}", "class_uid 1: there is no such class"),
+        ("x", "record 1: expected value"),
+    ] {
+        let answer = daemon.post("/v1/evidence/records", body);
+        assert!(answer.status == 400 && answer.body.contains(words), "{body}: {answer:?}");
+    }
+    assert!(daemon.stop());
+    assert_eq!(place.sql(RECORDS), [json!({"n": 4, "uids": 4})]);
+    assert_eq!(place.sql("SELECT count(*) AS n FROM software_info"), [json!({"n": 4})]);
+    assert_eq!(place.leaves(), 4);
+    place.proved();
+
+    // A daemon that is not there, and one that does not let everybody in.
+    let gone = ingest("c");
+    assert!(gone.code == 1 && gone.stderr.contains("has not taken the records"), "{}", gone.stderr);
+    let digest = tarn_connectors::access::token_digest("5d3c");
+    let access = format!("[{{name='pipeline', token_sha256='{digest}', ingest=['evidence']}}]");
+    let daemon = place.start(&[("TARN_SERVE__ACCESS", &access)]);
+    let header = "Authorization: Bearer 5d3c\r\n";
+    let post = |header| request(daemon.address, "POST", "/v1/evidence/records", header, &lines).unwrap().status;
+    assert_eq!((post(""), post(header)), (401, 403), "records are nothing that a policy looks at");
+    assert!(daemon.stop());
+}
+
+/// The rule on a broken ledger fires where the daemon is that has the lake.
+#[test]
+fn an_audit_tells_the_daemon() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    told(&daemon.post("/v1/evidence", &place.document("a")));
+    settled(&daemon);
+    assert!(daemon.stop());
+    let lake = place.path().join("lake");
+    let batch = lake.join("_evidence/ledger/batch").join("0".repeat(20));
+    let mut changed = std::fs::read(&batch).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&batch, changed).unwrap();
+    // One that leaves the ledger alone.
+    let rules = format!("['{}']", concat!(env!("CARGO_MANIFEST_DIR"), "/rules/sigma/trust"));
+    let daemon = Daemon::start(place.path(), &[("TARN_SERVE__RULES", &rules)]).unwrap();
+    let url = format!("http://{}", daemon.address);
+    let audit = || {
+        let audit = ["evidence", "audit", "--lake", text(&lake), "--key", &place.public, "--record", "--to", &url];
+        let run = tarn(&audit);
+        assert!(run.code == 1 && run.stderr.contains("recorded: "), "{}", run.stderr);
+    };
+    audit();
+    daemon.wait("a finding", |d| titles(d).iter().any(|t| t == "Evidence Ledger Is Not as It Was Logged"));
+    audit();
+    let told = titles(&daemon).into_iter().filter(|t| t == "Evidence Ledger Is Not as It Was Logged").count();
+    assert_eq!(told, 1);
+    assert!(daemon.stop());
+    assert_eq!(place.sql(RECORDS), [json!({"n": 2, "uids": 2})]);
+}
+
 #[test]
 fn policies_change_while_it_runs_and_mistakes_are_named_before() {
     let place = Place::new();
@@ -366,9 +458,10 @@ fn a_ledger_that_was_rolled_back_is_not_gone_on_with() {
 }
 
 #[test]
-fn records_of_marked_tables_are_leaves_as_far_as_they_came_as_ocsf() {
+fn records_of_marked_tables_are_leaves_whatever_they_were_mapped_from() {
     let place = Place::new();
-    let daemon = place.start(&[("TARN_SERVE__EVIDENCE__TABLES", "['api_activity']")]);
+    let start = || place.start(&[("TARN_SERVE__EVIDENCE__TABLES", "['api_activity']")]);
+    let daemon = start();
     let decided = json!({
         "class_uid": 6003, "category_uid": 6, "activity_id": 1, "type_uid": 600_301, "severity_id": 1, "time": 1_773_743_400_000_i64,
         "metadata": {"uid": "decision-1", "version": "1.8.0", "product": {"name": "Gate", "vendor_name": "Example"}},
@@ -377,13 +470,46 @@ fn records_of_marked_tables_are_leaves_as_far_as_they_came_as_ocsf() {
     let other =
         decided.to_string().replace("6003", "3002").replace("600301", "300201").replace("decision-1", "logon-1");
     assert_eq!(daemon.post("/v1/ingest/ocsf", &format!("{decided}\n{other}\n")).status, 200);
-    // A row of the same table, which no OCSF record was made of by its sender.
-    assert_eq!(daemon.post("/v1/ingest", &event("e1", 1)).status, 200);
+    // Events of a cloud's trail, one of them with a number that no double holds, and a line of another table.
+    let trail = event("e1", 1) + &event("e2", 2).replacen('{', r#"{"requestParameters":{"n":9007199254740993},"#, 1);
+    let line = r#"{"ts":"2026-03-17T10:00:00Z","message":"of no source"}"#;
+    assert_eq!(daemon.post("/v1/ingest", &format!("{trail}{line}\n")).status, 200);
     settled(&daemon);
+    assert_eq!(daemon.metric("tarn_ledger_leaves_total"), 3.0);
+    // A sender that repeats itself: other rows, the same leaves.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert_eq!(daemon.post("/v1/ingest/aws_cloudtrail", &event("e1", 1)).status, 200);
+    settled(&daemon);
+    let counted = (daemon.metric("tarn_ledger_leaves_total"), daemon.metric("tarn_ledger_refused_total"));
+    assert_eq!(counted, (3.0, 0.0));
+    daemon.signal("KILL");
+    assert!(daemon.died());
+    // Frames that are read again are mapped to the same.
+    let daemon = start();
+    settled(&daemon);
+    assert_eq!(daemon.metric("tarn_ledger_refused_total"), 0.0);
     assert!(daemon.stop());
-    assert_eq!(place.sql("SELECT count(*) AS n FROM api_activity"), [json!({"n": 2})]);
-    assert_eq!(place.leaves(), 1);
+
+    assert_eq!(place.sql("SELECT count(*) AS n FROM api_activity"), [json!({"n": 4})]);
+    assert_eq!(place.leaves(), 3);
     let (lake, proof) = (place.path().join("lake"), place.path().join("proof.json"));
-    tarn(&["evidence", "prove", "--lake", text(&lake), "decision-1", "-o", text(&proof)]).ok();
-    tarn(&["evidence", "verify", text(&proof), "--key", &place.public]).ok();
+    let proved = |uid: &str| -> Value {
+        tarn(&["evidence", "prove", "--lake", text(&lake), uid, "-o", text(&proof)]).ok();
+        tarn(&["evidence", "verify", text(&proof), "--key", &place.public]).ok();
+        let proof: Value = serde_json::from_slice(&std::fs::read(&proof).unwrap()).unwrap();
+        assert!(proof.get("raw").is_none());
+        serde_json::from_str(proof["record"].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(proved("decision-1"), decided);
+    // The record as the lake has it, with the event that it was made of.
+    let (record, row) = (proved("e1"), "SELECT raw_data, api.operation AS operation, type_uid FROM api_activity");
+    let row = &place.sql(&format!("{row} WHERE metadata.uid = 'e1'"))[0];
+    assert_eq!((&record["raw_data"], &record["type_uid"]), (&row["raw_data"], &row["type_uid"]));
+    assert_eq!(record["api"]["operation"], row["operation"]);
+    assert_eq!(record["raw_data"].as_str().unwrap(), event("e1", 1).trim_end());
+    assert_eq!(record["metadata"]["transformation_info_list"][0]["name"], "aws_cloudtrail");
+    assert_eq!(proved("e2")["api"]["request"]["data"]["n"], "9007199254740993");
+    let export = place.path().join("records.ndjson");
+    std::fs::write(&export, record.to_string()).unwrap();
+    tarn(&["ocsf", "validate", text(&export)]).ok();
 }

@@ -2,10 +2,10 @@
 //! checkpoints from elsewhere.
 
 use super::witness::{policy, witness};
-use super::{NOW, audited, entries, leaves, ledger_of, log, objects, open, plain_audit, public, put, run};
+use super::{NOW, audited, entries, leaves, ledger_of, log, objects, open, plain_audit, prefix, public, put, run};
 use object_store::memory::InMemory;
 use std::sync::Arc;
-use tarn_attest::ledger::{Caveat, Checkpoint, Divergence, LedgerError, WitnessPolicy};
+use tarn_attest::ledger::{Caveat, Checkpoint, Divergence, LedgerError, WitnessPolicy, records_after};
 
 const NONE: fn() -> WitnessPolicy = WitnessPolicy::default;
 
@@ -37,6 +37,36 @@ fn a_rolled_back_log_is_found_by_a_kept_checkpoint() {
         assert_eq!(plain_audit(&back).await.divergence, None);
         let report = audited(&back, &[kept], &NONE()).await;
         assert_eq!(report.divergence, Some(Divergence::RolledBack { size: 5, known: 9 }));
+    });
+}
+
+/// Whoever follows a ledger is told that it is not the one that had so many leaves.
+#[test]
+fn a_ledger_that_was_begun_again_is_not_followed_on() {
+    run(async {
+        let after = |store: Arc<InMemory>, size: u64| async move {
+            let store: Arc<dyn object_store::ObjectStore> = store;
+            let found = records_after(&store, &prefix(), size).await;
+            found.map(|batch| batch.map(|logged| logged.len()))
+        };
+        let store = ledger_of(&[5, 3]).await;
+        assert_eq!(after(store.clone(), 5).await.unwrap(), Some(3));
+        assert_eq!(after(store.clone(), 8).await.unwrap(), None);
+        assert_eq!(after(Arc::new(InMemory::new()), 0).await.unwrap(), None);
+        // Committed, and not yet published.
+        for (path, bytes) in objects(&ledger_of(&[5]).await).await {
+            if path.as_ref().ends_with("/checkpoint") {
+                put(&store, &path, bytes).await;
+            }
+        }
+        assert_eq!(checkpoint(&store).await.size(), 5);
+        assert_eq!(after(store, 8).await.unwrap(), None);
+        // Smaller, without that batch, or gone.
+        for (batches, had, has) in [(&[2][..], 8, 2), (&[4, 6], 8, 10), (&[], 1, 0)] {
+            let refused = after(ledger_of(batches).await, had).await.unwrap_err();
+            let told = matches!(refused, LedgerError::NotExtended { known, size } if (known, size) == (had, has));
+            assert!(told && refused.to_string().contains(&format!("{has} leaves")), "{refused}");
+        }
     });
 }
 
