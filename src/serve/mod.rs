@@ -49,6 +49,7 @@ use frame::Frame;
 use intake::{Bounds, Room};
 use listening::{Bound, Protocol, Receivers};
 use metrics::Metrics;
+use outbox::Offering;
 use rates::Rates;
 use repeats::Repeats;
 use std::net::SocketAddr;
@@ -236,8 +237,11 @@ impl Server {
         let delivering = CancellationToken::new();
         let mut tasks = Vec::new();
         if let Some(outbox) = &outbox {
-            let (into, of_outbox) = (outbox.clone(), metrics.clone());
-            threads.spawn_blocking(move || outbox::run(&to_offer, &into, &of_outbox));
+            let offering = Offering { log: log.clone(), outbox: outbox.clone(), metrics: metrics.clone() };
+            threads.spawn_blocking(move || {
+                offering.run(&to_offer);
+                Ok(())
+            });
             tasks.push(tokio::spawn(outbox.clone().deliver(delivering.clone())));
         }
 

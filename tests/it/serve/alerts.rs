@@ -1,6 +1,7 @@
-//! Findings reach a receiver, each with one key, through failures and a kill.
+//! Findings reach a receiver, each with one key, through a kill, failures of the receiver, and of the outbox's disk.
 
 use super::daemon::{Daemon, event};
+use super::disk::Disk;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -64,16 +65,20 @@ impl Receiver {
     }
 }
 
+/// A route for all findings to a webhook on `port`.
+fn alerts(port: u16) -> String {
+    format!(
+        "{{ sinks.hook = {{ kind = 'webhook', url = 'http://127.0.0.1:{port}/x', plain_http = true, \
+         allow_networks = ['127.0.0.0/8'], retry_base = '50ms' }}, \
+         routes = [{{ name = 'all', sinks = ['hook'] }}] }}"
+    )
+}
+
 #[test]
 fn every_finding_is_delivered_with_one_key() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::default();
-    let port = receiver.listen();
-    let alerts = format!(
-        "{{ sinks.hook = {{ kind = 'webhook', url = 'http://127.0.0.1:{port}/x', plain_http = true, \
-         allow_networks = ['127.0.0.0/8'], retry_base = '50ms' }}, \
-         routes = [{{ name = 'all', sinks = ['hook'] }}] }}"
-    );
+    let alerts = alerts(receiver.listen());
     let over = [("TARN_SERVE__ALERTS", alerts.as_str())];
     let daemon = Daemon::start(folder.path(), &over).unwrap();
     let events: String = (0..30).map(|n| event(&format!("e{n}"), n)).collect();
@@ -87,4 +92,47 @@ fn every_finding_is_delivered_with_one_key() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(receiver.0.lock().unwrap().len(), 10, "one key a finding");
     assert!(daemon.stop());
+}
+
+/// What is not to be written fails for a while below the outbox alone: events and findings go on meanwhile.
+fn outbox_fails(fault: (&str, &str)) {
+    let Some(disk) = Disk::new() else { return };
+    let receiver = Receiver::default();
+    let (alerts, outbox) = (alerts(receiver.listen()), disk.root().join("state/outbox"));
+    let variables = disk.variables();
+    let mut over: Vec<(&str, &str)> = variables.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    over.extend([("DISK_ROOT", outbox.to_str().unwrap()), ("TARN_SERVE__ALERTS", alerts.as_str()), fault]);
+    let daemon = Daemon::start(&disk.root(), &over).unwrap();
+    let mut sent = 0;
+    let mut send = |daemon: &Daemon| {
+        let events: String = (sent..sent + 3).map(|n| event(&format!("e{n}"), n)).collect();
+        sent += 3;
+        assert_eq!(daemon.post("/v1/ingest", &events).status, 200);
+        sent / 3
+    };
+    let mut unready = String::new();
+    daemon.wait("the failure", |daemon| {
+        send(daemon);
+        unready = daemon.get("/readyz").body;
+        unready.contains("outbox")
+    });
+    assert_eq!(unready, "the outbox cannot be written: alerts wait\n");
+    let findings = send(&daemon);
+    daemon.wait("findings", |d| d.metric("tarn_findings_total") == findings as f64);
+    assert!(daemon.metric("tarn_alerts_outbox_failures_total") > 0.0);
+    daemon.wait("the alerts", |_| receiver.taken() == findings);
+    assert_eq!(daemon.get("/readyz").status, 200);
+    daemon.wait("the end", |d| d.metric("tarn_alerts_sequence") == d.metric("tarn_log_last_sequence"));
+    assert_eq!(receiver.0.lock().unwrap().len(), findings, "one key a finding");
+    assert!(daemon.stop());
+}
+
+#[test]
+fn alerts_wait_while_there_is_no_room_for_them() {
+    outbox_fails(("DISK_FULL", "60:68"));
+}
+
+#[test]
+fn alerts_wait_while_the_disk_does_not_sync() {
+    outbox_fails(("DISK_SYNC_FAILS", "20:28"));
 }

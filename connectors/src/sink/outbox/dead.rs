@@ -51,37 +51,35 @@ impl Outbox {
     ///
     /// **Errors**: [`OutboxError::Store`].
     pub fn dead(&self, after: u64, max: usize) -> Result<Vec<DeadLetter>, OutboxError> {
-        Ok(self.dead_letters(after, max)?)
-    }
-
-    fn dead_letters(&self, after: u64, max: usize) -> Result<Vec<DeadLetter>, redb::Error> {
-        let transaction = self.store.read()?;
-        let (letters, alerts) = (transaction.open_table(LETTERS)?, transaction.open_table(ALERTS)?);
-        let mut found = Vec::new();
-        for row in transaction.open_table(DEAD)?.range(after.saturating_add(1)..)?.take(max) {
-            let id = row?.0.value();
-            let Some(row) = letters.get(id)? else { continue };
-            let letter: Letter = decoded(row.value())?;
-            let mut told: Vec<Alert> = Vec::new();
-            for id in &letter.alerts {
-                if let Some(row) = alerts.get(*id)? {
-                    told.push(decoded(row.value().0)?);
+        let found = self.store.read(|transaction| {
+            let (letters, alerts) = (transaction.open_table(LETTERS)?, transaction.open_table(ALERTS)?);
+            let mut found = Vec::new();
+            for row in transaction.open_table(DEAD)?.range(after.saturating_add(1)..)?.take(max) {
+                let id = row?.0.value();
+                let Some(row) = letters.get(id)? else { continue };
+                let letter: Letter = decoded(row.value())?;
+                let mut told: Vec<Alert> = Vec::new();
+                for id in &letter.alerts {
+                    if let Some(row) = alerts.get(*id)? {
+                        told.push(decoded(row.value().0)?);
+                    }
                 }
+                found.push(DeadLetter {
+                    id,
+                    sink: letter.sink,
+                    route: letter.route,
+                    key: letter.key,
+                    title: told.first().map(|alert| alert.rule.title.clone()).unwrap_or_default(),
+                    findings: told.into_iter().map(|alert| alert.uid).collect(),
+                    severity: letter.severity,
+                    created_ms: letter.created_ms,
+                    dead_ms: letter.due_ms,
+                    tries: letter.tries,
+                    reason: letter.reason.unwrap_or_default(),
+                });
             }
-            found.push(DeadLetter {
-                id,
-                sink: letter.sink,
-                route: letter.route,
-                key: letter.key,
-                title: told.first().map(|alert| alert.rule.title.clone()).unwrap_or_default(),
-                findings: told.into_iter().map(|alert| alert.uid).collect(),
-                severity: letter.severity,
-                created_ms: letter.created_ms,
-                dead_ms: letter.due_ms,
-                tries: letter.tries,
-                reason: letter.reason.unwrap_or_default(),
-            });
-        }
+            Ok(found)
+        })?;
         Ok(found)
     }
 

@@ -64,8 +64,12 @@ impl Outbox {
     ///
     /// **Errors**: [`OutboxError::Store`].
     pub fn taken(&self) -> Result<u64, OutboxError> {
-        let table = self.store.read()?.open_table(super::store::META).map_err(redb::Error::from)?;
-        Ok(table.get("taken").map_err(redb::Error::from)?.map_or(0, |value| value.value()))
+        let taken = self.store.read(|transaction| {
+            let table = transaction.open_table(super::store::META)?;
+            let taken = table.get("taken")?.map_or(0, |value| value.value());
+            Ok(taken)
+        });
+        Ok(taken?)
     }
 }
 
