@@ -48,9 +48,11 @@ impl Offering {
     }
 
     fn offer(&self, sequence: u64, frame: &Frame) -> Result<(), OutboxError> {
-        if let Kind::Findings { .. } = frame.kind {
-            let findings: Vec<&str> = frame.block.records.iter().map(|record| frame.block.json(record)).collect();
-            self.outbox.offer(sequence, &findings)?;
+        let texts = || frame.block.records.iter().map(|record| frame.block.json(record)).collect::<Vec<_>>();
+        match frame.kind {
+            Kind::Findings { .. } => self.outbox.offer(sequence, &texts())?,
+            Kind::Updates { .. } => self.outbox.change(sequence, &texts())?,
+            Kind::Events { .. } | Kind::Idle { .. } | Kind::Metrics { .. } | Kind::Evidence { .. } => {}
         }
         self.metrics.offered(sequence);
         Ok(())

@@ -1,16 +1,18 @@
-//! Findings reach a receiver, each with one key, through a kill, failures of the receiver, and of the outbox's disk.
+//! Findings reach a receiver, each with one key, through a kill, failures of the receiver and of the outbox's disk.
 
-use super::daemon::{Daemon, event};
+use super::daemon::{Daemon, event, request};
 use super::disk::Disk;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A webhook's keys, and the number of times that each came; each is refused the first time.
+/// A receiver's keys, and the number of times that each came; each is refused the first time, and all while it is shut.
+/// PagerDuty's are the action and its key.
 #[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<BTreeMap<String, usize>>>);
+struct Receiver(Arc<Mutex<BTreeMap<String, usize>>>, Arc<AtomicBool>);
 
 impl Receiver {
     fn listen(&self) -> u16 {
@@ -48,20 +50,30 @@ impl Receiver {
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;
+            let of_event = || {
+                let event: serde_json::Value = serde_json::from_slice(&body).ok()?;
+                Some(format!("{} {}", event["event_action"].as_str()?, event["dedup_key"].as_str()?))
+            };
+            let (key, is_shut) = (key.or_else(of_event)?, self.1.load(Ordering::Relaxed));
             let seen = {
                 let mut all = self.0.lock().unwrap();
-                let seen = all.entry(key?).or_default();
-                *seen += 1;
+                let seen = all.entry(key).or_default();
+                *seen += usize::from(!is_shut);
                 *seen
             };
-            let status = if seen == 1 { "503 Later" } else { "204 No Content" };
+            let status = if seen < 2 || is_shut { "503 Later" } else { "202 Accepted" };
             write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").ok()?;
         }
     }
 
     /// Keys that were taken.
     fn taken(&self) -> usize {
-        self.0.lock().unwrap().values().filter(|times| **times > 1).count()
+        self.keys().len()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap();
+        all.iter().filter(|(_, times)| **times > 1).map(|(key, _)| key.clone()).collect()
     }
 }
 
@@ -123,7 +135,7 @@ fn outbox_fails(fault: (&str, &str)) {
     daemon.wait("the alerts", |_| receiver.taken() == findings);
     assert_eq!(daemon.get("/readyz").status, 200);
     daemon.wait("the end", |d| d.metric("tarn_alerts_sequence") == d.metric("tarn_log_last_sequence"));
-    assert_eq!(receiver.0.lock().unwrap().len(), findings, "one key a finding");
+    assert_eq!(receiver.keys(), found(&daemon), "one key a finding");
     assert!(daemon.stop());
 }
 
@@ -135,4 +147,54 @@ fn alerts_wait_while_there_is_no_room_for_them() {
 #[test]
 fn alerts_wait_while_the_disk_does_not_sync() {
     outbox_fails(("DISK_SYNC_FAILS", "20:28"));
+}
+
+/// Uids of all findings.
+fn found(daemon: &Daemon) -> Vec<String> {
+    let answer = daemon.get("/v1/findings?limit=1000").body;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let uid = |finding: &serde_json::Value| finding["finding_info"]["uid"].as_str().unwrap().to_owned();
+    let mut uids: Vec<String> = answer["findings"].as_array().unwrap().iter().map(uid).collect();
+    uids.sort();
+    uids
+}
+
+#[test]
+fn a_closed_finding_ends_its_incident() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::default();
+    let port = receiver.listen();
+    let sink = |more: &str| {
+        format!(
+            "{{ url = 'http://127.0.0.1:{port}/x', plain_http = true, allow_networks = ['127.0.0.0/8'], \
+             retry_base = '50ms', {more} }}"
+        )
+    };
+    let (pager, hook) =
+        (sink("kind = 'pagerduty', routing_key = 'env:PAGER'"), sink("kind = 'webhook', changes = true"));
+    let alerts = format!(
+        "{{ sinks = {{ pager = {pager}, hook = {hook} }}, routes = [{{ name = 'r', sinks = ['pager', 'hook'] }}] }}"
+    );
+    let over = [("TARN_SERVE__ALERTS", alerts.as_str()), ("PAGER", "0123456789abcdef0123456789abcdef")];
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    assert_eq!(daemon.post("/v1/ingest", &event("e0", 0)).status, 200);
+    daemon.wait("the alerts", |_| receiver.taken() == 2);
+    let uid = found(&daemon).remove(0);
+    let set = |daemon: &Daemon, change: &str| {
+        let answer = request(daemon.address, "PATCH", &format!("/v1/findings/{uid}"), "", change).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    set(&daemon, r#"{"status": "in_progress"}"#);
+    daemon.wait("the first change", |_| receiver.taken() == 3);
+    set(&daemon, r#"{"status": "resolved"}"#);
+    // What is told is on disk.
+    daemon.signal("KILL");
+    assert!(daemon.died());
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    daemon.wait("the end", |_| receiver.taken() == 5);
+    let keys = receiver.keys();
+    for key in [uid.clone(), format!("trigger {uid}"), format!("resolve {uid}")] {
+        assert!(keys.contains(&key), "{key} is not among {keys:?}");
+    }
+    assert!(daemon.stop());
 }

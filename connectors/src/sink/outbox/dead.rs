@@ -1,7 +1,7 @@
 //! Dead letters: what could not be delivered, why, and what to do about it.
 
 use super::letter::Letter;
-use super::store::{ALERTS, DEAD, LETTERS, decoded};
+use super::store::{ALERTS, DEAD, LETTERS, Tables, decoded};
 use super::{Outbox, OutboxError};
 use crate::sink::alert::Alert;
 use crate::sink::severity::Severity;
@@ -64,13 +64,15 @@ impl Outbox {
                         told.push(decoded(row.value().0)?);
                     }
                 }
+                // The end of an incident has no alerts.
+                let resolved = letter.change.filter(|_| letter.alerts.is_empty()).map(|change| change.uid);
                 found.push(DeadLetter {
                     id,
                     sink: letter.sink,
                     route: letter.route,
                     key: letter.key,
                     title: told.first().map(|alert| alert.rule.title.clone()).unwrap_or_default(),
-                    findings: told.into_iter().map(|alert| alert.uid).collect(),
+                    findings: told.into_iter().map(|alert| alert.uid).chain(resolved).collect(),
                     severity: letter.severity,
                     created_ms: letter.created_ms,
                     dead_ms: letter.due_ms,
@@ -105,13 +107,18 @@ impl Outbox {
     ///
     /// **Errors**: [`OutboxError::Store`]; nothing was changed then.
     pub fn discard_dead(&self, which: Which<'_>) -> Result<usize, OutboxError> {
-        Ok(self.each_dead(which, |tables, id, letter| tables.discard(id, letter).map(|()| true))?)
+        let discard = |tables: &mut Tables<'_>, id, letter: &Letter| {
+            tables.discard(id, letter)?;
+            tables.forget(id)?;
+            Ok(true)
+        };
+        Ok(self.each_dead(which, discard)?)
     }
 
     fn each_dead(
         &self,
         which: Which<'_>,
-        mut change: impl FnMut(&mut super::store::Tables<'_>, u64, &Letter) -> Result<bool, redb::Error>,
+        mut change: impl FnMut(&mut Tables<'_>, u64, &Letter) -> Result<bool, redb::Error>,
     ) -> Result<usize, redb::Error> {
         self.store.write(|tables| {
             let mut ids = Vec::new();

@@ -9,6 +9,7 @@
 //! Times are milliseconds since 1970, by the wall clock, because they have to survive restarts.
 
 mod bound;
+mod change;
 mod dead;
 mod deliver;
 mod gather;
@@ -31,7 +32,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use store::Store;
 use tarn_ingest::source::Sources;
@@ -132,16 +133,21 @@ impl Outbox {
         environment: Environment<'_>,
         outside: Outside,
     ) -> Result<Self, OutboxError> {
-        let plan = Arc::new(Plan::new(config, environment)?);
-        std::fs::create_dir_all(folder).map_err(OutboxError::Folder)?;
-        let store = Store::open(&folder.join("outbox.redb"))?;
+        let plan = Plan::new(config, environment)?;
+        let store = Store::open(&file(folder)?)?;
+        let jitter = ChaCha8Rng::seed_from_u64(outside.seed);
+        Self::of(store, plan, outside, jitter)
+    }
+
+    fn of(store: Store, plan: Plan, outside: Outside, jitter: ChaCha8Rng) -> Result<Self, OutboxError> {
+        let plan = Arc::new(plan);
         let outbox = Self {
             store,
             plan: watch::Sender::new(Arc::clone(&plan)),
             woken: watch::Sender::new(()),
             events: EvidenceReader::new(outside.sources),
             attesting: outside.attesting,
-            jitter: Mutex::new(ChaCha8Rng::seed_from_u64(outside.seed)),
+            jitter: Mutex::new(jitter),
             clock: outside.clock,
             gone: Mutex::default(),
         };
@@ -172,6 +178,12 @@ impl Outbox {
     fn gone(&self) -> std::sync::MutexGuard<'_, BTreeSet<Arc<str>>> {
         self.gone.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The outbox's file, in a folder that is there.
+fn file(folder: &Path) -> Result<PathBuf, OutboxError> {
+    std::fs::create_dir_all(folder).map_err(OutboxError::Folder)?;
+    Ok(folder.join("outbox.redb"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Offering: findings in, one durable transaction.
 
+use super::gather::Branch;
 use super::store::Tables;
 use super::{Outbox, OutboxError, Plan};
 use crate::sink::alert::{Alert, Draft, FindingError};
+use crate::sink::registry::Follows;
 
 impl Outbox {
     /// Keeps what the routes say of these findings, one OCSF JSON text each, before it returns. Blocks for a disk sync.
@@ -15,13 +17,10 @@ impl Outbox {
         if sequence <= self.taken()? {
             return Ok(());
         }
-        let (plan, now) = (self.plan(), self.now());
+        let plan = self.plan();
         let findings: Vec<&str> = findings.iter().map(AsRef::as_ref).collect();
         let alerts = self.read(&plan, &findings);
-        self.store.write(|tables| {
-            if sequence <= tables.meta("taken")? {
-                return Ok(());
-            }
+        self.take_once(sequence, &plan, |tables, now| {
             for (alert, finding) in alerts.iter().zip(&findings) {
                 match alert {
                     Ok(alert) => tables.take(&plan, alert, finding, now)?,
@@ -31,6 +30,23 @@ impl Outbox {
                     }
                 }
             }
+            Ok(())
+        })
+    }
+
+    /// Takes what a sequence has, unless it was taken.
+    pub(super) fn take_once(
+        &self,
+        sequence: u64,
+        plan: &Plan,
+        take: impl FnOnce(&mut Tables<'_>, i64) -> Result<(), redb::Error>,
+    ) -> Result<(), OutboxError> {
+        let now = self.now();
+        self.store.write(|tables| {
+            if sequence <= tables.meta("taken")? {
+                return Ok(());
+            }
+            take(tables, now)?;
             tables.make_room(plan.limits, now)?;
             tables.set_meta("taken", sequence)
         })?;
@@ -83,7 +99,8 @@ impl Tables<'_> {
         let id = self.keep(alert, finding)?;
         for (route, sink) in ways {
             self.hold(id)?;
-            self.accept(route, sink, id, alert, now)?;
+            let resolves = plan.sinks.get(sink).is_some_and(|sink| sink.sink.follows() == Follows::Closing);
+            self.accept(&Branch { route, sink, resolves }, id, alert, now)?;
         }
         // What kept it lets go: the letters, groups and throttles hold it now.
         self.release(id)

@@ -107,6 +107,7 @@ impl Tables<'_> {
         match verdict {
             Verdict::Delivered => {
                 self.discard(id, letter)?;
+                self.delivered(id, now)?;
                 self.count(&letter.sink, "delivered", 1)
             }
             Verdict::Retry { reason, after } => {
@@ -151,5 +152,6 @@ fn message(
         held_back: letter.held_back,
         severity: letter.severity,
         alerts: told,
+        change: letter.change.clone(),
     })
 }

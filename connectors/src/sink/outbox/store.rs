@@ -10,6 +10,7 @@
 //! | `letters` | messages, waiting and dead |
 //! | `due`, `oldest`, `dead`, `shelf` | letters by sink and time to try, by sink and age, the dead, by what goes first |
 //! | `groups`, `throttles`, `timers` | what gathers, what is held back, and when something is to be done about it |
+//! | `incidents`, `open` | messages that receivers keep as open, by letter; by sink and finding, of which it is |
 //! | `counts` | by sink and name, since the file began |
 
 use super::OutboxError;
@@ -22,7 +23,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Bumped with every change of tables or rows that an older version would misread.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+/// What has only fewer tables and rows.
+const FORMAT_MIN: u64 = 1;
 /// Pages that are kept in memory.
 const CACHE_BYTES: usize = 16 << 20;
 /// A larger finding is not kept beside its alert.
@@ -39,6 +42,8 @@ pub(super) const SHELF: TableDefinition<(u8, u64), ()> = TableDefinition::new("s
 pub(super) const GROUPS: TableDefinition<&str, &[u8]> = TableDefinition::new("groups");
 pub(super) const THROTTLES: TableDefinition<&str, &[u8]> = TableDefinition::new("throttles");
 pub(super) const TIMERS: TableDefinition<(i64, &str), ()> = TableDefinition::new("timers");
+pub(super) const INCIDENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("incidents");
+pub(super) const OPEN: TableDefinition<(&str, &str), u64> = TableDefinition::new("open");
 pub(super) const COUNTS: TableDefinition<(&str, &str), u64> = TableDefinition::new("counts");
 
 /// The file. Its lock is shared by transactions, and exclusive where the file is opened anew.
@@ -63,6 +68,8 @@ pub(super) struct Tables<'t> {
     pub groups: Table<'t, &'static str, &'static [u8]>,
     pub throttles: Table<'t, &'static str, &'static [u8]>,
     pub timers: Table<'t, (i64, &'static str), ()>,
+    pub incidents: Table<'t, u64, &'static [u8]>,
+    pub open: Table<'t, (&'static str, &'static str), u64>,
     pub counts: Table<'t, (&'static str, &'static str), u64>,
 }
 
@@ -75,7 +82,8 @@ impl Store {
         let (failing, failures) = (AtomicBool::new(false), AtomicU64::new(0));
         let store = Self { path: path.to_owned(), database, failing, failures };
         let found = store.write(|tables| {
-            if tables.meta("format")? == 0 {
+            let found = tables.meta("format")?;
+            if found == 0 || (FORMAT_MIN..FORMAT).contains(&found) {
                 tables.set_meta("format", FORMAT)?;
             }
             tables.meta("format")
@@ -102,6 +110,8 @@ impl Store {
                 groups: transaction.open_table(GROUPS)?,
                 throttles: transaction.open_table(THROTTLES)?,
                 timers: transaction.open_table(TIMERS)?,
+                incidents: transaction.open_table(INCIDENTS)?,
+                open: transaction.open_table(OPEN)?,
                 counts: transaction.open_table(COUNTS)?,
             })?;
             transaction.commit()?;
