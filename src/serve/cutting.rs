@@ -17,7 +17,7 @@ pub async fn cut(log: Log<Frame>, live: Live, metrics: Arc<Metrics>) {
     drop(live);
     loop {
         tokio::time::sleep(CUT_EVERY).await;
-        let through = (*committed.borrow()).min(metrics.checkpoint()).min(metrics.taken()).min(metrics.ledger());
+        let through = (*committed.borrow()).min(metrics.checkpoint()).min(metrics.alerted()).min(metrics.ledger());
         crash::point("before-cut");
         if through < log.first() {
             continue;

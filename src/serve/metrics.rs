@@ -24,6 +24,7 @@ pub struct Metrics {
     waiting: AtomicU64,
     checkpointed: AtomicU64,
     offered: AtomicU64,
+    copied: AtomicU64,
     ledger: Ledger,
     stopped: AtomicBool,
 }
@@ -118,6 +119,16 @@ impl Metrics {
     /// The last frame that the outbox is through with.
     pub fn taken(&self) -> u64 {
         self.offered.load(Ordering::Relaxed)
+    }
+
+    /// The copy of the outbox has all findings up to this frame.
+    pub fn copied(&self, sequence: u64) {
+        self.copied.store(sequence, Ordering::Relaxed);
+    }
+
+    /// The last frame that alerts do not need any more.
+    pub fn alerted(&self) -> u64 {
+        self.taken().min(self.copied.load(Ordering::Relaxed))
     }
 
     /// The ledger has all evidence up to this frame.
@@ -217,7 +228,16 @@ pub fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     if let Some((failures, status)) = &gauges.outbox {
         let taken = metrics.taken();
         text.add("tarn_alerts_sequence", "gauge", "What was found up to this frame is in the outbox", taken);
-        text.add("tarn_alerts_outbox_failures_total", "counter", "Times that it could not be read or written", failures);
+        text.add(
+            "tarn_alerts_outbox_failures_total",
+            "counter",
+            "Times that it could not be read or written",
+            failures,
+        );
+        if count(&metrics.copied) != u64::MAX {
+            let copied = metrics.alerted();
+            text.add("tarn_alerts_copied_sequence", "gauge", "And in its copy beside the log", copied);
+        }
         status.iter().for_each(|status| text.sinks(status));
     }
     if let Some(bytes) = resident_bytes() {

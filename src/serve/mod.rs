@@ -18,6 +18,7 @@ pub mod traces;
 mod attested;
 mod checkpoint;
 mod consumers;
+mod copying;
 mod crash;
 mod cutting;
 mod database;
@@ -88,6 +89,8 @@ pub struct Server {
     tls: Option<Tls>,
     trust: Trust,
     outbox: Option<Arc<Outbox>>,
+    /// What copies the outbox, until it is told to stop.
+    copying: Option<(CancellationToken, JoinHandle<()>)>,
     /// Ends deliveries of alerts.
     delivering: CancellationToken,
     /// Ends listeners.

@@ -4,6 +4,8 @@
 //! is read from the log once it works; the log is not cut before that.
 
 use super::attested::Attested;
+use super::config::Config;
+use super::copying;
 use super::frame::{Frame, Kind, Logged};
 use super::metrics::Metrics;
 use super::with_causes;
@@ -14,6 +16,7 @@ use tarn_connectors::sink::outbox::{Outbox, OutboxError, Outside};
 use tarn_ingest::source::Sources;
 use tarn_lake::Live;
 use tarn_lake::log::Log;
+use tarn_lake::log::files::Bucket;
 use tokio::runtime::Handle;
 
 /// How long an outbox that failed is left alone.
@@ -26,6 +29,29 @@ pub fn outside(sources: Arc<Sources>, live: &Live) -> Outside {
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
     let attesting = Some(Attested::new(live.clone()).of_alerts(Handle::current()));
     Outside { sources, clock, seed, attesting }
+}
+
+/// The outbox, where there are sinks, and whether it begins anew: then it has to be copied into the bucket first.
+///
+/// **Errors**: an outbox, or a copy of one, that cannot be opened.
+pub fn open(
+    config: &Config,
+    outside: Outside,
+    bucket: Option<&Bucket>,
+    last: u64,
+) -> anyhow::Result<Option<(Arc<Outbox>, bool)>> {
+    if config.alerts.sinks.is_empty() {
+        return Ok(None);
+    }
+    let (folder, secret) = (config.state.join("outbox"), &crate::config::secret);
+    let (outbox, is_new) = match bucket {
+        None => (Outbox::open(&folder, &config.alerts, secret, outside)?, false),
+        Some(bucket) => {
+            let copied = copying::copied(bucket, last)?;
+            Outbox::open_copied(&folder, &config.alerts, secret, outside, &copied)?
+        }
+    };
+    Ok(Some((Arc::new(outbox), is_new)))
 }
 
 /// Offers what is found.

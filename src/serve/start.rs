@@ -4,6 +4,7 @@ use super::attested::Attested;
 use super::checkpoint::Checkpoint;
 use super::config::Config;
 use super::consumers::{Consumers, Positions, Replay};
+use super::copying::Copying;
 use super::detection::Detector;
 use super::evidence::{Followed, Keeper, Known, Trust};
 use super::intake::{Bounds, Room};
@@ -12,8 +13,10 @@ use super::metrics::Metrics;
 use super::outbox::Offering;
 use super::rates::Rates;
 use super::repeats::Repeats;
-use super::{Server, cutting, database, detection, evidence, http, intake, listening, mapping, outbox, recovery, rules};
-use super::{updates, upkeep, with_causes};
+use super::{
+    Server, cutting, database, detection, evidence, http, intake, listening, mapping, outbox, recovery, rules, updates,
+    upkeep, with_causes,
+};
 use crate::mapping::Mapping;
 use anyhow::Context;
 use std::sync::mpsc::channel;
@@ -23,7 +26,6 @@ use tarn_connectors::access::Access;
 use tarn_connectors::findings::Findings;
 use tarn_connectors::listen::Tls;
 use tarn_connectors::query::Queries;
-use tarn_connectors::sink::Outbox;
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
 use tarn_lake::log::files::{Bucket, Disk, Files};
@@ -88,23 +90,25 @@ impl Server {
             tracing::error!(error = %with_causes(error), "the lake's store failed; trying again");
         }));
 
-        let checkpoint = Checkpoint::new(&config.state, log.writer(), bucket);
+        let checkpoint = Checkpoint::new(&config.state, log.writer(), bucket.clone());
         let limits = detection::limits(&config.detection);
         let restored = checkpoint.restore(&engine, limits)?;
         for dropped in &restored.dropped {
             tracing::warn!(id = dropped.id, groups = dropped.groups, matches = dropped.matches, "state without a rule");
         }
-        let outbox = match config.alerts.sinks.is_empty() {
-            true => None,
-            false => {
-                let (folder, outside) = (config.state.join("outbox"), outbox::outside(sources.clone(), &live));
-                Some(Arc::new(Outbox::open(&folder, &config.alerts, &crate::config::secret, outside)?))
-            }
-        };
+        let outside = outbox::outside(sources.clone(), &live);
+        let (outbox, is_new) = outbox::open(&config, outside, bucket.as_deref(), log.last())?.unzip();
         let taken = outbox.as_ref().map(|outbox| outbox.taken()).transpose()?;
         let had = Positions { mapped: *live.committed().borrow(), detected: restored.sequence, taken };
         had.check(log.last(), &config.state)?;
         metrics.offered(had.taken.unwrap_or(u64::MAX));
+        metrics.copied(u64::MAX);
+        let copying = match (bucket, &outbox) {
+            (Some(bucket), Some(outbox)) => {
+                Some(Copying::begin(bucket, outbox.clone(), metrics.clone(), is_new == Some(true))?)
+            }
+            _ => None,
+        };
         metrics.detected(had.detected, 0);
         metrics.checkpointed(had.detected);
         metrics.ledgered(u64::MAX);
@@ -165,6 +169,10 @@ impl Server {
                 tracing::info!(frames, "frames of the log were read again");
             }
         }
+        let copying = copying.map(|copying| {
+            let stop = CancellationToken::new();
+            (stop.clone(), tokio::spawn(copying.run(stop)))
+        });
         let ledger = keeper.map(|keeper| {
             let stop = CancellationToken::new();
             (stop.clone(), tokio::spawn(keeper.run(stop)))
@@ -182,6 +190,7 @@ impl Server {
             tls,
             trust,
             outbox,
+            copying,
             delivering,
             stop,
             listening: Vec::new(),
@@ -196,7 +205,8 @@ impl Server {
         server.listen(bound, &access, sources, repeats, &lake)?;
         let upkeep = server.config.upkeep.clone();
         server.upkeep = upkeep.enabled.then(|| tokio::spawn(upkeep::run(lake, upkeep)));
-        server.cutting = Some(tokio::spawn(cutting::cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
+        server.cutting =
+            Some(tokio::spawn(cutting::cut(server.log.clone(), server.live.clone(), server.metrics.clone())));
         Ok(server)
     }
 

@@ -1,7 +1,7 @@
 //! Stopping: listeners first; what they took in goes all the way.
 
-use super::consumers::Input;
 use super::Server;
+use super::consumers::Input;
 use anyhow::Context;
 use std::time::Duration;
 use tokio::task::JoinError;
@@ -60,6 +60,10 @@ impl Server {
         self.delivering.cancel();
         for task in self.tasks {
             let _ = task.await;
+        }
+        if let Some((stop, copying)) = self.copying {
+            stop.cancel();
+            let _ = copying.await;
         }
         // The outbox asks the lake what alerts are about.
         drop((live, self.outbox));

@@ -1,7 +1,9 @@
-//! Findings reach a receiver, each with one key, through a kill, failures of the receiver and of the outbox's disk.
+//! Findings reach a receiver, each with one key, through a kill, failures of the receiver and of the outbox's disk, and the
+//! loss of the machine.
 
 use super::daemon::{Daemon, event, request};
 use super::disk::Disk;
+use super::store::Store;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -81,7 +83,7 @@ impl Receiver {
 fn alerts(port: u16) -> String {
     format!(
         "{{ sinks.hook = {{ kind = 'webhook', url = 'http://127.0.0.1:{port}/x', plain_http = true, \
-         allow_networks = ['127.0.0.0/8'], retry_base = '50ms' }}, \
+         allow_networks = ['127.0.0.0/8'], retry_base = '50ms', retry_max = '500ms' }}, \
          routes = [{{ name = 'all', sinks = ['hook'] }}] }}"
     )
 }
@@ -157,6 +159,58 @@ fn found(daemon: &Daemon) -> Vec<String> {
     let mut uids: Vec<String> = answer["findings"].as_array().unwrap().iter().map(uid).collect();
     uids.sort();
     uids
+}
+
+/// A machine is lost with what waits in its outbox, whose frames the log does not have any more, and with what it had not
+/// yet taken from the log.
+#[test]
+fn alerts_outlive_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let (receiver, store) = (Receiver::default(), Store::default());
+    receiver.1.store(true, Ordering::Relaxed);
+    let (alerts, variables) = (alerts(receiver.listen()), Store::variables(store.listen()));
+    let mut over: Vec<(&str, &str)> = variables.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    over.extend([("TARN_SERVE__ALERTS", alerts.as_str()), ("TARN_SERVE__LOG__STORE", "s3://bucket/log")]);
+    let lost = |daemon: Daemon| {
+        daemon.signal("KILL");
+        assert!(daemon.died());
+        std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+        Daemon::start(folder.path(), &over).unwrap()
+    };
+    let send = |daemon: &Daemon, name: &str| {
+        let events: String = (0..30).map(|n| event(&format!("{name}{n}"), n)).collect();
+        assert_eq!(daemon.post("/v1/ingest", &events).status, 200);
+    };
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    send(&daemon, "early");
+    daemon.wait("the first findings", |d| d.metric("tarn_findings_total") == 10.0);
+    let last = daemon.metric("tarn_log_last_sequence") as u64;
+    let segments = || {
+        store.names().into_iter().filter_map(|name| Some(name.strip_suffix(".seg")?.rsplit_once('/')?.1.parse().ok()?))
+    };
+    daemon.wait("the log to be cut", |_| segments().all(|first: u64| first > last));
+    send(&daemon, "late");
+    daemon.wait("the other findings", |d| found(d).len() == 20);
+    let uids = found(&daemon);
+    let daemon = lost(daemon);
+    receiver.1.store(false, Ordering::Relaxed);
+    daemon.wait("the alerts", |_| receiver.taken() == 20);
+    assert_eq!(receiver.keys(), uids, "one key a finding");
+
+    // Another one comes again under its key at most, and a machine that was stopped leaves nothing to repeat.
+    let daemon = lost(daemon);
+    daemon.wait("the outbox", |d| d.metric("tarn_alerts_sequence") == d.metric("tarn_log_last_sequence"));
+    daemon.wait("repeats", |d| d.metric("tarn_alerts_waiting{sink=\"hook\"}") == 0.0);
+    assert_eq!(found(&daemon), uids);
+    assert!(daemon.stop());
+    std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+    let before = receiver.0.lock().unwrap().clone();
+    let daemon = Daemon::start(folder.path(), &over).unwrap();
+    send(&daemon, "last");
+    daemon.wait("the last alerts", |_| receiver.taken() == 30);
+    assert!(daemon.stop());
+    let after = receiver.0.lock().unwrap();
+    assert!(before.iter().all(|(key, times)| after[key] == *times), "{before:?} {after:?}");
 }
 
 #[test]

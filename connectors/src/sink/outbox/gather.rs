@@ -48,6 +48,8 @@ pub(super) struct Branch<'a> {
     pub sink: &'a str,
     /// Whether the sink is told when all findings of a message are closed.
     pub resolves: bool,
+    /// Whether it is not grouped.
+    pub apart: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,13 +83,13 @@ fn key_of(what: char, parts: &impl Serialize) -> Result<String, redb::Error> {
 impl Tables<'_> {
     /// Takes an alert on its way to a sink; `id` is held for it.
     pub fn accept(&mut self, branch: &Branch<'_>, id: u64, alert: &Alert, now: i64) -> Result<(), redb::Error> {
-        let Branch { route, sink, resolves } = *branch;
+        let Branch { route, sink, resolves, apart } = *branch;
         let held = Held { id, uid: alert.uid.clone(), severity: alert.severity };
         let way = Way { route: route.name.clone(), sink: sink.to_owned(), group: route.group_of(alert), resolves };
         let Some((held, held_back)) = self.throttle(route, &way, alert, held, now)? else { return Ok(()) };
         match &route.grouping {
-            None => self.post_now(way, vec![held], held_back, now),
-            Some(grouping) => self.gather(grouping, way, held, held_back, now),
+            Some(grouping) if !apart => self.gather(grouping, way, held, held_back, now),
+            _ => self.post_now(way, vec![held], held_back, now),
         }
     }
 

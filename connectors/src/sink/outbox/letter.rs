@@ -77,7 +77,7 @@ impl Tables<'_> {
     }
 
     /// Puts a letter in under an id that is free.
-    fn insert(&mut self, id: u64, letter: &Letter) -> Result<(), redb::Error> {
+    pub fn insert(&mut self, id: u64, letter: &Letter) -> Result<(), redb::Error> {
         self.letters.insert(id, encoded(letter)?.as_slice())?;
         self.shelf.insert((letter.shelf(), id), ())?;
         if letter.dead {

@@ -10,6 +10,7 @@
 
 mod bound;
 mod change;
+mod copy;
 mod dead;
 mod deliver;
 mod gather;
@@ -20,6 +21,7 @@ mod status;
 mod store;
 
 pub use bound::Limits;
+pub use copy::Copied;
 pub use dead::{DeadLetter, Which};
 pub use status::{SinkStatus, Status};
 
@@ -28,6 +30,7 @@ use super::config::{AlertsConfig, ConfigError, in_range};
 use super::registry::{self, Configured, Environment};
 use super::route::Routes;
 use crate::attestation::Attesting;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +71,17 @@ pub enum OutboxError {
     #[error("the outbox has format {found}, this version knows {known}")]
     Format {
         /// The file's.
+        found: u64,
+        /// The one that is known.
+        known: u64,
+    },
+    /// The copy is damaged.
+    #[error("the copy of the outbox cannot be read; without it, alerts that only it has are not delivered")]
+    Copy(#[source] std::io::Error),
+    /// The copy was made by another version.
+    #[error("the copy of the outbox has format {found}, this version knows {known}")]
+    CopyFormat {
+        /// The copy's.
         found: u64,
         /// The one that is known.
         known: u64,
@@ -137,6 +151,25 @@ impl Outbox {
         let store = Store::open(&file(folder)?)?;
         let jitter = ChaCha8Rng::seed_from_u64(outside.seed);
         Self::of(store, plan, outside, jitter)
+    }
+
+    /// As [`Outbox::open`], where the folder may be lost with its machine. Whether it is a new outbox: then
+    /// [`Outbox::copy`] has to be kept before [`Outbox::deliver`] is called.
+    ///
+    /// **Errors**: as [`Outbox::open`]; a copy that cannot be read.
+    pub fn open_copied(
+        folder: &Path,
+        config: &AlertsConfig,
+        environment: Environment<'_>,
+        outside: Outside,
+        copied: &Copied,
+    ) -> Result<(Self, bool), OutboxError> {
+        let plan = Plan::new(config, environment)?;
+        let mut random = ChaCha8Rng::seed_from_u64(outside.seed);
+        // Zero is that of files that have none.
+        let number = random.random_range(1..=u64::MAX);
+        let (store, is_new) = copy::open(&file(folder)?, copied, number, (outside.clock)())?;
+        Ok((Self::of(store, plan, outside, random)?, is_new))
     }
 
     fn of(store: Store, plan: Plan, outside: Outside, jitter: ChaCha8Rng) -> Result<Self, OutboxError> {

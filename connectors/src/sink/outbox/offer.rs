@@ -21,9 +21,10 @@ impl Outbox {
         let findings: Vec<&str> = findings.iter().map(AsRef::as_ref).collect();
         let alerts = self.read(&plan, &findings);
         self.take_once(sequence, &plan, |tables, now| {
+            let apart = sequence <= tables.meta("apart")?;
             for (alert, finding) in alerts.iter().zip(&findings) {
                 match alert {
-                    Ok(alert) => tables.take(&plan, alert, finding, now)?,
+                    Ok(alert) => tables.take(&plan, alert, finding, apart, now)?,
                     Err(error) => {
                         tracing::warn!(%error, sequence, "a finding makes no alert");
                         tables.count("", "unreadable", 1)?;
@@ -90,7 +91,7 @@ impl Outbox {
 }
 
 impl Tables<'_> {
-    fn take(&mut self, plan: &Plan, alert: &Alert, finding: &str, now: i64) -> Result<(), redb::Error> {
+    fn take(&mut self, plan: &Plan, alert: &Alert, finding: &str, apart: bool, now: i64) -> Result<(), redb::Error> {
         self.count("", "offered", 1)?;
         let Some(ways) = plan.routes.of(alert) else { return self.count("", "unrouted", 1) };
         if ways.is_empty() {
@@ -100,7 +101,7 @@ impl Tables<'_> {
         for (route, sink) in ways {
             self.hold(id)?;
             let resolves = plan.sinks.get(sink).is_some_and(|sink| sink.sink.follows() == Follows::Closing);
-            self.accept(&Branch { route, sink, resolves }, id, alert, now)?;
+            self.accept(&Branch { route, sink, resolves, apart }, id, alert, now)?;
         }
         // What kept it lets go: the letters, groups and throttles hold it now.
         self.release(id)

@@ -61,6 +61,11 @@ impl Outbox {
         self.store.is_failing()
     }
 
+    /// A number that grows with each change of what it holds.
+    pub fn changes(&self) -> u64 {
+        self.store.changes()
+    }
+
     /// How often its file could not be read or written, since the start.
     pub fn failures(&self) -> u64 {
         self.store.failures()

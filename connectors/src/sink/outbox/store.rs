@@ -53,6 +53,8 @@ pub(super) struct Store {
     database: RwLock<Option<Database>>,
     failing: AtomicBool,
     failures: AtomicU64,
+    /// Transactions that changed something, since it was opened.
+    changes: AtomicU64,
 }
 
 /// All tables, in a write transaction.
@@ -80,7 +82,7 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, OutboxError> {
         let database = RwLock::new(Some(database(path)?));
         let (failing, failures) = (AtomicBool::new(false), AtomicU64::new(0));
-        let store = Self { path: path.to_owned(), database, failing, failures };
+        let store = Self { path: path.to_owned(), database, failing, failures, changes: AtomicU64::new(0) };
         let found = store.write(|tables| {
             let found = tables.meta("format")?;
             if found == 0 || (FORMAT_MIN..FORMAT).contains(&found) {
@@ -117,6 +119,7 @@ impl Store {
             transaction.commit()?;
             Ok(result)
         })?;
+        self.changes.fetch_add(1, Ordering::Relaxed);
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(file = %self.path.display(), "the outbox can be written again");
         }
@@ -133,6 +136,11 @@ impl Store {
     /// Whether the last thing that is known of the file is that it could not be read or written.
     pub fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions changed something, since it was opened.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// How often it could not.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod changes;
+mod copies;
 mod gathering;
 mod keeping;
 mod property;
