@@ -95,7 +95,7 @@ impl Store {
 
     /// Changes tables; durable when it returns.
     ///
-    /// **Errors**: the change's own, or the commit's; nothing was changed then.
+    /// **Errors**: the change's own, and nothing was changed; the commit's, of which the next use knows whether it was made.
     pub fn write<R>(&self, change: impl FnOnce(&mut Tables<'_>) -> Result<R, redb::Error>) -> Result<R, redb::Error> {
         let result = self.using(|database| {
             let mut transaction = database.begin_write()?;
