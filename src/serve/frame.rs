@@ -39,7 +39,7 @@ pub enum Kind {
         /// Microseconds since the last frame.
         elapsed: i64,
     },
-    /// What people did with findings: records for the lake, which no rule and no sink sees.
+    /// What people did with findings: records for the lake, and for sinks that follow findings; no rule sees them.
     Updates {
         /// Who.
         by: String,

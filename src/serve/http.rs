@@ -53,6 +53,9 @@ async fn ready(extract::State(state): extract::State<State>) -> Response {
     if state.metrics.is_broken() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the durable log cannot be written\n").into_response();
     }
+    if state.outbox.as_ref().is_some_and(|outbox| outbox.is_failing()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the outbox cannot be written: alerts wait\n").into_response();
+    }
     if lag > LAG_SECONDS_MAX {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("detection is {lag:.0} s behind\n")).into_response();
     }
@@ -69,7 +72,8 @@ async fn metrics(extract::State(state): extract::State<State>, request: Request<
         return (status, format!("{denied}\n")).into_response();
     }
     let outbox = state.outbox.clone();
-    let outbox = tokio::task::spawn_blocking(move || outbox.and_then(|outbox| outbox.status().ok())).await;
+    let read = move || outbox.map(|outbox| (outbox.failures(), outbox.status().ok()));
+    let outbox = tokio::task::spawn_blocking(read).await;
     let (fresh_rows, fresh_bytes) = state.live.fresh();
     let gauges = Gauges {
         log_last: state.log.last(),

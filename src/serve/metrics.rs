@@ -24,6 +24,7 @@ pub struct Metrics {
     waiting: AtomicU64,
     checkpointed: AtomicU64,
     offered: AtomicU64,
+    copied: AtomicU64,
     ledger: Ledger,
     stopped: AtomicBool,
 }
@@ -120,6 +121,16 @@ impl Metrics {
         self.offered.load(Ordering::Relaxed)
     }
 
+    /// The copy of the outbox has all findings up to this frame.
+    pub fn copied(&self, sequence: u64) {
+        self.copied.store(sequence, Ordering::Relaxed);
+    }
+
+    /// The last frame that alerts do not need any more.
+    pub fn alerted(&self) -> u64 {
+        self.taken().min(self.copied.load(Ordering::Relaxed))
+    }
+
     /// The ledger has all evidence up to this frame.
     pub fn ledgered(&self, sequence: u64) {
         self.ledger.reached.store(sequence, Ordering::Relaxed);
@@ -174,8 +185,8 @@ pub struct Gauges {
     pub rules: usize,
     /// Queries that run.
     pub queries: usize,
-    /// The outbox, where there is one.
-    pub outbox: Option<Status>,
+    /// How often the outbox failed and, where it does not now, what is in it; where there is one.
+    pub outbox: Option<(u64, Option<Status>)>,
 }
 
 /// All of it in Prometheus' text format.
@@ -214,8 +225,20 @@ pub fn render(metrics: &Metrics, gauges: &Gauges) -> String {
         text.add("tarn_ledger_failures_total", "counter", "Tries that failed", count(&ledger.failures));
         text.add("tarn_ledger_refused_total", "counter", "Records that it does not take", count(&ledger.refused));
     }
-    if let Some(outbox) = &gauges.outbox {
-        text.sinks(outbox);
+    if let Some((failures, status)) = &gauges.outbox {
+        let taken = metrics.taken();
+        text.add("tarn_alerts_sequence", "gauge", "What was found up to this frame is in the outbox", taken);
+        text.add(
+            "tarn_alerts_outbox_failures_total",
+            "counter",
+            "Times that it could not be read or written",
+            failures,
+        );
+        if count(&metrics.copied) != u64::MAX {
+            let copied = metrics.alerted();
+            text.add("tarn_alerts_copied_sequence", "gauge", "And in its copy beside the log", copied);
+        }
+        status.iter().for_each(|status| text.sinks(status));
     }
     if let Some(bytes) = resident_bytes() {
         text.add("process_resident_memory_bytes", "gauge", "Memory of the process", bytes);

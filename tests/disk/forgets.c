@@ -5,7 +5,7 @@
  * line each: inode, `f` or `d`, name. The test puts a tree together from these (tests/it/serve/disk.rs). Nothing else is kept: not a
  * name that was renamed and whose folder was not synced, and no byte that was written after the last sync.
  *
- * DISK_SYNC_FAILS=N: the N-th sync and all that follow fail with EIO.
+ * DISK_SYNC_FAILS=FROM:TO: syncs with these numbers, counted from 0, fail with EIO; all from FROM where TO is not given.
  * DISK_FULL=FROM:TO: watched writes with these numbers, counted from 0, fail with ENOSPC.
  */
 #define _GNU_SOURCE
@@ -14,6 +14,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static int (*real_fsync)(int);
 
 static const char *root, *mirror;
 static size_t root_length;
-static long sync_fails = -1, full_from = -1, full_to = -1;
+static long sync_fails = LONG_MAX, sync_works = LONG_MAX, full_from = -1, full_to = -1;
 static long syncs, writes;
 static unsigned char watched[FDS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -56,7 +57,7 @@ __attribute__((constructor)) static void begin(void) {
     real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     const char *fails = getenv("DISK_SYNC_FAILS"), *full = getenv("DISK_FULL");
-    if (fails) sync_fails = atol(fails);
+    if (fails) sscanf(fails, "%ld:%ld", &sync_fails, &sync_works);
     if (full) sscanf(full, "%ld:%ld", &full_from, &full_to);
     mirror = getenv("DISK_MIRROR");
     root = getenv("DISK_ROOT");
@@ -248,7 +249,8 @@ static void keep_folder(int fd, ino64_t inode) {
 static int keep(int fd) {
     struct stat64 is;
     pthread_mutex_lock(&lock);
-    int fails = sync_fails >= 0 && syncs++ >= sync_fails;
+    long number = syncs++;
+    int fails = number >= sync_fails && number < sync_works;
     if (!fails) {
         if (fstat64(fd, &is)) give_up("fstat");
         if (S_ISDIR(is.st_mode)) keep_folder(fd, is.st_ino);

@@ -176,6 +176,67 @@ fn rsigma_gets_hints_and_is_compared_with() {
     assert_eq!(rows[0]["megabytes"], rows[1]["megabytes"]);
 }
 
+/// What rsigma's daemon answers, and how many events with a hint it has had.
+#[cfg(unix)]
+fn rsigmas_daemon() -> (std::net::SocketAddr, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use axum::routing::{get, post};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let hinted = std::sync::Arc::new(AtomicUsize::new(0));
+    let (taking, telling) = (hinted.clone(), hinted.clone());
+    let take = move |body: String| async move {
+        taking
+            .fetch_add(body.lines().filter(|line| line.contains("\"product\":\"windows\"")).count(), Ordering::SeqCst);
+    };
+    let tell = move || async move {
+        let n = telling.load(Ordering::SeqCst);
+        let names = ["events_processed", "detection_matches", "correlation_matches"];
+        names.map(|name| format!("# TYPE rsigma_{name}_total counter\nrsigma_{name}_total {n}\n")).concat()
+    };
+    let router = axum::Router::new().route("/api/v1/events", post(take)).route("/metrics", get(tell));
+    let (send, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            send.send(listener.local_addr().unwrap()).unwrap();
+            axum::serve(listener, router).await.unwrap();
+        });
+    });
+    (address.recv().unwrap(), hinted)
+}
+
+/// The program says where its daemon is, which is in this process.
+#[cfg(unix)]
+#[test]
+fn rsigmas_daemon_takes_the_load_of_ours() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hinted) = rsigmas_daemon();
+    let path = folder.path().join("rsigma");
+    let says = format!(r#"{{"fields":{{"message":"API server listening","addr":"{address}"}}}}"#);
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo rsigma 9.9; exit; fi\necho '{says}' >&2\nexec sleep 600\n"
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let rules = pack().join("windows");
+    let always = ["bench", "serve", "--rules", text(&rules), "--events", "300", "--body-kib", "64", "--format", "json"];
+    let run = tarn(&[&always[..], &["--rsigma", text(&path)]].concat()).ok();
+    assert!(run.stderr.contains("rsigma 9.9, which stores nothing"), "{}", run.stderr);
+    let rows: Vec<Value> = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((rows.len(), &rows[1]["program"], &rows[1]["stores"]), (2, &"rsigma 9.9".into(), &"nothing".into()));
+    assert_eq!(hinted.load(std::sync::atomic::Ordering::SeqCst), 300);
+    // Hints are no bytes of the lane.
+    for same in ["events", "mb"] {
+        assert_eq!(rows[0][same], rows[1][same], "{rows:?}");
+    }
+    assert_eq!((&rows[1]["findings"], &rows[1]["times_rsigma"]), (&600.into(), &Value::Null));
+    for times in ["times_rsigma", "through_times_rsigma"] {
+        assert!(rows[0][times].is_number(), "{rows:?}");
+    }
+    let alone = tarn(&[&always[..], &["--alone"]].concat()).ok();
+    assert_eq!(serde_json::from_str::<Value>(&alone.stdout).unwrap().as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn without_rsigma_it_is_said_that_tarn_is_measured_alone() {
     let pack = pack();

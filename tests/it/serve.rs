@@ -12,5 +12,6 @@ mod flight_sql;
 mod metrics;
 mod postgres;
 mod sql;
+mod store;
 mod streams;
 mod traces;

@@ -1,6 +1,7 @@
 //! What one delivery tells: an alert, or a group of them, under one key.
 
 use super::alert::Alert;
+use super::change::Change;
 use super::route::GroupValue;
 use super::severity::Severity;
 use serde::Serialize;
@@ -10,7 +11,8 @@ use std::sync::Arc;
 /// A message. Every try of it is the same.
 #[derive(Clone, Debug, Serialize)]
 pub struct Message {
-    /// What receivers know repeats by: the uid of its first finding.
+    /// What receivers know repeats by: the uid of its first finding; of a change, that of its record, or the key of the
+    /// message whose findings it closes.
     pub key: String,
     /// The route that sent it.
     pub route: String,
@@ -23,8 +25,10 @@ pub struct Message {
     pub held_back: u64,
     /// The worst of its alerts.
     pub severity: Severity,
-    /// Its alerts, at least one, in the order in which they came.
+    /// Its alerts, at least one, in the order in which they came; none where it only says that those of its key are over.
     pub alerts: Vec<Told>,
+    /// What was done with a finding that was told before; none where its alerts are new.
+    pub change: Option<Change>,
 }
 
 /// An alert in a message, with the finding that it was made of.

@@ -5,6 +5,7 @@
 //! [`registry::Sink`], one row in the registry, golden requests in the tests. `docs/alerts.md` is for users.
 
 pub mod alert;
+pub mod change;
 pub mod config;
 pub mod message;
 pub mod outbox;

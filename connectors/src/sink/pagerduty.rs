@@ -1,7 +1,7 @@
 //! PagerDuty, by the Events API v2.
 //!
 //! A message triggers one incident: its key is the `dedup_key`, so a repeat after a lost answer joins the same incident.
-//! Nothing is ever resolved from here. An event is at most 512 KB.
+//! The incident is resolved once all findings of the message are closed. An event is at most 512 KB.
 //! Reference: <https://developer.pagerduty.com/docs/send-alert-event>.
 
 use super::alert::{Alert, Attack, Kind, bounded, rfc3339};
@@ -9,7 +9,7 @@ use super::config::{ConfigError, ValueError};
 use super::http::{Endpoint, Reply, Target};
 use super::message::Message;
 use super::network::{Network, Reach};
-use super::registry::{Options, Rendered, Sink, Unrenderable};
+use super::registry::{Follows, Options, Rendered, Sink, Unrenderable};
 use super::retry::Verdict;
 use super::secret::{Secret, SecretRef};
 use super::severity::Severity;
@@ -31,6 +31,8 @@ const URL: &str = "https://events.pagerduty.com/v2/enqueue";
 #[serde(deny_unknown_fields)]
 struct PagerDutyOptions {
     routing_key: SecretRef,
+    #[serde(default = "yes")]
+    resolve: bool,
     url: Option<String>,
     #[serde(default)]
     allow_networks: Vec<Network>,
@@ -38,10 +40,15 @@ struct PagerDutyOptions {
     plain_http: bool,
 }
 
+fn yes() -> bool {
+    true
+}
+
 #[derive(Debug)]
 struct PagerDuty {
     endpoint: Endpoint,
     routing_key: Secret,
+    resolve: bool,
 }
 
 /// Of its options. **Errors**: the option that is wrong.
@@ -59,7 +66,7 @@ pub(super) fn open(mut options: Options<'_>) -> Result<Box<dyn Sink>, ConfigErro
         plain_http: own.plain_http,
         timeout: options.pace.timeout.0,
     })?;
-    Ok(Box::new(PagerDuty { endpoint, routing_key }))
+    Ok(Box::new(PagerDuty { endpoint, routing_key, resolve: own.resolve }))
 }
 
 impl Sink for PagerDuty {
@@ -67,8 +74,15 @@ impl Sink for PagerDuty {
         Some(&self.endpoint)
     }
 
+    fn follows(&self) -> Follows {
+        if self.resolve { Follows::Closing } else { Follows::Nothing }
+    }
+
     fn render(&self, message: &Message, _now_ms: i64) -> Result<Rendered, Unrenderable> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        if message.change.is_some() {
+            return Ok(Rendered { headers, body: serde_json::to_vec(&self.end(message))? });
+        }
         // Fewer alerts until it fits: the first says what it is about, the others are in the lake.
         let mut shown = message.alerts.len();
         loop {
@@ -92,6 +106,15 @@ impl Sink for PagerDuty {
 }
 
 impl PagerDuty {
+    /// The receiver ignores the end of an incident that it does not have.
+    fn end(&self, message: &Message) -> Value {
+        json!({
+            "routing_key": self.routing_key.reveal(),
+            "event_action": "resolve",
+            "dedup_key": bounded(&message.key, KEY_MAX),
+        })
+    }
+
     fn event(&self, message: &Message, shown: usize) -> Value {
         let first = message.alerts.first().map(|told| &*told.alert);
         json!({

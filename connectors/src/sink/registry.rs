@@ -24,10 +24,26 @@ pub trait Sink: Debug + Send + Sync {
     /// **Errors**: there is no form of it that the receiver would take; it is a dead letter.
     fn render(&self, message: &Message, now_ms: i64) -> Result<Rendered, Unrenderable>;
 
+    /// What it is told of findings that it has.
+    fn follows(&self) -> Follows {
+        Follows::Nothing
+    }
+
     /// What an answer means.
     fn judge(&self, reply: &Reply) -> Verdict {
         reply.verdict()
     }
+}
+
+/// What a receiver is told of findings that it was told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// Nothing.
+    Nothing,
+    /// That all findings of a message are closed, under the message's key.
+    Closing,
+    /// Every change, where its routes would send the finding as it is after it.
+    Changes,
 }
 
 /// A request, but for its URL.

@@ -10,7 +10,7 @@ use super::config::{ConfigError, ValueError};
 use super::http::{Endpoint, Reply, Target};
 use super::message::Message;
 use super::network::{Network, Reach};
-use super::registry::{Options, Rendered, Sink, Unrenderable};
+use super::registry::{Follows, Options, Rendered, Sink, Unrenderable};
 use super::retry::Verdict;
 use super::secret::{Secret, SecretRef};
 use super::template::{SOURCE_BYTES_MAX, Template};
@@ -37,6 +37,9 @@ struct WebhookOptions {
     headers: BTreeMap<String, String>,
     template: Option<String>,
     content_type: Option<String>,
+    /// Whether it is told what people do with findings.
+    #[serde(default)]
+    changes: bool,
     #[serde(default)]
     allow_networks: Vec<Network>,
     #[serde(default)]
@@ -49,6 +52,7 @@ struct Webhook {
     key: Option<SigningKey>,
     headers: HeaderMap,
     template: Option<Template>,
+    changes: bool,
 }
 
 /// The body, where no template makes it.
@@ -100,7 +104,7 @@ pub(super) fn open(mut options: Options<'_>) -> Result<Box<dyn Sink>, ConfigErro
         plain_http: own.plain_http,
         timeout: options.pace.timeout.0,
     })?;
-    Ok(Box::new(Webhook { endpoint, key, headers, template }))
+    Ok(Box::new(Webhook { endpoint, key, headers, template, changes: own.changes }))
 }
 
 /// A value that may be written out, or be a reference to a secret.
@@ -148,12 +152,17 @@ impl Sink for Webhook {
         Some(&self.endpoint)
     }
 
+    fn follows(&self) -> Follows {
+        if self.changes { Follows::Changes } else { Follows::Nothing }
+    }
+
     fn render(&self, message: &Message, now_ms: i64) -> Result<Rendered, Unrenderable> {
         let body = match &self.template {
             Some(template) => template.render(message, BODY_BYTES_MAX)?,
             None => {
                 let timestamp = rfc3339(message.created_ms);
-                serde_json::to_vec(&Body { r#type: "tarn.alert", timestamp, data: message })?
+                let r#type = if message.change.is_some() { "tarn.change" } else { "tarn.alert" };
+                serde_json::to_vec(&Body { r#type, timestamp, data: message })?
             }
         };
         if body.len() > BODY_BYTES_MAX {

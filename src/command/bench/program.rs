@@ -66,6 +66,11 @@ impl Rsigma {
             Err(error) => Err(Usage(format!("{}: {error}", path.display())).into()),
         }
     }
+
+    /// It, to be given arguments.
+    pub fn command(&self) -> Command {
+        Command::new(&self.path)
+    }
 }
 
 impl Program {
@@ -100,7 +105,7 @@ impl Program {
                 (command, &[0][..])
             }
             Self::Rsigma(rsigma) => {
-                let mut command = Command::new(&rsigma.path);
+                let mut command = rsigma.command();
                 command.args(["engine", "eval", "--logsource-routing", "-r"]).arg(rules);
                 command.stdin(lane.map(File::open).transpose()?.map_or_else(Stdio::null, Stdio::from));
                 (command, &[0, 1][..])

@@ -37,6 +37,7 @@ impl Tables<'_> {
     fn drop_letter(&mut self, id: u64) -> Result<(), redb::Error> {
         let Some(letter) = self.letter(id)? else { return Ok(()) };
         self.discard(id, &letter)?;
+        self.forget(id)?;
         self.count(&letter.sink, "dropped", letter.alerts.len() as u64)
     }
 

@@ -1,7 +1,7 @@
 //! Dead letters: what could not be delivered, why, and what to do about it.
 
 use super::letter::Letter;
-use super::store::{ALERTS, DEAD, LETTERS, decoded};
+use super::store::{ALERTS, DEAD, LETTERS, Tables, decoded};
 use super::{Outbox, OutboxError};
 use crate::sink::alert::Alert;
 use crate::sink::severity::Severity;
@@ -51,37 +51,37 @@ impl Outbox {
     ///
     /// **Errors**: [`OutboxError::Store`].
     pub fn dead(&self, after: u64, max: usize) -> Result<Vec<DeadLetter>, OutboxError> {
-        Ok(self.dead_letters(after, max)?)
-    }
-
-    fn dead_letters(&self, after: u64, max: usize) -> Result<Vec<DeadLetter>, redb::Error> {
-        let transaction = self.store.read()?;
-        let (letters, alerts) = (transaction.open_table(LETTERS)?, transaction.open_table(ALERTS)?);
-        let mut found = Vec::new();
-        for row in transaction.open_table(DEAD)?.range(after.saturating_add(1)..)?.take(max) {
-            let id = row?.0.value();
-            let Some(row) = letters.get(id)? else { continue };
-            let letter: Letter = decoded(row.value())?;
-            let mut told: Vec<Alert> = Vec::new();
-            for id in &letter.alerts {
-                if let Some(row) = alerts.get(*id)? {
-                    told.push(decoded(row.value().0)?);
+        let found = self.store.read(|transaction| {
+            let (letters, alerts) = (transaction.open_table(LETTERS)?, transaction.open_table(ALERTS)?);
+            let mut found = Vec::new();
+            for row in transaction.open_table(DEAD)?.range(after.saturating_add(1)..)?.take(max) {
+                let id = row?.0.value();
+                let Some(row) = letters.get(id)? else { continue };
+                let letter: Letter = decoded(row.value())?;
+                let mut told: Vec<Alert> = Vec::new();
+                for id in &letter.alerts {
+                    if let Some(row) = alerts.get(*id)? {
+                        told.push(decoded(row.value().0)?);
+                    }
                 }
+                // The end of an incident has no alerts.
+                let resolved = letter.change.filter(|_| letter.alerts.is_empty()).map(|change| change.uid);
+                found.push(DeadLetter {
+                    id,
+                    sink: letter.sink,
+                    route: letter.route,
+                    key: letter.key,
+                    title: told.first().map(|alert| alert.rule.title.clone()).unwrap_or_default(),
+                    findings: told.into_iter().map(|alert| alert.uid).chain(resolved).collect(),
+                    severity: letter.severity,
+                    created_ms: letter.created_ms,
+                    dead_ms: letter.due_ms,
+                    tries: letter.tries,
+                    reason: letter.reason.unwrap_or_default(),
+                });
             }
-            found.push(DeadLetter {
-                id,
-                sink: letter.sink,
-                route: letter.route,
-                key: letter.key,
-                title: told.first().map(|alert| alert.rule.title.clone()).unwrap_or_default(),
-                findings: told.into_iter().map(|alert| alert.uid).collect(),
-                severity: letter.severity,
-                created_ms: letter.created_ms,
-                dead_ms: letter.due_ms,
-                tries: letter.tries,
-                reason: letter.reason.unwrap_or_default(),
-            });
-        }
+            Ok(found)
+        })?;
         Ok(found)
     }
 
@@ -107,13 +107,18 @@ impl Outbox {
     ///
     /// **Errors**: [`OutboxError::Store`]; nothing was changed then.
     pub fn discard_dead(&self, which: Which<'_>) -> Result<usize, OutboxError> {
-        Ok(self.each_dead(which, |tables, id, letter| tables.discard(id, letter).map(|()| true))?)
+        let discard = |tables: &mut Tables<'_>, id, letter: &Letter| {
+            tables.discard(id, letter)?;
+            tables.forget(id)?;
+            Ok(true)
+        };
+        Ok(self.each_dead(which, discard)?)
     }
 
     fn each_dead(
         &self,
         which: Which<'_>,
-        mut change: impl FnMut(&mut super::store::Tables<'_>, u64, &Letter) -> Result<bool, redb::Error>,
+        mut change: impl FnMut(&mut Tables<'_>, u64, &Letter) -> Result<bool, redb::Error>,
     ) -> Result<usize, redb::Error> {
         self.store.write(|tables| {
             let mut ids = Vec::new();

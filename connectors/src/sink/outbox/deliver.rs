@@ -87,9 +87,11 @@ impl Outbox {
 
     fn next_timer(&self) -> Result<Option<i64>, redb::Error> {
         use redb::ReadableTable;
-        let timers = self.store.read()?.open_table(super::store::TIMERS)?;
-        let first = timers.first()?.map(|(key, _)| key.value().0);
-        Ok(first)
+        self.store.read(|transaction| {
+            let timers = transaction.open_table(super::store::TIMERS)?;
+            let first = timers.first()?.map(|(key, _)| key.value().0);
+            Ok(first)
+        })
     }
 
     fn until(&self, time_ms: i64) -> Duration {
@@ -210,7 +212,7 @@ impl Outbox {
         }
     }
 
-    /// Runs what blocks off the runtime's threads; none on an error, which is logged.
+    /// Runs what blocks off the runtime's threads; none on an error.
     async fn blocking<R: Send + 'static>(
         self: &Arc<Self>,
         run: impl FnOnce(&Self) -> Result<R, OutboxError> + Send + 'static,
@@ -218,10 +220,8 @@ impl Outbox {
         let outbox = Arc::clone(self);
         match spawn_blocking(move || run(&outbox)).await {
             Ok(Ok(result)) => Some(result),
-            Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the outbox fails");
-                None
-            }
+            // The store has told.
+            Ok(Err(_)) => None,
             Err(error) => {
                 tracing::error!(%error, "the outbox fails");
                 None

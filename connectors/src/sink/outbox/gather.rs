@@ -37,6 +37,19 @@ struct Way {
     route: String,
     sink: String,
     group: Vec<GroupValue>,
+    /// Whether the receiver is told when it is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    resolves: bool,
+}
+
+/// A route and one of its sinks.
+pub(super) struct Branch<'a> {
+    pub route: &'a Route,
+    pub sink: &'a str,
+    /// Whether the sink is told when all findings of a message are closed.
+    pub resolves: bool,
+    /// Whether it is not grouped.
+    pub apart: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,13 +82,14 @@ fn key_of(what: char, parts: &impl Serialize) -> Result<String, redb::Error> {
 
 impl Tables<'_> {
     /// Takes an alert on its way to a sink; `id` is held for it.
-    pub fn accept(&mut self, route: &Route, sink: &str, id: u64, alert: &Alert, now: i64) -> Result<(), redb::Error> {
+    pub fn accept(&mut self, branch: &Branch<'_>, id: u64, alert: &Alert, now: i64) -> Result<(), redb::Error> {
+        let Branch { route, sink, resolves, apart } = *branch;
         let held = Held { id, uid: alert.uid.clone(), severity: alert.severity };
-        let way = Way { route: route.name.clone(), sink: sink.to_owned(), group: route.group_of(alert) };
+        let way = Way { route: route.name.clone(), sink: sink.to_owned(), group: route.group_of(alert), resolves };
         let Some((held, held_back)) = self.throttle(route, &way, alert, held, now)? else { return Ok(()) };
         match &route.grouping {
-            None => self.post_now(way, vec![held], held_back, now),
-            Some(grouping) => self.gather(grouping, way, held, held_back, now),
+            Some(grouping) if !apart => self.gather(grouping, way, held, held_back, now),
+            _ => self.post_now(way, vec![held], held_back, now),
         }
     }
 
@@ -149,22 +163,18 @@ impl Tables<'_> {
 
     fn post_now(&mut self, way: Way, alerts: Vec<Held>, held_back: u64, now: i64) -> Result<(), redb::Error> {
         let Some(first) = alerts.first() else { return Ok(()) };
+        let severity = alerts.iter().map(|held| held.severity).max().unwrap_or(first.severity);
         let letter = Letter {
-            key: first.uid.clone(),
-            severity: alerts.iter().map(|held| held.severity).max().unwrap_or(first.severity),
             alerts: alerts.iter().map(|held| held.id).collect(),
-            sink: way.sink,
-            route: way.route,
             group: way.group,
             held_back,
-            created_ms: now,
-            since_ms: now,
-            due_ms: now,
-            tries: 0,
-            reason: None,
-            dead: false,
+            ..Letter::new(&way.sink, &way.route, &first.uid, severity, now)
         };
-        self.post(&letter).map(drop)
+        let id = self.post(&letter)?;
+        if way.resolves {
+            self.begin(id, &letter, alerts.into_iter().map(|held| held.uid).collect())?;
+        }
+        Ok(())
     }
 
     /// Does what is due by `now`; the time of the next timer, which may have come already.

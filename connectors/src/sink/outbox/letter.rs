@@ -1,6 +1,7 @@
 //! Letters: messages as the outbox keeps them, with what became of their tries.
 
 use super::store::{Tables, decoded, encoded};
+use crate::sink::change::Change;
 use crate::sink::route::GroupValue;
 use crate::sink::severity::Severity;
 use redb::ReadableTable;
@@ -27,12 +28,35 @@ pub(super) struct Letter {
     /// What went wrong the last time.
     pub reason: Option<String>,
     pub dead: bool,
+    /// The change that it tells of; none where it tells of alerts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
 }
 
 /// Dead letters go before any that waits, when there is no room.
 const SHELF_DEAD: u8 = 0;
 
 impl Letter {
+    /// One that is to be tried at `now`, without alerts.
+    pub fn new(sink: &str, route: &str, key: &str, severity: Severity, now: i64) -> Self {
+        Self {
+            sink: sink.to_owned(),
+            route: route.to_owned(),
+            group: Vec::new(),
+            key: key.to_owned(),
+            alerts: Vec::new(),
+            held_back: 0,
+            severity,
+            created_ms: now,
+            since_ms: now,
+            due_ms: now,
+            tries: 0,
+            reason: None,
+            dead: false,
+            change: None,
+        }
+    }
+
     fn shelf(&self) -> u8 {
         if self.dead { SHELF_DEAD } else { self.severity.rank() }
     }
@@ -53,7 +77,7 @@ impl Tables<'_> {
     }
 
     /// Puts a letter in under an id that is free.
-    fn insert(&mut self, id: u64, letter: &Letter) -> Result<(), redb::Error> {
+    pub fn insert(&mut self, id: u64, letter: &Letter) -> Result<(), redb::Error> {
         self.letters.insert(id, encoded(letter)?.as_slice())?;
         self.shelf.insert((letter.shelf(), id), ())?;
         if letter.dead {

@@ -9,6 +9,8 @@
 //! Times are milliseconds since 1970, by the wall clock, because they have to survive restarts.
 
 mod bound;
+mod change;
+mod copy;
 mod dead;
 mod deliver;
 mod gather;
@@ -19,6 +21,7 @@ mod status;
 mod store;
 
 pub use bound::Limits;
+pub use copy::Copied;
 pub use dead::{DeadLetter, Which};
 pub use status::{SinkStatus, Status};
 
@@ -27,11 +30,12 @@ use super::config::{AlertsConfig, ConfigError, in_range};
 use super::registry::{self, Configured, Environment};
 use super::route::Routes;
 use crate::attestation::Attesting;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use store::Store;
 use tarn_ingest::source::Sources;
@@ -67,6 +71,17 @@ pub enum OutboxError {
     #[error("the outbox has format {found}, this version knows {known}")]
     Format {
         /// The file's.
+        found: u64,
+        /// The one that is known.
+        known: u64,
+    },
+    /// The copy is damaged.
+    #[error("the copy of the outbox cannot be read; without it, alerts that only it has are not delivered")]
+    Copy(#[source] std::io::Error),
+    /// The copy was made by another version.
+    #[error("the copy of the outbox has format {found}, this version knows {known}")]
+    CopyFormat {
+        /// The copy's.
         found: u64,
         /// The one that is known.
         known: u64,
@@ -132,16 +147,40 @@ impl Outbox {
         environment: Environment<'_>,
         outside: Outside,
     ) -> Result<Self, OutboxError> {
-        let plan = Arc::new(Plan::new(config, environment)?);
-        std::fs::create_dir_all(folder).map_err(OutboxError::Folder)?;
-        let store = Store::open(&folder.join("outbox.redb"))?;
+        let plan = Plan::new(config, environment)?;
+        let store = Store::open(&file(folder)?)?;
+        let jitter = ChaCha8Rng::seed_from_u64(outside.seed);
+        Self::of(store, plan, outside, jitter)
+    }
+
+    /// As [`Outbox::open`], where the folder may be lost with its machine. Whether it is a new outbox: then
+    /// [`Outbox::copy`] has to be kept before [`Outbox::deliver`] is called.
+    ///
+    /// **Errors**: as [`Outbox::open`]; a copy that cannot be read.
+    pub fn open_copied(
+        folder: &Path,
+        config: &AlertsConfig,
+        environment: Environment<'_>,
+        outside: Outside,
+        copied: &Copied,
+    ) -> Result<(Self, bool), OutboxError> {
+        let plan = Plan::new(config, environment)?;
+        let mut random = ChaCha8Rng::seed_from_u64(outside.seed);
+        // Zero is that of files that have none.
+        let number = random.random_range(1..=u64::MAX);
+        let (store, is_new) = copy::open(&file(folder)?, copied, number, (outside.clock)())?;
+        Ok((Self::of(store, plan, outside, random)?, is_new))
+    }
+
+    fn of(store: Store, plan: Plan, outside: Outside, jitter: ChaCha8Rng) -> Result<Self, OutboxError> {
+        let plan = Arc::new(plan);
         let outbox = Self {
             store,
             plan: watch::Sender::new(Arc::clone(&plan)),
             woken: watch::Sender::new(()),
             events: EvidenceReader::new(outside.sources),
             attesting: outside.attesting,
-            jitter: Mutex::new(ChaCha8Rng::seed_from_u64(outside.seed)),
+            jitter: Mutex::new(jitter),
             clock: outside.clock,
             gone: Mutex::default(),
         };
@@ -172,6 +211,12 @@ impl Outbox {
     fn gone(&self) -> std::sync::MutexGuard<'_, BTreeSet<Arc<str>>> {
         self.gone.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The outbox's file, in a folder that is there.
+fn file(folder: &Path) -> Result<PathBuf, OutboxError> {
+    std::fs::create_dir_all(folder).map_err(OutboxError::Folder)?;
+    Ok(folder.join("outbox.redb"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Offering: findings in, one durable transaction.
 
+use super::gather::Branch;
 use super::store::Tables;
 use super::{Outbox, OutboxError, Plan};
 use crate::sink::alert::{Alert, Draft, FindingError};
+use crate::sink::registry::Follows;
 
 impl Outbox {
     /// Keeps what the routes say of these findings, one OCSF JSON text each, before it returns. Blocks for a disk sync.
@@ -15,22 +17,37 @@ impl Outbox {
         if sequence <= self.taken()? {
             return Ok(());
         }
-        let (plan, now) = (self.plan(), self.now());
+        let plan = self.plan();
         let findings: Vec<&str> = findings.iter().map(AsRef::as_ref).collect();
         let alerts = self.read(&plan, &findings);
-        self.store.write(|tables| {
-            if sequence <= tables.meta("taken")? {
-                return Ok(());
-            }
+        self.take_once(sequence, &plan, |tables, now| {
+            let apart = sequence <= tables.meta("apart")?;
             for (alert, finding) in alerts.iter().zip(&findings) {
                 match alert {
-                    Ok(alert) => tables.take(&plan, alert, finding, now)?,
+                    Ok(alert) => tables.take(&plan, alert, finding, apart, now)?,
                     Err(error) => {
                         tracing::warn!(%error, sequence, "a finding makes no alert");
                         tables.count("", "unreadable", 1)?;
                     }
                 }
             }
+            Ok(())
+        })
+    }
+
+    /// Takes what a sequence has, unless it was taken.
+    pub(super) fn take_once(
+        &self,
+        sequence: u64,
+        plan: &Plan,
+        take: impl FnOnce(&mut Tables<'_>, i64) -> Result<(), redb::Error>,
+    ) -> Result<(), OutboxError> {
+        let now = self.now();
+        self.store.write(|tables| {
+            if sequence <= tables.meta("taken")? {
+                return Ok(());
+            }
+            take(tables, now)?;
             tables.make_room(plan.limits, now)?;
             tables.set_meta("taken", sequence)
         })?;
@@ -64,13 +81,17 @@ impl Outbox {
     ///
     /// **Errors**: [`OutboxError::Store`].
     pub fn taken(&self) -> Result<u64, OutboxError> {
-        let table = self.store.read()?.open_table(super::store::META).map_err(redb::Error::from)?;
-        Ok(table.get("taken").map_err(redb::Error::from)?.map_or(0, |value| value.value()))
+        let taken = self.store.read(|transaction| {
+            let table = transaction.open_table(super::store::META)?;
+            let taken = table.get("taken")?.map_or(0, |value| value.value());
+            Ok(taken)
+        });
+        Ok(taken?)
     }
 }
 
 impl Tables<'_> {
-    fn take(&mut self, plan: &Plan, alert: &Alert, finding: &str, now: i64) -> Result<(), redb::Error> {
+    fn take(&mut self, plan: &Plan, alert: &Alert, finding: &str, apart: bool, now: i64) -> Result<(), redb::Error> {
         self.count("", "offered", 1)?;
         let Some(ways) = plan.routes.of(alert) else { return self.count("", "unrouted", 1) };
         if ways.is_empty() {
@@ -79,7 +100,8 @@ impl Tables<'_> {
         let id = self.keep(alert, finding)?;
         for (route, sink) in ways {
             self.hold(id)?;
-            self.accept(route, sink, id, alert, now)?;
+            let resolves = plan.sinks.get(sink).is_some_and(|sink| sink.sink.follows() == Follows::Closing);
+            self.accept(&Branch { route, sink, resolves, apart }, id, alert, now)?;
         }
         // What kept it lets go: the letters, groups and throttles hold it now.
         self.release(id)

@@ -36,29 +36,30 @@ impl Outbox {
         busy: &BTreeSet<u64>,
         now: i64,
     ) -> Result<Claim, redb::Error> {
-        let mut claim = Claim::default();
-        let transaction = self.store.read()?;
-        let (letters, alerts) = (transaction.open_table(LETTERS)?, transaction.open_table(ALERTS)?);
-        let due = transaction.open_table(DUE)?;
-        let far = now.saturating_add(pace.retry_max.ms()).saturating_add(SLACK_MS);
-        for row in due.range((sink, i64::MIN, 0)..=(sink, i64::MAX, u64::MAX))? {
-            let (key, _) = row?;
-            let (_, due_ms, id) = key.value();
-            if busy.contains(&id) {
-                continue;
+        self.store.read(|transaction| {
+            let mut claim = Claim::default();
+            let (letters, alerts) = (transaction.open_table(LETTERS)?, transaction.open_table(ALERTS)?);
+            let due = transaction.open_table(DUE)?;
+            let far = now.saturating_add(pace.retry_max.ms()).saturating_add(SLACK_MS);
+            for row in due.range((sink, i64::MIN, 0)..=(sink, i64::MAX, u64::MAX))? {
+                let (key, _) = row?;
+                let (_, due_ms, id) = key.value();
+                if busy.contains(&id) {
+                    continue;
+                }
+                if due_ms > now && due_ms <= far {
+                    claim.next_ms = Some(due_ms);
+                    break;
+                }
+                if claim.due.len() >= room {
+                    break;
+                }
+                if let Some(row) = letters.get(id)? {
+                    claim.due.push((id, message(&decoded(row.value())?, &alerts)?));
+                }
             }
-            if due_ms > now && due_ms <= far {
-                claim.next_ms = Some(due_ms);
-                break;
-            }
-            if claim.due.len() >= room {
-                break;
-            }
-            if let Some(row) = letters.get(id)? {
-                claim.due.push((id, message(&decoded(row.value())?, &alerts)?));
-            }
-        }
-        Ok(claim)
+            Ok(claim)
+        })
     }
 
     /// Writes down what became of tries at `now`.
@@ -106,6 +107,7 @@ impl Tables<'_> {
         match verdict {
             Verdict::Delivered => {
                 self.discard(id, letter)?;
+                self.delivered(id, now)?;
                 self.count(&letter.sink, "delivered", 1)
             }
             Verdict::Retry { reason, after } => {
@@ -150,5 +152,6 @@ fn message(
         held_back: letter.held_back,
         severity: letter.severity,
         alerts: told,
+        change: letter.change.clone(),
     })
 }

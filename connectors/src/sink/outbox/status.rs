@@ -2,7 +2,7 @@
 
 use super::store::{COUNTS, DEAD, DUE, GROUPS, META, OLDEST};
 use super::{Outbox, OutboxError};
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -53,11 +53,26 @@ impl Outbox {
     ///
     /// **Errors**: [`OutboxError::Store`].
     pub fn status(&self) -> Result<Status, OutboxError> {
-        Ok(self.read_status()?)
+        Ok(self.store.read(|transaction| self.read_status(transaction))?)
     }
 
-    fn read_status(&self) -> Result<Status, redb::Error> {
-        let (transaction, plan, now) = (self.store.read()?, self.plan(), self.now());
+    /// Whether its file could not be read or written the last time: then alerts wait.
+    pub fn is_failing(&self) -> bool {
+        self.store.is_failing()
+    }
+
+    /// A number that grows with each change of what it holds.
+    pub fn changes(&self) -> u64 {
+        self.store.changes()
+    }
+
+    /// How often its file could not be read or written, since the start.
+    pub fn failures(&self) -> u64 {
+        self.store.failures()
+    }
+
+    fn read_status(&self, transaction: &ReadTransaction) -> Result<Status, redb::Error> {
+        let (plan, now) = (self.plan(), self.now());
         let mut status = Status::default();
         status.sinks.extend(plan.sinks.keys().map(|name| (name.to_string(), SinkStatus::default())));
         for row in transaction.open_table(COUNTS)?.iter()? {

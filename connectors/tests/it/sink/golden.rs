@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tarn_connectors::attestation::{Attestation, Verdict};
 use tarn_connectors::sink::AlertsConfig;
 use tarn_connectors::sink::alert::{Draft, EvidenceReader};
+use tarn_connectors::sink::change::Change;
 use tarn_connectors::sink::message::{Message, Told};
 use tarn_connectors::sink::registry::{kinds, open};
 use tarn_connectors::sink::severity::Severity;
@@ -26,6 +27,10 @@ struct Case {
     /// The findings so often, each with a uid of its own.
     #[serde(default = "once")]
     times: usize,
+    /// A change of the first finding: its record, beside the findings.
+    change: Option<String>,
+    /// The message's key, where it is not the first finding's uid.
+    key: Option<String>,
     /// What is known of the images of each.
     #[serde(default)]
     attestation: Vec<Attestation>,
@@ -56,14 +61,18 @@ fn message(case: &Case, reader: &EvidenceReader) -> Message {
             alerts.push(Told { alert: Arc::new(alert), finding: Some(finding) });
         }
     }
+    let record =
+        |name: &String| std::fs::read_to_string(folder().join("findings").join(format!("{name}.json"))).unwrap();
+    let change = case.change.as_ref().map(|name| Change::of(&record(name)).unwrap());
     Message {
-        key: alerts[0].alert.uid.clone(),
+        key: case.key.clone().unwrap_or_else(|| alerts[0].alert.uid.clone()),
         route: "all".into(),
         group: case.group.clone(),
         created_ms: TRIED_MS - 5_000,
         held_back: case.held_back,
         severity: alerts.iter().map(|told| told.alert.severity).max().unwrap_or(Severity::Medium),
         alerts,
+        change,
     }
 }
 
@@ -143,6 +152,8 @@ fn slack_messages_are_within_block_kit() {
         group: (0..6).map(|i| (format!("user{i}"), "<&>`".repeat(200))).collect(),
         held_back: 5,
         times: 100,
+        change: None,
+        key: None,
         attestation: (0..8).map(|_| hostile_attestation()).collect(),
     };
     let rendered = sinks["it"].sink.render(&message(&case, &reader), TRIED_MS).unwrap();
@@ -174,6 +185,8 @@ fn pagerduty_events_shrink_to_their_limit() {
         group: Vec::new(),
         held_back: 0,
         times: 100,
+        change: None,
+        key: None,
         attestation: vec![hostile_attestation()],
     };
     let message = message(&case, &EvidenceReader::new(sources()));

@@ -28,6 +28,17 @@ pub struct Bucket {
     objects: Arc<Objects>,
     /// Files that have no name for others yet: they need not be durable.
     staged: Mutex<HashMap<String, Arc<Mutex<Content>>>>,
+    /// By name: what is known of documents.
+    documents: Mutex<HashMap<String, Document>>,
+}
+
+/// What is known of a document.
+#[derive(Debug, Default)]
+struct Document {
+    /// The state in which it was seen last, or written; none where there was none.
+    version: Option<UpdateVersion>,
+    /// What may have been written since: nobody answered.
+    unanswered: Option<Vec<u8>>,
 }
 
 impl Bucket {
@@ -52,15 +63,32 @@ impl Bucket {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tarn-log-store").enable_all().build();
         let runtime = Some(runtime.map_err(|_| LakeError::Stopped)?);
         let objects = Arc::new(Objects { store, prefix, name: name.trim_end_matches('/').to_owned(), runtime });
-        Ok(Self { objects, staged: Mutex::default() })
+        Ok(Self { objects, staged: Mutex::default(), documents: Mutex::default() })
     }
 
-    /// Keeps a document that is no segment, whole, in place of the one before.
+    /// Keeps a document that is no segment, whole, in place of the one that [`Bucket::kept`] gave, or that was kept here
+    /// since.
     ///
-    /// **Errors**: the store's, after its own tries.
+    /// **Errors**: the store's, after its own tries; that another process has kept one since.
     pub fn keep(&self, name: &str, document: Vec<u8>) -> io::Result<()> {
-        let (store, path) = self.objects.at(name);
-        self.objects.wait(async move { store.put(&path, document.into()).await })?.map_err(io_error)?;
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = documents.entry(name.to_owned()).or_default();
+        if let Some(sent) = &known.unanswered {
+            if let Some((there, version)) = self.objects.find(name)?
+                && there == *sent
+            {
+                known.version = Some(version);
+            }
+            known.unanswered = None;
+        }
+        match self.objects.put(name, &document, known.version.clone()) {
+            Ok(version) => known.version = Some(version),
+            Err(Refused::ForGood(error)) => return Err(error),
+            Err(Refused::ForNow(error)) => {
+                known.unanswered = Some(document);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -68,11 +96,10 @@ impl Bucket {
     ///
     /// **Errors**: the store's.
     pub fn kept(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match self.objects.read(name) {
-            Ok((document, _)) => Ok(Some(document)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let (document, version) = self.objects.find(name)?.unzip();
+        let known = Document { version, unanswered: None };
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), known);
+        Ok(document)
     }
 
     fn staged(&self) -> MutexGuard<'_, HashMap<String, Arc<Mutex<Content>>>> {
@@ -182,33 +209,59 @@ impl Objects {
         self.wait(read)?.map_err(io_error)
     }
 
-    /// Creates the object or, where a version is given, replaces that one. Tries again for as long as the store fails.
+    /// The object, if there is one.
+    fn find(&self, name: &str) -> io::Result<Option<(Vec<u8>, UpdateVersion)>> {
+        match self.read(name) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Objects::put`], tried again for as long as the store fails.
     fn write(&self, name: &str, bytes: &[u8], version: Option<UpdateVersion>) -> io::Result<UpdateVersion> {
-        let payload = PutPayload::from(bytes.to_vec());
         let mut pause = WAITS.0;
         loop {
-            let mode = version.clone().map_or(PutMode::Create, PutMode::Update);
-            let ((store, path), payload) = (self.at(name), payload.clone());
-            let put = async move { store.put_opts(&path, payload, PutOptions::from(mode)).await };
-            let failed = match self.wait(put)? {
-                Ok(done) => return Ok(UpdateVersion { e_tag: done.e_tag, version: done.version }),
-                // An earlier try may have come through although its answer did not.
-                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => match self.read(name) {
-                    Ok((there, version)) if there == bytes => return Ok(version),
-                    Ok(_) => {
-                        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "another process writes this log"));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-                    Err(error) => error,
-                },
-                Err(error @ Error::Generic { .. }) => io_error(error),
-                Err(error) => return Err(io_error(error)),
+            let failed = match self.put(name, bytes, version.clone()) {
+                Ok(version) => return Ok(version),
+                Err(Refused::ForGood(error)) => return Err(error),
+                Err(Refused::ForNow(error)) => error,
             };
             tracing::warn!(file = %self.prefix.clone().join(name), error = %failed, "the log's store failed; trying again");
             std::thread::sleep(pause);
             pause = (pause * 2).min(WAITS.1);
         }
     }
+
+    /// Creates the object or, where a version is given, replaces that one.
+    fn put(&self, name: &str, bytes: &[u8], version: Option<UpdateVersion>) -> Result<UpdateVersion, Refused> {
+        let mode = version.map_or(PutMode::Create, PutMode::Update);
+        let ((store, path), payload) = (self.at(name), PutPayload::from(bytes.to_vec()));
+        let put = async move { store.put_opts(&path, payload, PutOptions::from(mode)).await };
+        match self.wait(put).map_err(Refused::ForGood)? {
+            Ok(done) => Ok(UpdateVersion { e_tag: done.e_tag, version: done.version }),
+            // An earlier try may have come through although its answer did not.
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => match self.read(name) {
+                Ok((there, version)) if there == bytes => Ok(version),
+                Ok(_) => {
+                    let other = io::Error::new(io::ErrorKind::AlreadyExists, "another process writes this log");
+                    Err(Refused::ForGood(other))
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Refused::ForGood(error)),
+                Err(error) => Err(Refused::ForNow(error)),
+            },
+            Err(error @ Error::Generic { .. }) => Err(Refused::ForNow(io_error(error))),
+            Err(error) => Err(Refused::ForGood(io_error(error))),
+        }
+    }
+}
+
+/// Why an object was not written.
+enum Refused {
+    /// It may be tried again.
+    ForNow(io::Error),
+    /// It never will be.
+    ForGood(io::Error),
 }
 
 fn io_error(error: Error) -> io::Error {

@@ -97,6 +97,25 @@ fn a_document_is_kept_beside_the_segments() {
     assert!(files.names().unwrap().contains(&"state".to_owned()));
 }
 
+#[test]
+fn a_document_of_another_process_is_not_replaced() {
+    let store = flaky();
+    let (old, new) = (bucket(&store), bucket(&store));
+    assert_eq!(old.kept("state").unwrap(), None);
+    old.keep("state", b"1".to_vec()).unwrap();
+    assert_eq!(new.kept("state").unwrap().as_deref(), Some(b"1".as_slice()));
+    new.keep("state", b"2".to_vec()).unwrap();
+    let error = old.keep("state", b"3".to_vec()).unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    // Whether it came through or not, who has sent one may send the next.
+    for put in [Put::Lost, Put::Unanswered] {
+        will(&store, vec![put]);
+        assert!(new.keep("state", b"4".to_vec()).is_err());
+        new.keep("state", b"5".to_vec()).unwrap();
+        assert_eq!(new.kept("state").unwrap().as_deref(), Some(b"5".as_slice()));
+    }
+}
+
 fn puts() -> impl Strategy<Value = Vec<Put>> {
     let put = prop::sample::select(vec![Put::Works, Put::Works, Put::Lost, Put::Unanswered]);
     prop::collection::vec(put, 0..3)

@@ -22,6 +22,15 @@ pub struct Pace {
     pub bytes_per_second: Option<f64>,
     /// The lane is sent again from its beginning until then; none for once.
     pub until: Option<Instant>,
+    /// What a byte counts, as one of the lane that this one was made of.
+    pub original: f64,
+}
+
+/// Where the lane is sent to.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    pub address: SocketAddr,
+    pub path: &'static str,
 }
 
 /// What was sent until now.
@@ -57,15 +66,15 @@ impl Lane {
     }
 
     /// Sends bodies until the lane is over. **Errors**: an answer that is neither an acknowledgement nor to come again.
-    pub fn send(&self, to: SocketAddr, marks: Option<&Marks>) -> anyhow::Result<()> {
-        let mut connection = Connection::open(to)?;
+    pub fn send(&self, to: Target, marks: Option<&Marks>) -> anyhow::Result<()> {
+        let mut connection = Connection::open(to.address)?;
         let mut body = Vec::with_capacity(self.pace.body_bytes + (64 << 10));
         while let Some(events) = self.fill(&mut body)? {
             let bytes = body.len() as u64;
             self.wait(bytes);
             let mark = marks.and_then(|marks| marks.add(&mut body));
             loop {
-                let answer = connection.ask(Method::Post, "/v1/ingest", &body)?;
+                let answer = connection.ask(Method::Post, to.path, &body)?;
                 match answer.status() {
                     200 => break,
                     429 | 503 => {
@@ -108,7 +117,7 @@ impl Lane {
     fn wait(&self, bytes: u64) {
         let before = self.planned.fetch_add(bytes, Ordering::Relaxed);
         if let Some(rate) = self.pace.bytes_per_second {
-            let due = self.begun + Duration::from_secs_f64(before as f64 / rate);
+            let due = self.begun + Duration::from_secs_f64(before as f64 * self.pace.original / rate);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
     }

@@ -1,28 +1,33 @@
 //! `tarn bench serve`: what the daemon takes, how far it falls behind, and what memory it needs.
 
+mod curve;
 mod daemon;
 mod http;
 mod load;
 mod marks;
+mod peer;
 
 use super::lane::{Lane as Made, Log, Origin};
+use super::program::Rsigma;
+use super::{hints, variations};
 use crate::command::Usage;
 use crate::output::{Format, print_rows};
 use anyhow::Context;
 use clap::Args as ClapArgs;
-use daemon::{Daemon, Sample};
-use load::{Lane, Pace};
+use curve::Curve;
+use daemon::Daemon;
+use load::{Lane, Pace, Target};
 use marks::Marks;
+use peer::Peer;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// How often senders are looked after.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long the daemon may take to catch up at the end.
 const CATCH_UP_MAX: Duration = Duration::from_secs(300);
 
@@ -32,10 +37,15 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(300);
 /// process, and prints one row when everything is committed. Rates are of acknowledged bytes: `mb_per_s` from the first request
 /// to the last answer, `through_mb_per_s` until all of it was visible to SQL and had met every rule. Lags are looked at every second. Up to ten events a second are marked: a rule is for them, and a webhook in this
 /// process hears of it.
+///
+/// Where rsigma is installed, `rsigma engine daemon` takes the same load afterwards, without the marked events and with product, service
+/// and category added for its routing; rates count the original's bytes. It acknowledges what is in its memory and stores
+/// nothing, which `stores` says of each.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn bench serve --rules sigma/rules
   tarn bench serve --rules sigma/rules --lane windows.ndjson --events 1000000
+  tarn bench serve --rules sigma/rules --rsigma ./rsigma --events 100000 --format table
   tarn bench serve --rules sigma/rules --rate 40 --seconds 1200 --curve memory.ndjson")]
 pub struct Args {
     /// Rules: files or folders; repeat it for more
@@ -68,7 +78,13 @@ pub struct Args {
     /// Where lake and log are made [default: the system's temporary folder]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// How to print the row
+    /// The rsigma to compare with [default: the one on the path, if any]
+    #[arg(long, value_name = "FILE", conflicts_with = "alone")]
+    rsigma: Option<PathBuf>,
+    /// Measure Tarn alone
+    #[arg(long)]
+    alone: bool,
+    /// How to print rows
     #[arg(long, value_enum)]
     format: Option<Format>,
 }
@@ -79,6 +95,7 @@ impl Args {
         if cfg!(debug_assertions) {
             eprintln!("warning: this is a debug build; `cargo build --release` makes one that is worth measuring");
         }
+        let rsigma = if self.alone { None } else { Rsigma::find(self.rsigma.as_deref())? };
         let folder = match &self.folder {
             Some(folder) => tempfile::tempdir_in(folder),
             None => tempfile::tempdir(),
@@ -93,10 +110,10 @@ impl Args {
         let lane = Lane::open(&path, self.pace(begun))?;
         let mut curve = Curve::new(self.curve.as_deref(), begun)?;
         let seconds = std::thread::scope(|scope| -> anyhow::Result<f64> {
-            let send = || lane.send(daemon.address, Some(&marks));
+            let send = || lane.send(Target { address: daemon.address, path: "/v1/ingest" }, Some(&marks));
             let senders: Vec<_> = (0..self.connections).map(|_| scope.spawn(send)).collect();
             while !senders.iter().all(|sender| sender.is_finished()) {
-                std::thread::sleep(SAMPLE_EVERY.min(Duration::from_millis(100)));
+                std::thread::sleep(LOOK_EVERY);
                 curve.see(&daemon, &lane)?;
             }
             for sender in senders {
@@ -129,8 +146,55 @@ impl Args {
         };
         daemon.stop()?;
         let row = row(&lane, &curve, &outcome);
-        print_rows(&[row], Format::or_default(self.format))?;
+        let rows = match rsigma {
+            Some(rsigma) => {
+                let bytes = lane.sent.bytes.load(Ordering::Relaxed) as f64;
+                let rates = [outcome.seconds, outcome.through_seconds].map(|seconds| bytes / 1e6 / seconds);
+                self.beside(row, rates, &rsigma, folder.path(), &path)?.to_vec()
+            }
+            None => vec![row],
+        };
+        print_rows(&rows, Format::or_default(self.format))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The same load into rsigma's daemon: Tarn's row, with how many times rsigma's its `rates` are, and rsigma's.
+    fn beside(
+        &self,
+        mut tarn: Map<String, Value>,
+        rates: [f64; 2],
+        rsigma: &Rsigma,
+        folder: &Path,
+        lane: &Path,
+    ) -> anyhow::Result<[Map<String, Value>; 2]> {
+        eprintln!("comparing with {}, which stores nothing", rsigma.version);
+        let (rules, hinted) = (folder.join("rules"), folder.join("hinted.ndjson"));
+        std::fs::create_dir(&rules)?;
+        variations::write(&self.rules, 1, self.seed, &rules)?;
+        std::fs::write(rules.join("mark.yml"), marks::RULE)?;
+        hints::write(lane, std::fs::File::create(&hinted)?)?;
+        let size = |path: &Path| anyhow::Ok(std::fs::metadata(path)?.len() as f64);
+        let original = size(lane)? / size(&hinted)?;
+        let peer = Peer::start(rsigma, &rules, folder)?;
+        let pace = self.pace(Instant::now());
+        let body_bytes = pace.body_bytes.min(peer::BODY_BYTES);
+        let load = Lane::open(&hinted, Pace { original, body_bytes, ..pace })?;
+        let of = peer.load(&load, self.connections)?;
+        let bytes = load.sent.bytes.load(Ordering::Relaxed) as f64 * original;
+        let (rate, through) = (bytes / 1e6 / of.seconds, bytes / 1e6 / of.through_seconds);
+        let known = json!({
+            "program": rsigma.version, "stores": "nothing",
+            "mb": rounded(bytes / 1e6), "events": load.sent.events.load(Ordering::Relaxed),
+            "seconds": rounded(of.seconds), "mb_per_s": rounded(rate), "through_mb_per_s": rounded(through),
+            "repeated": load.sent.rounds.load(Ordering::Relaxed), "refused": load.sent.refused.load(Ordering::Relaxed),
+            "idle_mb": of.idle_bytes.map(|bytes| rounded(bytes as f64 / 1e6)),
+            "peak_mb": of.peak_bytes.map(|bytes| rounded(bytes as f64 / 1e6)), "findings": of.findings,
+        });
+        for (name, own, other) in [("times_rsigma", rates[0], rate), ("through_times_rsigma", rates[1], through)] {
+            tarn.insert(name.into(), json!((own / other * 1e3).round() / 1e3));
+        }
+        let beside = tarn.keys().map(|name| (name.clone(), known[name.as_str()].clone())).collect();
+        Ok([tarn, beside])
     }
 
     fn lane(&self, folder: &Path) -> anyhow::Result<PathBuf> {
@@ -151,6 +215,7 @@ impl Args {
             body_bytes: self.body_kib as usize * 1024,
             bytes_per_second: self.rate.map(|megabytes| megabytes * 1e6),
             until: self.seconds.map(|seconds| begun + Duration::from_secs(seconds)),
+            original: 1.0,
         }
     }
 
@@ -192,6 +257,7 @@ fn row(lane: &Lane, curve: &Curve, of: &Outcome) -> Map<String, Value> {
     let (latencies, untold) = &of.latencies_ms;
     let at = |share: f64| latencies.get(((latencies.len() as f64 * share) as usize).min(latencies.len().max(1) - 1));
     let row = json!({
+        "program": format!("tarn {}", env!("CARGO_PKG_VERSION")), "stores": "all of it, before it acknowledges",
         "mb": mb(bytes), "events": events, "seconds": rounded(of.seconds),
         "mb_per_s": rounded(bytes as f64 / 1e6 / of.seconds), "through_mb_per_s": rounded(bytes as f64 / 1e6 / of.through_seconds),
         "repeated": lane.sent.rounds.load(Ordering::Relaxed), "refused": lane.sent.refused.load(Ordering::Relaxed),
@@ -206,58 +272,4 @@ fn row(lane: &Lane, curve: &Curve, of: &Outcome) -> Map<String, Value> {
 
 fn rounded(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
-}
-
-/// What was seen each second.
-struct Curve {
-    begun: Instant,
-    out: Option<File>,
-    /// Moments and the log's last frame then, as far back as something of it is not committed.
-    frames: Vec<(Instant, u64)>,
-    looked: Option<Instant>,
-    visible_lag_s: f64,
-    detection_lag_s: f64,
-    lake_lag_s: f64,
-}
-
-impl Curve {
-    fn new(path: Option<&Path>, begun: Instant) -> anyhow::Result<Self> {
-        let out = path.map(File::create).transpose().context("the curve's file")?;
-        let (frames, looked) = (Vec::new(), None);
-        Ok(Self { begun, out, frames, looked, visible_lag_s: 0.0, detection_lag_s: 0.0, lake_lag_s: 0.0 })
-    }
-
-    fn see(&mut self, daemon: &Daemon, lane: &Lane) -> anyhow::Result<()> {
-        if self.looked.is_none_or(|looked| looked.elapsed() >= SAMPLE_EVERY) {
-            self.force(daemon, lane)?;
-        }
-        Ok(())
-    }
-
-    fn force(&mut self, daemon: &Daemon, lane: &Lane) -> anyhow::Result<Sample> {
-        let sample = daemon.sample()?;
-        self.looked = Some(sample.at);
-        self.frames.push((sample.at, sample.last));
-        // The age of the first frame that is not there yet, as old as the look that saw it first.
-        let age = |frames: &[(Instant, u64)], through: u64| {
-            let first = frames.iter().find(|(_, last)| *last > through);
-            first.map_or(0.0, |(at, _)| sample.at.duration_since(*at).as_secs_f64())
-        };
-        let (visible, lake) = (age(&self.frames, sample.visible), age(&self.frames, sample.committed));
-        self.visible_lag_s = self.visible_lag_s.max(visible);
-        self.lake_lag_s = self.lake_lag_s.max(lake);
-        self.detection_lag_s = self.detection_lag_s.max(sample.detection_lag_s);
-        self.frames.retain(|(_, last)| *last > sample.committed);
-        if let Some(out) = &mut self.out {
-            let line = json!({
-                "second": rounded(sample.at.duration_since(self.begun).as_secs_f64()),
-                "mb": rounded(lane.sent.bytes.load(Ordering::Relaxed) as f64 / 1e6),
-                "resident_mb": rounded(sample.resident_bytes as f64 / 1e6),
-                "visible_lag_s": rounded(visible), "lake_lag_s": rounded(lake),
-                "detection_lag_s": rounded(sample.detection_lag_s), "findings": sample.findings,
-            });
-            writeln!(out, "{line}")?;
-        }
-        Ok(sample)
-    }
 }
