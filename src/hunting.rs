@@ -140,7 +140,7 @@ impl<'a> Hunt<'a> {
                     match session.for_hunts(&name, texts) {
                         Some((files, others)) => match part {
                             Part::Others => Arc::new(others),
-                            Part::Keywords(Some(texts)) => Arc::new(files.with_any_of(texts)),
+                            Part::Keywords(Some(sought)) => Arc::new(files.with_any_of(sought)),
                             Part::Keywords(None) | Part::Members(_) => Arc::new(files),
                         },
                         None => table.clone(),

@@ -73,19 +73,6 @@ impl Bound {
         self.condition.items(&mut |item| any |= item.field.is_none());
         any
     }
-
-    /// Whether it holds only where a keyword is.
-    pub(crate) fn needs_keyword(&self) -> bool {
-        fn needs(expr: &Expr) -> bool {
-            match expr {
-                Expr::And(list) => list.iter().any(needs),
-                Expr::Or(list) => list.iter().all(needs),
-                Expr::Not(_) => false,
-                Expr::Item(item) => item.field.is_none(),
-            }
-        }
-        needs(&self.condition)
-    }
 }
 
 /// Rules bound to sources.
@@ -200,10 +187,10 @@ impl Engine {
     }
 
     /// The fields that some of the rules use, under the numbers of [`Engine::request`].
-    pub(crate) fn request_of(&self, is_of: impl Fn(&Bound) -> bool) -> FieldRequest {
+    pub(crate) fn request_of(&self, some: &[&Bound]) -> FieldRequest {
         let mut of: Vec<(&Binding, BTreeSet<u16>)> =
             self.request.uses.iter().map(|u| (&u.binding, BTreeSet::new())).collect();
-        for bound in self.bound.iter().filter(|bound| is_of(bound)) {
+        for bound in some {
             let Some((_, fields)) = of.iter_mut().find(|(binding, _)| **binding == bound.binding) else { continue };
             let mut ask = |name: &str| fields.extend(self.numbers.get(name));
             bound.condition.items(&mut |item| {
@@ -331,7 +318,7 @@ impl Engine {
 }
 
 /// What is in every value that a test holds for.
-fn needle(test: &Test) -> Option<Needle> {
+pub(crate) fn needle(test: &Test) -> Option<Needle> {
     let Test::Text { pattern, .. } = test else { return None };
     match pattern {
         Pattern::Any => None,

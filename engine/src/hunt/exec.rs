@@ -1,5 +1,6 @@
 //! The operator: batches of a class table in, a row for each rule that fires on one of their rows out.
 
+use super::sought::{Sought, sought};
 use super::table::{RULE, VALUES};
 use crate::bind::{Bound, Engine, RuleIx};
 use crate::matcher::{Hit, Matcher};
@@ -16,7 +17,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::StreamExt;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tarn_ingest::fields::{MemberColumns, MemberReader, Rows, TableReader};
 use tarn_schema_ocsf::ClassUid;
 
@@ -48,8 +49,8 @@ impl SigmaExec {
 
 impl DisplayAs for SigmaExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Lanes { class, rules, columns, .. } = &*self.lanes;
-        write!(f, "SigmaExec: class={class}, rules={rules}, columns={}", columns.len())
+        let (class, columns) = (self.lanes.class, self.lanes.columns().all.len());
+        write!(f, "SigmaExec: class={class}, rules={}, columns={columns}", self.lanes.rules())
     }
 }
 
@@ -142,39 +143,60 @@ pub struct Lanes {
     engine: Arc<Engine>,
     class: ClassUid,
     look: Look,
-    rules: usize,
-    /// The columns that rules need.
-    pub columns: Vec<String>,
-    /// Those of them that should be dictionaries.
-    pub dictionaries: Vec<String>,
-    /// Of which one is in some value of each row that rules with keywords match; none where that cannot be said.
-    pub needles: Option<Vec<String>>,
+    /// The bound rules, by number.
+    bound: Vec<u32>,
+    columns: OnceLock<Columns>,
     idle: Mutex<Vec<Lane>>,
+}
+
+/// What a scan reads.
+#[derive(Debug)]
+pub struct Columns {
+    /// The columns that rules need.
+    pub all: Vec<String>,
+    /// Those of them that should be views.
+    pub views: Vec<String>,
 }
 
 impl std::fmt::Debug for Lanes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lanes").field("class", &self.class).field("rules", &self.rules).finish_non_exhaustive()
+        f.debug_struct("Lanes").field("class", &self.class).field("bound", &self.bound.len()).finish_non_exhaustive()
     }
 }
 
 impl Lanes {
     /// The rules of `engine` that look that way at the rows of a class.
     pub fn new(engine: Arc<Engine>, class: ClassUid, look: Look) -> Self {
-        let lane = Lane::new(&engine, class, look);
-        let (columns, dictionaries) = lane.reader.columns();
-        let of_class = engine.bound.iter().zip(engine.classes_of_bound()).filter(|(_, of)| of.contains(&class));
-        let bound: Vec<&Bound> = of_class.map(|(bound, _)| bound).filter(|bound| look.is_of(bound)).collect();
-        let rules = bound.iter().map(|bound| bound.rule).collect::<BTreeSet<_>>().len();
-        // Originals are not among the values that are told of.
-        let is_told = bound.iter().all(|bound| bound.needs_keyword()) && !columns.iter().any(|c| c == "raw_data");
-        let needles = engine.request_of(|bound| look.is_of(bound)).needles().filter(|_| is_told);
-        Self { engine, class, look, rules, columns, dictionaries, needles, idle: Mutex::new(vec![lane]) }
+        let of = engine.bound.iter().zip(engine.classes_of_bound()).enumerate();
+        let of = of.filter(|(_, (bound, classes))| classes.contains(&class) && look.is_of(bound));
+        let bound = of.map(|(number, _)| number as u32).collect();
+        Self { engine, class, look, bound, columns: OnceLock::new(), idle: Mutex::new(Vec::new()) }
+    }
+
+    fn bound(&self) -> Vec<&Bound> {
+        self.bound.iter().map(|number| &self.engine.bound[*number as usize]).collect()
     }
 
     /// How many rules these are.
     pub fn rules(&self) -> usize {
-        self.rules
+        self.bound().iter().map(|bound| bound.rule).collect::<BTreeSet<_>>().len()
+    }
+
+    /// What is read.
+    pub fn columns(&self) -> &Columns {
+        self.columns.get_or_init(|| {
+            let lane = Lane::new(self);
+            let columns = lane.reader.columns();
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+            columns
+        })
+    }
+
+    /// What has to be in the texts of rows on which one of the rules fires.
+    pub fn sought(&self) -> Option<Sought> {
+        let all = &self.columns().all;
+        // Originals are not among the texts that are told of.
+        (!all.iter().any(|column| column == "raw_data")).then(|| sought(&self.engine, &self.bound()))
     }
 
     fn hold(lanes: &Arc<Self>) -> Held {
@@ -190,9 +212,8 @@ struct Held {
 
 impl Held {
     fn hunt(&mut self, output: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
-        let Lanes { engine, class, look, .. } = &*self.lanes;
-        let lane = self.lane.get_or_insert_with(|| Lane::new(engine, *class, *look));
-        lane.hunt(engine, output, batch)
+        let lane = self.lane.get_or_insert_with(|| Lane::new(&self.lanes));
+        lane.hunt(&self.lanes, output, batch)
     }
 }
 
@@ -209,14 +230,13 @@ enum Reader {
 }
 
 impl Reader {
-    /// The columns, and those that should be dictionaries.
-    fn columns(&self) -> (Vec<String>, Vec<String>) {
-        match self {
-            Self::Rows(reader) => (reader.columns().map(str::to_owned).collect(), Vec::new()),
-            Self::Members(reader) => {
-                (reader.columns().map(str::to_owned).collect(), reader.dictionaries().map(str::to_owned).collect())
-            }
-        }
+    fn columns(&self) -> Columns {
+        let (all, views): (Vec<&str>, Vec<&str>) = match self {
+            Self::Rows(reader) => (reader.columns().collect(), Vec::new()),
+            Self::Members(reader) => (reader.columns().collect(), reader.views().collect()),
+        };
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Columns { all: owned(all), views: owned(views) }
     }
 
     fn read(&mut self, batch: &RecordBatch) -> &Rows {
@@ -235,24 +255,25 @@ impl Reader {
 
 struct Lane {
     reader: Reader,
-    matcher: Matcher,
+    /// Made for the first batch: many lanes get none.
+    matcher: Option<Matcher>,
 }
 
 impl Lane {
-    fn new(engine: &Arc<Engine>, class: ClassUid, look: Look) -> Self {
-        let (sources, request) = (engine.sources().clone(), engine.request_of(|bound| look.is_of(bound)));
-        Self {
-            reader: match look {
-                Look::Members(names) => Reader::Members(MemberReader::new(sources, request, class, names).into()),
-                Look::Rows | Look::Keywords => Reader::Rows(TableReader::new(sources, request, class)),
-            },
-            matcher: Matcher::of_some(engine.clone(), class, |bound| look.is_of(bound)),
-        }
+    fn new(lanes: &Lanes) -> Self {
+        let (sources, request) = (lanes.engine.sources().clone(), lanes.engine.request_of(&lanes.bound()));
+        let reader = match lanes.look {
+            Look::Members(names) => Reader::Members(MemberReader::new(sources, request, lanes.class, names).into()),
+            Look::Rows | Look::Keywords => Reader::Rows(TableReader::new(sources, request, lanes.class)),
+        };
+        Self { reader, matcher: None }
     }
 
-    fn hunt(&mut self, engine: &Engine, output: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn hunt(&mut self, lanes: &Lanes, output: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
+        let engine = &lanes.engine;
+        let matcher = self.matcher.get_or_insert_with(|| Matcher::of_some(engine.clone(), &lanes.bound));
         let rows = self.reader.read(batch);
-        let hits = self.matcher.evaluate(rows);
+        let hits = matcher.evaluate(rows);
         let at = UInt32Array::from_iter_values(hits.iter().map(|hit| hit.row));
         let column = |field: &Arc<Field>| -> Result<ArrayRef> {
             Ok(match field.name().as_str() {

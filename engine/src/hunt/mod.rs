@@ -6,10 +6,12 @@
 
 mod exec;
 mod function;
+mod sought;
 mod table;
 
 pub use exec::SigmaExec;
 pub use function::Sigma;
+pub use sought::Sought;
 pub use table::{Hunted, Part, RULE, VALUES};
 
 use crate::bind::{Engine, RuleIx};

@@ -1,6 +1,7 @@
 //! A class table with a row for each rule that fires on one of its rows.
 
 use super::exec::{Lanes, Look, SigmaExec};
+use super::sought::Sought;
 use crate::bind::Engine;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -24,11 +25,10 @@ pub const VALUES: &str = "sigma.values";
 /// A part of a class table that is scanned on its own.
 #[derive(Clone, Copy, Debug)]
 pub enum Part<'a> {
-    /// Files with columns for members of `unmapped`; these columns as dictionaries.
+    /// Files with columns for members of `unmapped`; these columns as views.
     Members(&'a [String]),
-    /// The same files, as they are; where given, rows in which none of these texts, in lower case, is in any value but
-    /// `raw_data`, may be left out.
-    Keywords(Option<&'a [String]>),
+    /// The same files, as they are, without rows that cannot be what is sought, if some is.
+    Keywords(Option<&'a Sought>),
     /// All other rows.
     Others,
 }
@@ -65,9 +65,9 @@ impl Hunted {
         let members = lanes(Look::Members(names));
         let keywords = lanes(Look::Keywords);
         let mut parts = vec![(open(Part::Others), Arc::new(lanes(Look::Rows)))];
-        parts.push((open(Part::Members(&members.dictionaries)), Arc::new(members)));
+        parts.push((open(Part::Members(&members.columns().views)), Arc::new(members)));
         if keywords.rules() > 0 {
-            parts.push((open(Part::Keywords(keywords.needles.as_deref())), Arc::new(keywords)));
+            parts.push((open(Part::Keywords(keywords.sought().as_ref())), Arc::new(keywords)));
         }
         Self { schema: hunted(&table), parts, table }
     }
@@ -119,14 +119,16 @@ impl TableProvider for Hunted {
             let schema = table.schema();
             let own = wanted.iter().filter(|at| **at < self.of_table());
             let own = own.map(|at| schema.index_of(self.schema.field(*at).name())).collect::<Result<Vec<_>, _>>()?;
-            let needed = lanes.columns.iter().filter_map(|name| schema.index_of(name).ok());
+            if table.scan(state, Some(&own), filters, None).await?.is::<EmptyExec>() {
+                // What its rules need is worked out for nothing.
+                continue;
+            }
+            let needed = lanes.columns().all.iter().filter_map(|name| schema.index_of(name).ok());
             let mut read: Vec<usize> = own.into_iter().chain(needed).collect();
             read.sort_unstable();
             read.dedup();
             let input = table.scan(state, Some(&read), filters, None).await?;
-            if !input.is::<EmptyExec>() {
-                plans.push(Arc::new(SigmaExec::new(input, Arc::clone(lanes), Arc::clone(&output))));
-            }
+            plans.push(Arc::new(SigmaExec::new(input, Arc::clone(lanes), Arc::clone(&output))));
         }
         match plans.len() {
             0 => Ok(Arc::new(EmptyExec::new(output))),

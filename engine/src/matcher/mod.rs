@@ -7,12 +7,14 @@
 
 mod affixes;
 mod ascii;
+mod memo;
 mod program;
 mod required;
 mod values;
 
-use crate::bind::{Bound, Engine, RuleIx, fields_of};
+use crate::bind::{Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
+use memo::{Memo, Sets};
 use program::{Node, Program};
 use std::sync::Arc;
 use tarn_ingest::fields::{Cell, FieldIx, FieldValue, KEYWORDS, RouteId, Rows};
@@ -39,6 +41,10 @@ struct Known {
     /// For each code, where its atoms are in `atoms`.
     ends: Vec<u32>,
     atoms: Vec<AtomIx>,
+    /// For each code, the number of its set of atoms.
+    sets: Vec<u32>,
+    /// Whether conditions compare the field with another, so that its value tells more than its atoms.
+    compared: bool,
 }
 
 /// Evaluates batches. One a thread.
@@ -54,6 +60,8 @@ pub struct Matcher {
     stamps: Vec<u64>,
     tried: Vec<u64>,
     stamp: u64,
+    sets: Sets,
+    memo: Memo,
     hits: Vec<Hit>,
 }
 
@@ -66,13 +74,13 @@ impl Matcher {
 
     /// A matcher for those rules of which events become this class.
     pub fn of_class(engine: Arc<Engine>, class: ClassUid) -> Self {
-        Self::of_some(engine, class, |_| true)
+        let program = Program::new(&engine, |bound| engine.classes_of_bound()[bound].contains(&class));
+        Self::of(engine, program)
     }
 
-    /// The same for some of the rules.
-    pub(crate) fn of_some(engine: Arc<Engine>, class: ClassUid, is_of: impl Fn(&Bound) -> bool) -> Self {
-        let of_class = |bound: usize| engine.classes_of_bound()[bound].contains(&class);
-        let program = Program::new(&engine, |bound| of_class(bound) && is_of(&engine.bound[bound]));
+    /// A matcher for some bound rules, by number.
+    pub(crate) fn of_some(engine: Arc<Engine>, some: &[u32]) -> Self {
+        let program = Program::new(&engine, |bound| some.binary_search(&(bound as u32)).is_ok());
         Self::of(engine, program)
     }
 
@@ -92,14 +100,22 @@ impl Matcher {
             epoch: 0,
             ends: Vec::new(),
             atoms: Vec::new(),
+            sets: Vec::new(),
+            compared: false,
         };
+        let mut fields: Vec<Known> = program.tests.iter().map(field).collect();
+        let mut compared = Vec::new();
+        program.conditions.iter().for_each(|condition| condition.node.compared(&mut compared));
+        compared.into_iter().for_each(|field: FieldIx| fields[field.0 as usize].compared = true);
         Self {
-            fields: program.tests.iter().map(field).collect(),
+            fields,
             stamps: vec![0; program.atoms],
             tried: vec![0; program.conditions.len()],
             routes: Vec::new(),
             always: Vec::new(),
             stamp: 0,
+            sets: Sets::default(),
+            memo: Memo::default(),
             hits: Vec::new(),
             program,
             engine,
@@ -111,25 +127,67 @@ impl Matcher {
         self.hits.clear();
         self.learn(rows);
         for row in 0..rows.len() {
-            self.row(row, rows);
+            if !self.memo.is_on() {
+                self.row(row, rows);
+                continue;
+            }
+            self.key(row, rows);
+            match self.memo.get() {
+                Some(rules) => self.hits.extend(rules.iter().map(|rule| Hit { row: row as u32, rule: *rule })),
+                None => {
+                    let first = self.hits.len();
+                    self.row(row, rows);
+                    self.memo.insert(self.hits[first..].iter().map(|hit| hit.rule));
+                }
+            }
         }
         &self.hits
+    }
+
+    /// Makes the key of a row.
+    fn key(&mut self, row: usize, rows: &Rows) {
+        let key = &mut self.memo.key;
+        key.clear();
+        key.push(u64::from(rows.route_of(row).0));
+        for cell in rows.cells(row) {
+            let known = &self.fields[cell.field.0 as usize];
+            let of = match (known.compared, known.tested) {
+                (true, _) => cell.code,
+                (false, true) => known.sets[cell.code as usize],
+                (false, false) => continue,
+            };
+            key.push(u64::from(cell.field.0) << 32 | u64::from(of));
+        }
     }
 
     /// Works out the atoms of codes that were not seen before, and the conditions of routes.
     fn learn(&mut self, rows: &Rows) {
         let mut atoms = Vec::new();
-        for (i, known) in self.fields.iter_mut().enumerate().filter(|(_, k)| k.tested) {
+        if self.sets.is_full() {
+            // All values are looked at again.
+            self.sets = Sets::default();
+            self.memo.clear();
+            self.fields.iter_mut().for_each(|known| known.epoch = u64::MAX);
+        }
+        for (i, known) in self.fields.iter_mut().enumerate().filter(|(_, k)| k.tested || k.compared) {
             let dictionary = rows.dictionary(FieldIx(i as u16));
             if dictionary.epoch() != known.epoch {
                 known.ends.clear();
                 known.atoms.clear();
+                known.sets.clear();
                 known.epoch = dictionary.epoch();
+                if known.compared {
+                    self.memo.clear();
+                }
+            }
+            if !known.tested {
+                continue;
             }
             for code in known.ends.len()..dictionary.len() {
                 known.tests.atoms(dictionary, code as u32, &mut atoms);
                 known.atoms.extend(&atoms);
                 known.ends.push(known.atoms.len() as u32);
+                known.sets.push(self.sets.number(&atoms));
             }
         }
         for id in self.routes.len()..rows.route_count() {

@@ -21,6 +21,18 @@ pub enum Node {
     Fields(FieldIx, FieldTest, FieldIx),
 }
 
+impl Node {
+    /// The fields that are compared with another.
+    pub fn compared(&self, fields: &mut Vec<FieldIx>) {
+        match self {
+            Self::And(list) | Self::Or(list) => list.iter().for_each(|node| node.compared(fields)),
+            Self::Not(inner) => inner.compared(fields),
+            Self::Atom(_) | Self::Absent(..) => {}
+            Self::Fields(a, _, b) => fields.extend([*a, *b]),
+        }
+    }
+}
+
 /// A rule on one source's events.
 pub struct Condition {
     /// The bound rule's number.

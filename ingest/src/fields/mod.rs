@@ -40,19 +40,6 @@ pub struct FieldRequest {
     pub uses: Vec<FieldUse>,
 }
 
-impl FieldRequest {
-    /// Of which one is in some text of each event that a keyword item holds for, in lower case; none where that cannot be
-    /// said, or a keyword may be a number or a truth value.
-    pub fn needles(&self) -> Option<Vec<String>> {
-        let keywords = self.fields.iter().position(|field| field == KEYWORDS)? as u16;
-        let uses = self.uses.iter().filter(|u| u.fields.contains(&keywords));
-        let needles: Vec<&BTreeSet<Needle>> = uses.map(|u| u.needles.as_ref()).collect::<Option<_>>()?;
-        let needles: BTreeSet<&Needle> = needles.into_iter().flatten().collect();
-        let all_texts = needles.iter().all(|needle| !needle.is_in_numbers());
-        all_texts.then(|| needles.iter().map(|needle| needle.text().to_owned()).collect())
-    }
-}
-
 /// Fields that rules of one log source use.
 #[derive(Clone, Debug)]
 pub struct FieldUse {

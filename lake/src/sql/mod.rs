@@ -176,7 +176,7 @@ impl SqlSession {
         self.tables.values().map(Arc::as_ref)
     }
 
-    /// A table for hunts, as two that have all its rows: files made for hunts, with these columns as dictionaries (also
+    /// A table for hunts, as two that have all its rows: files made for hunts, with these columns as views (also
     /// [`crate::table::member_column`]s, which no other table has), and the rest.
     pub fn for_hunts(&self, table: &str, texts: &[String]) -> Option<(ForHunts, LakeTable)> {
         self.tables.get(table).map(|table| ForHunts::split(table, texts))

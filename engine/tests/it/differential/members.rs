@@ -1,8 +1,8 @@
 //! Tables whose members of `unmapped` are columns, as a lake's files for hunts have them.
 
-use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, RecordBatch, StringArray, StringDictionaryBuilder};
+use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, RecordBatch, StringArray, StringViewBuilder};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SessionContext;
@@ -56,15 +56,15 @@ pub fn hunted(
     found
 }
 
-/// A batch with `texts` as dictionaries: some members of `unmapped` in columns of their own, others in the rest.
+/// A batch with `texts` as views: some members of `unmapped` in columns of their own, others in the rest.
 fn apart(batch: &RecordBatch, texts: &[String]) -> RecordBatch {
     let rows = batch.num_rows();
     let unmapped = match batch.column_by_name("unmapped") {
         Some(column) => column.as_string::<i32>().clone(),
         None => StringArray::new_null(rows),
     };
-    let mut members: BTreeMap<String, StringDictionaryBuilder<Int32Type>> = BTreeMap::new();
-    let mut rest = StringDictionaryBuilder::<Int32Type>::new();
+    let mut members: BTreeMap<String, StringViewBuilder> = BTreeMap::new();
+    let mut rest = StringViewBuilder::new();
     for row in 0..rows {
         let of: Vec<(&str, &str)> =
             if unmapped.is_valid(row) { Members::of(unmapped.value(row)).collect() } else { Vec::new() };
@@ -83,18 +83,17 @@ fn apart(batch: &RecordBatch, texts: &[String]) -> RecordBatch {
         }
         rest.append_option((!others.is_empty()).then(|| format!("{{{}}}", others.join(","))));
     }
-    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let (mut fields, mut columns): (Vec<Arc<Field>>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let is_text = texts.contains(field.name()) && *field.data_type() == DataType::Utf8;
-        let data_type = if is_text { dictionary.clone() } else { field.data_type().clone() };
+        let data_type = if is_text { DataType::Utf8View } else { field.data_type().clone() };
         columns.push(cast(column, &data_type).unwrap());
         fields.push(Arc::new(field.as_ref().clone().with_data_type(data_type)));
     }
     members.insert(NAMES.rest.to_owned(), rest);
     for (name, mut builder) in members.into_iter().filter(|(name, _)| texts.contains(name)) {
         builder.append_nulls(rows - builder.len());
-        fields.push(Arc::new(Field::new(name, dictionary.clone(), true)));
+        fields.push(Arc::new(Field::new(name, DataType::Utf8View, true)));
         columns.push(Arc::new(builder.finish()));
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()

@@ -1,5 +1,4 @@
-//! Rows of class tables whose members of `unmapped` are columns, texts as dictionaries: what repeats in a batch is looked
-//! up once.
+//! Rows of class tables whose members of `unmapped` are columns, texts as views: what repeats in a batch is looked up once.
 //!
 //! The rows are those that [`super::TableReader`] makes of the same table, but for keywords, which it does not search.
 
@@ -11,8 +10,7 @@ use crate::json::{self, Members};
 use crate::mapper::FALLBACKS;
 use crate::source::{Route, Source, SourceId, Sources};
 use ahash::AHashMap;
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Int32Type};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_schema_ocsf::{ClassUid, LeafType};
@@ -26,8 +24,10 @@ pub struct MemberColumns {
     pub of: fn(&str) -> String,
 }
 
-/// No code yet.
+/// No number.
 const UNKNOWN: u32 = u32::MAX;
+/// No text's view: an empty text's has no more than its length.
+const NO_VIEW: u128 = u128::MAX;
 /// Distinct values that tell routes which are remembered: they come from outside.
 const TOLD_MAX: usize = 1 << 16;
 
@@ -87,22 +87,22 @@ struct Codes {
     field: FieldIx,
     /// Whether its values are JSON texts.
     is_json: bool,
-    values: Option<ArrayRef>,
-    epoch: u64,
-    of: Vec<u32>,
+    /// Of the batch at hand, by view: a dictionary's value has the same one in all rows.
+    of: AHashMap<u128, u32>,
+    last: (u128, u32),
 }
 
 /// Numbers of values that tell routes.
 #[derive(Default)]
 struct Told {
     numbers: AHashMap<(bool, Box<str>), u32>,
-    /// By column, its values and their numbers.
-    of: Vec<(Option<ArrayRef>, Vec<u32>)>,
+    /// By column, the numbers of the batch's values, by view.
+    of: Vec<AHashMap<u128, u32>>,
 }
 
 /// A column of the batch at hand.
 enum Held {
-    Texts(Int32Array, StringArray, ArrayRef),
+    Texts(StringViewArray),
     Other(Column),
 }
 
@@ -111,28 +111,24 @@ impl Held {
         let Some(array) = array.filter(|array| array.null_count() < array.len()) else {
             return Self::Other(Column::Absent);
         };
-        if let DataType::Dictionary(..) = array.data_type()
-            && let Some(texts) = array.as_any_dictionary_opt()
-            && let Some(keys) = texts.keys().as_primitive_opt::<Int32Type>()
-            && let Some(values) = texts.values().as_string_opt::<i32>()
-        {
-            return Self::Texts(keys.clone(), values.clone(), Arc::clone(texts.values()));
+        match array.as_string_view_opt() {
+            Some(texts) => Self::Texts(texts.clone()),
+            None => Self::Other(Column::new(Some(array), leaf)),
         }
-        Self::Other(Column::new(Some(array), leaf))
     }
 
-    /// The number of a row's text among the column's values.
+    /// The view of a row's text.
     #[inline]
-    fn key(&self, row: usize) -> Option<usize> {
+    fn view(&self, row: usize) -> Option<u128> {
         match self {
-            Self::Texts(keys, _, _) if keys.is_valid(row) => Some(keys.value(row) as usize),
+            Self::Texts(texts) if texts.is_valid(row) => Some(texts.views()[row]),
             _ => None,
         }
     }
 
     fn text(&self, row: usize) -> Option<&str> {
         match self {
-            Self::Texts(_, values, _) => self.key(row).map(|key| values.value(key)),
+            Self::Texts(texts) => texts.is_valid(row).then(|| texts.value(row)),
             Self::Other(_) => None,
         }
     }
@@ -167,7 +163,7 @@ impl MemberReader {
         };
         let lanes: Vec<Option<MemberLane>> = tables.into_iter().map(|table| table.map(&mut lane)).collect();
         let whole = lanes.iter().flatten().flat_map(|lane| lane.table.inside.iter().copied()).collect();
-        let told = Told { of: vec![(None, Vec::new()); placed.len() + members.len()], ..Told::default() };
+        let told = Told { of: vec![AHashMap::new(); placed.len() + members.len()], ..Told::default() };
         let rows = Rows::new(&request);
         Self {
             sources,
@@ -192,8 +188,8 @@ impl MemberReader {
         placed.chain(self.members.iter().map(String::as_str)).chain([MAPPING])
     }
 
-    /// Those of them that should be dictionaries.
-    pub fn dictionaries(&self) -> impl Iterator<Item = &str> {
+    /// Those of them that should be views.
+    pub fn views(&self) -> impl Iterator<Item = &str> {
         let placed = self.placed.iter().enumerate().skip(1);
         let placed = placed.filter(|(at, (_, leaf))| *leaf != LeafType::Json && !self.whole.contains(at));
         placed.map(|(_, (name, _))| name.as_str()).chain(self.members.iter().map(String::as_str))
@@ -213,8 +209,8 @@ impl MemberReader {
         let held: Vec<Held> = columns
             .map(|(at, (name, leaf))| Held::new((at > 0).then(|| batch.column_by_name(name)).flatten(), leaf))
             .collect();
-        self.codes.iter_mut().for_each(|codes| codes.begin(&held[codes.column], &self.rows));
-        self.told.begin(&held);
+        self.codes.iter_mut().for_each(Codes::begin);
+        self.told.of.iter_mut().for_each(|numbers| numbers.clear());
         let mappings = mappings(batch);
         let nowhere = self.rows.route_id(&Route { source: SourceId(u16::MAX), kind: 0, logsources: Vec::new() });
         let sources = self.sources.clone();
@@ -352,11 +348,13 @@ impl MemberLane {
                 match &held[*at] {
                     Held::Other(Column::Absent) => {}
                     Held::Other(_) => return None,
-                    Held::Texts(_, values, _) => {
-                        if let Some(of) = held[*at].key(row)
+                    Held::Texts(texts) => {
+                        if let Some(view) = held[*at].view(row)
                             && !stands_in(*at)
                         {
-                            *number = told.number(*at, of, values, Some(*at) == columns.first().copied())?;
+                            // Members' columns are behind the placed ones.
+                            let is_json = *at + 1 >= self.fallbacks;
+                            *number = told.number((*at, view), || (is_json, texts.value(row)))?;
                             break;
                         }
                     }
@@ -369,34 +367,19 @@ impl MemberLane {
 }
 
 impl Told {
-    fn begin(&mut self, held: &[Held]) {
-        if self.numbers.len() > TOLD_MAX {
-            // Routes that were told by them are known by numbers that are not given again.
-            return;
+    /// The number of a column's text; none where there are too many.
+    fn number<'a>(&mut self, of: (usize, u128), text: impl FnOnce() -> (bool, &'a str)) -> Option<u32> {
+        if let Some(known) = self.of[of.0].get(&of.1) {
+            return Some(*known);
         }
-        for ((known, numbers), held) in self.of.iter_mut().zip(held) {
-            if let Held::Texts(_, _, values) = held
-                && !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, values))
-            {
-                *known = Some(Arc::clone(values));
-                numbers.clear();
-            }
+        let (is_json, text) = text();
+        let next = self.numbers.len() as u32;
+        if self.numbers.len() >= TOLD_MAX {
+            return None;
         }
-    }
-
-    fn number(&mut self, column: usize, key: usize, values: &StringArray, is_json: bool) -> Option<u32> {
-        let numbers = &mut self.of[column].1;
-        if numbers.len() <= key {
-            numbers.resize(values.len(), UNKNOWN);
-        }
-        if numbers[key] == UNKNOWN {
-            let next = self.numbers.len() as u32;
-            if self.numbers.len() >= TOLD_MAX {
-                return None;
-            }
-            numbers[key] = *self.numbers.entry((is_json, values.value(key).into())).or_insert(next);
-        }
-        Some(numbers[key])
+        let number = *self.numbers.entry((is_json, text.into())).or_insert(next);
+        self.of[of.0].insert(of.1, number);
+        Some(number)
     }
 }
 
@@ -406,7 +389,7 @@ impl MemberPlan {
             let mut code = |column: usize| {
                 let at = codes.iter().position(|c| c.column == column && c.field == field).unwrap_or_else(|| {
                     let is_json = Some(column) == lane.columns[of as usize];
-                    codes.push(Codes { column, field, is_json, values: None, epoch: 0, of: Vec::new() });
+                    codes.push(Codes { column, field, is_json, of: AHashMap::new(), last: (NO_VIEW, 0) });
                     codes.len() - 1
                 });
                 (column, at)
@@ -443,12 +426,9 @@ impl Fetch {
         }
         for (at, of) in &self.columns {
             match &held[*at] {
-                Held::Texts(_, values, _) => {
-                    let Some(key) = held[*at].key(row) else { continue };
-                    if stands_in(*at) {
-                        continue;
-                    }
-                    let code = codes[*of].code(key, values, rows);
+                Held::Texts(texts) => {
+                    let Some(view) = held[*at].view(row).filter(|_| !stands_in(*at)) else { continue };
+                    let code = codes[*of].code(view, || texts.value(row), rows);
                     return rows.add_code(self.field, code);
                 }
                 Held::Other(column) => {
@@ -465,25 +445,18 @@ impl Fetch {
 }
 
 impl Codes {
-    fn begin(&mut self, held: &Held, rows: &Rows) {
-        let Held::Texts(_, values, array) = held else { return };
-        let epoch = rows.dictionary(self.field).epoch();
-        if epoch != self.epoch || !self.values.as_ref().is_some_and(|known| Arc::ptr_eq(known, array)) {
-            self.epoch = epoch;
-            self.values = Some(Arc::clone(array));
-            self.of.clear();
-            self.of.resize(values.len(), UNKNOWN);
-        }
+    fn begin(&mut self) {
+        self.of.clear();
+        self.last = (NO_VIEW, 0);
     }
 
     #[inline]
-    fn code(&mut self, key: usize, values: &StringArray, rows: &mut Rows) -> u32 {
-        if self.of.len() <= key {
-            self.of.resize(values.len(), UNKNOWN);
+    fn code<'a>(&mut self, view: u128, text: impl FnOnce() -> &'a str, rows: &mut Rows) -> u32 {
+        if self.last.0 != view {
+            let (field, is_json) = (self.field, self.is_json);
+            let code = *self.of.entry(view).or_insert_with(|| rows.code(field, text(), is_json));
+            self.last = (view, code);
         }
-        if self.of[key] == UNKNOWN {
-            self.of[key] = rows.code(self.field, values.value(key), self.is_json);
-        }
-        self.of[key]
+        self.last.1
     }
 }

@@ -130,7 +130,7 @@ async fn read(
     let plain = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
     // Files have their columns in their own order, and not all.
     let typed = |field: &Arc<Field>| match schema.field_with_name(field.name()) {
-        Ok(asked) if matches!(asked.data_type(), DataType::Dictionary(..)) && *field.data_type() == DataType::Utf8 => {
+        Ok(asked) if *asked.data_type() == DataType::Utf8View && *field.data_type() == DataType::Utf8 => {
             Arc::new(field.as_ref().clone().with_data_type(asked.data_type().clone()))
         }
         _ => Arc::clone(field),

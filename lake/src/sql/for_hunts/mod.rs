@@ -1,6 +1,6 @@
-//! A table as hunts read it: the files that have columns made for that ([`crate::table::write::members`]), texts as dictionaries.
+//! A table as hunts read it: the files that have columns made for that ([`crate::table::write::members`]), texts as views.
 //!
-//! What repeats in a file is one value there, which a matcher looks at once and not once a row.
+//! Texts are not copied out of pages, and what repeats in a dictionary is one view, which a matcher looks at once.
 
 mod exec;
 
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// The files of a table that are for hunts.
 ///
 /// **Shape**: the table's columns, then members of `unmapped` that were asked for. Texts that were asked for are
-/// dictionaries; a member's column has JSON texts, and is null where a row lacks it.
+/// views; a member's column has JSON texts, and is null where a row lacks it.
 #[derive(Debug)]
 pub struct ForHunts {
     files: LakeTable,
@@ -31,31 +31,30 @@ pub struct ForHunts {
 }
 
 impl ForHunts {
-    /// A table as two: the files that are for hunts, with `texts` as dictionaries, and all other rows.
+    /// A table as two: the files that are for hunts, with `texts` as views, and all other rows.
     pub(crate) fn split(table: &TableSnapshot, texts: &[String]) -> (Self, LakeTable) {
         let (own, others): (Vec<_>, Vec<_>) = table.files.iter().cloned().partition(|file| file.is_for_hunts());
         let own = TableSnapshot { files: own, fresh: Vec::new(), ..table.clone() };
         let others = TableSnapshot { files: others, ..table.clone() };
         let asked = |name: &String| texts.contains(name);
         let column = |field: &FieldRef| match field.data_type() {
-            DataType::Utf8 if asked(field.name()) => Arc::new(field.as_ref().clone().with_data_type(dictionary())),
+            DataType::Utf8 if asked(field.name()) => {
+                Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
+            }
             _ => Arc::clone(field),
         };
         let members = texts.iter().filter(|name| is_of_files(name));
-        let members = members.map(|name| Arc::new(Field::new(name, dictionary(), true)));
+        let members = members.map(|name| Arc::new(Field::new(name, DataType::Utf8View, true)));
         let fields: Vec<FieldRef> = table.schema.fields().iter().map(column).chain(members).collect();
         let (files, schema) = (LakeTable::new(Arc::new(own)), Arc::new(Schema::new(fields)));
         (Self { files, schema, needles: None }, LakeTable::new(Arc::new(others)))
     }
 
-    /// The same without most of the rows in which none of these texts, which are in lower case, is in any value.
-    pub fn with_any_of(self, texts: &[String]) -> Self {
-        Self { needles: Needles::new(texts).map(Arc::new), ..self }
+    /// The same without most of the rows that have not all of one of these lists, each of which is texts of which one is in
+    /// some value of the row but `raw_data`. They are in lower case.
+    pub fn with_any_of(self, sought: &[Vec<Vec<String>>]) -> Self {
+        Self { needles: Some(Arc::new(Needles::new(sought))), ..self }
     }
-}
-
-fn dictionary() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 #[async_trait]

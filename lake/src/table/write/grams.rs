@@ -161,25 +161,27 @@ fn unescaped(text: &str, out: &mut Vec<u8>) -> bool {
     any
 }
 
-/// Texts of which one is looked for.
+/// What is looked for: all of one of these lists, each of which is texts of which one is there.
 #[derive(Clone, Debug)]
-pub(crate) struct Needles(Vec<Vec<usize>>);
+pub(crate) struct Needles(Vec<Vec<Vec<Vec<usize>>>>);
 
 impl Needles {
-    /// None where a text may be anywhere, whatever the bits say. Texts are in lower case.
-    pub(crate) fn new(texts: &[String]) -> Option<Self> {
+    /// Texts are in lower case; those that set no bit may be anywhere.
+    pub(crate) fn new(sought: &[Vec<Vec<String>>]) -> Self {
         let bits = |text: &String| {
             let mut bits = Vec::new();
             grams(text.as_bytes(), &mut |bit| bits.push(bit));
-            (!bits.is_empty()).then_some(bits)
+            bits
         };
-        texts.iter().map(bits).collect::<Option<_>>().map(Self)
+        let any = |texts: &Vec<String>| texts.iter().map(bits).collect();
+        Self(sought.iter().map(|all| all.iter().map(any).collect()).collect())
     }
 
-    /// Whether one of them may be in a block.
+    /// Whether that may be in a block.
     pub(crate) fn may_be_in(&self, block: &[u8]) -> bool {
         let is_set = |bit: &usize| block.get(bit / 8).is_none_or(|byte| byte >> (bit % 8) & 1 == 1);
-        self.0.iter().any(|bits| bits.iter().all(is_set))
+        let any = |texts: &Vec<Vec<usize>>| texts.iter().any(|bits| bits.iter().all(is_set));
+        self.0.iter().any(|all| all.iter().all(any))
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_there_may_be_there() {
-        let of = |needle: &str| Needles::new(&[needle.to_owned()]);
+        let of = |needle: &str| Needles::new(&[vec![vec![needle.to_owned()]]]);
         let texts = [
             "run SEKURLSA::logonpasswords now",
             r#""C:\\users\\\u006d\u0069mikatz.exe""#,
@@ -205,14 +207,18 @@ mod tests {
         ];
         let block = block(&texts);
         for needle in ["sekurlsa::", "mimikatz", "mikatz.exe", "users", "00aa-mimi"] {
-            assert!(of(needle).unwrap().may_be_in(&block), "{needle}");
+            assert!(of(needle).may_be_in(&block), "{needle}");
         }
         for needle in ["lsadump::", "kiwi legit printer", "gentilkiwi.com"] {
-            assert!(!of(needle).unwrap().may_be_in(&block), "{needle}");
+            assert!(!of(needle).may_be_in(&block), "{needle}");
         }
         for needle in ["4624", "dead-beef", "abc", ""] {
-            assert!(of(needle).is_none(), "{needle} sets no bit");
+            assert!(of(needle).may_be_in(&block), "{needle} sets no bit");
         }
+        let all =
+            |texts: &[&[&str]]| vec![texts.iter().map(|any| any.iter().map(|t| (*t).to_owned()).collect()).collect()];
+        assert!(Needles::new(&all(&[&["lsadump::", "users"], &["mimikatz"]])).may_be_in(&block));
+        assert!(!Needles::new(&all(&[&["lsadump::", "dpapi::"], &["mimikatz"]])).may_be_in(&block));
     }
 
     #[test]
@@ -222,7 +228,7 @@ mod tests {
         let array: ArrayRef = Arc::new(StringArray::from(texts));
         let mut grams = Grams::new(3000);
         grams.add(&Field::new("message", DataType::Utf8, true), 0, &array);
-        let needles = Needles::new(&["lsadump::".to_owned()]).unwrap();
+        let needles = Needles::new(&[vec![vec!["lsadump::".to_owned()]]]);
         let bytes = |block: &[u64]| block.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
         let may: Vec<bool> = grams.blocks.iter().map(|block| needles.may_be_in(&bytes(block))).collect();
         assert_eq!(may, [false, false, true]);
