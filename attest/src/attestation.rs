@@ -1,6 +1,8 @@
-//! The whole of a verification: the bundle, who signed, and what they said.
+//! The whole of a verification: the document, who signed, and what they said.
 
 use crate::artifact::Artifact;
+use crate::digest::Digest;
+use crate::dsse;
 use crate::evidence::{Predicate, Sbom, Statement, provenance, vsa};
 use crate::policy::{Expectation, Policy, Signer};
 use crate::reason::Reason;
@@ -17,7 +19,7 @@ pub struct Attestation {
     pub statement: Option<Statement>,
 }
 
-/// Verifies a Sigstore bundle about an artifact.
+/// Verifies a Sigstore bundle, or a bare DSSE envelope ([`dsse`]) where the signer is a key, about an artifact.
 ///
 /// The order of checks is in the record's steps and in `docs/attest.md`. Nothing that the bundle says is believed before
 /// its signature, and nothing after the first check that fails is looked at.
@@ -26,10 +28,10 @@ pub struct Attestation {
 pub fn verify(
     verifier: &Verifier,
     artifact: Artifact<'_>,
-    bundle: &[u8],
+    document: &[u8],
     policy: &Policy,
 ) -> Verification<Attestation> {
-    verify_then(verifier, artifact, bundle, &policy.signer, |trail, attestation| {
+    verify_then(verifier, artifact, document, &policy.signer, |trail, attestation| {
         said(trail, attestation.statement.as_ref(), policy.expectation.as_ref())
     })
 }
@@ -38,15 +40,24 @@ pub fn verify(
 pub(crate) fn verify_then(
     verifier: &Verifier,
     artifact: Artifact<'_>,
-    bundle: &[u8],
+    document: &[u8],
     signer: &Signer,
     then: impl FnOnce(&mut Trail, &Attestation) -> Result<(), Failure>,
 ) -> Verification<Attestation> {
-    Verification::run(|trail| {
-        let attestation = signed(trail, verifier, artifact, bundle, signer)?;
-        then(trail, &attestation)?;
-        Ok(attestation)
-    })
+    match (dsse::is_envelope(document), signer) {
+        (true, Signer::Key(key)) => dsse::verify_then(document, artifact, key, then),
+        (true, Signer::Keyless { .. }) => Verification::run(|trail| {
+            trail.digests.document = Some(Digest::sha256(document));
+            trail.digests.artifact = artifact.digests().unwrap_or_default();
+            let detail = "a bare envelope has no certificate: expected a Sigstore bundle";
+            Err(Failure::new(Check::SignerKind, Reason::SignerKindUnexpected, detail))
+        }),
+        (false, signer) => Verification::run(|trail| {
+            let attestation = signed(trail, verifier, artifact, document, signer)?;
+            then(trail, &attestation)?;
+            Ok(attestation)
+        }),
+    }
 }
 
 /// Checks who signed what, within a verification.

@@ -1,7 +1,7 @@
 //! Bare DSSE envelopes, signed by a key, as they lie beside artifacts and in registries. Specification: DSSE 1.0.
 //!
 //! Without a log or a timestamp nobody says when it was signed, and a stolen key's signatures pass until the key is
-//! taken out of the policy. Envelopes in bundles go to [`verify`](crate::verify) instead.
+//! taken out of the policy. [`verify`](crate::verify) takes them as well, and envelopes in bundles.
 
 use crate::artifact::Artifact;
 use crate::attestation::{Attestation, said};
@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sigstore_verify::crypto::VerificationKey;
 use sigstore_verify::types::{SignatureBytes, pae};
 
@@ -36,6 +37,18 @@ struct Envelope {
 #[derive(Deserialize)]
 struct EnvelopeSignature {
     sig: String,
+}
+
+/// Whether a document is a bare envelope. What cannot be told is for the bundle's reading to refuse.
+pub(crate) fn is_envelope(document: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Keys {
+        payload_type: Option<IgnoredAny>,
+        media_type: Option<IgnoredAny>,
+    }
+    json::read::<Keys>(document, json::DOCUMENT)
+        .is_ok_and(|keys| keys.payload_type.is_some() && keys.media_type.is_none())
 }
 
 /// Verifies an envelope about an artifact: one of its signatures must be the key's.

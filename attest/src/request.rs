@@ -15,7 +15,7 @@ use crate::verified::Verification;
 pub struct Request<'a> {
     /// What was signed.
     pub artifact: Artifact<'a>,
-    /// The bundle's bytes.
+    /// A bundle's bytes, or a bare envelope's where the signer is a key.
     pub bundle: &'a [u8],
     /// Who must have signed.
     pub signer: RequestedSigner<'a>,

@@ -34,6 +34,9 @@ fn read(named: &str) -> anyhow::Result<Key> {
     if KmsKey::is_one(named) {
         return Ok(Key::Kms(KmsKey::parse(named).map_err(wrong)?));
     }
+    if named.starts_with("PRIVATE+KEY+") {
+        return Err(Usage("expected a file with the key, got the key itself".to_owned()).into());
+    }
     let unread = |error: std::io::Error| Usage(format!("{named}: {error}"));
     let mut text = String::new();
     std::fs::File::open(named).map_err(unread)?.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(unread)?;

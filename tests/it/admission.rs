@@ -2,8 +2,10 @@
 
 use crate::attest::{layout, public};
 use crate::command::{Run, tarn, tarn_reading, text};
-use crate::images::Served;
+use crate::images::{Served, content};
 use crate::serve::daemon::Daemon;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -12,11 +14,14 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A webhook that is ended with the test.
 struct Webhook {
     child: Child,
     url: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Drop for Webhook {
@@ -28,15 +33,29 @@ impl Drop for Webhook {
 
 impl Webhook {
     fn start(arguments: &[String]) -> Self {
+        Self::start_in(&[], arguments)
+    }
+
+    fn start_in(environment: &[(&str, &str)], arguments: &[String]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tarn"));
+        command.envs(environment.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let first = lines.next().expect("it says where it listens").unwrap();
         let url = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}")).to_owned();
         // Whatever else it says is read, so that it never waits for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url }
+        let said: Arc<Mutex<String>> = Arc::default();
+        let heard = said.clone();
+        std::thread::spawn(move || {
+            lines.for_each(|line| heard.lock().unwrap().push_str(&format!("{}\n", line.unwrap_or_default())))
+        });
+        Self { child, url, said }
+    }
+
+    /// What it said so far.
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     fn post(&self, query: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
@@ -151,6 +170,15 @@ fn decided(response: &Value) -> (bool, &str) {
     (response["allowed"].as_bool().unwrap(), response["auditAnnotations"]["decision"].as_str().unwrap())
 }
 
+/// Waits for what comes within seconds.
+fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}: not so");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn decisions_are_answered_and_are_leaves_and_rows() {
     let place = Place::new();
@@ -175,10 +203,7 @@ fn decisions_are_answered_and_are_leaves_and_rows() {
     // Other policies, of a signer who signed nothing, once they are read again.
     place.policies("vsa.pub");
     hook.signal("HUP");
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while decided(&hook.ask("uid-reloaded", &place.image)).0 {
-        assert!(std::time::Instant::now() < until, "the policies are not read again");
-    }
+    soon("the policies are read again", || !decided(&hook.ask("uid-reloaded", &place.image)).0);
     hook.stop();
 
     // Rows, of all that was answered.
@@ -364,15 +389,18 @@ fn decisions_are_handed_to_a_daemon_and_alert() {
 fn over_tls_only_who_shows_a_certificate_is_answered() {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let place = Place::new();
-    let mut root = CertificateParams::new(vec![]).unwrap();
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
-    let issued = |name: &str| {
+    let root = || {
+        let mut root = CertificateParams::new(vec![]).unwrap();
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (root, next) = (root(), root());
+    let issued = |name: &str, root: &CertifiedIssuer<'_, KeyPair>| {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &root).unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, root).unwrap();
         (certificate.pem(), key.serialize_pem())
     };
-    let (server, client) = (issued("127.0.0.1"), issued("apiserver.example"));
+    let (server, client) = (issued("127.0.0.1", &root), issued("apiserver.example", &root));
     let mut arguments = Vec::new();
     for (option, file, pem) in [
         ("--tls-cert", "tls.crt", &server.0),
@@ -384,8 +412,8 @@ fn over_tls_only_who_shows_a_certificate_is_answered() {
     }
     let hook = place.webhook(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(hook.url.starts_with("https://127.0.0.1:"), "{}", hook.url);
-    let ask = |url: String, shown: Option<&(String, String)>| {
-        let trusted = reqwest::Certificate::from_pem(root.pem().as_bytes()).unwrap();
+    let ask_by = |root: &str, url: String, shown: Option<&(String, String)>| {
+        let trusted = reqwest::Certificate::from_pem(root.as_bytes()).unwrap();
         let mut builder = reqwest::Client::builder().add_root_certificate(trusted);
         if let Some((certificate, key)) = shown {
             builder = builder.identity(reqwest::Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap());
@@ -396,9 +424,17 @@ fn over_tls_only_who_shows_a_certificate_is_answered() {
             .unwrap()
             .block_on(async { asked.send().await.map(|answer| answer.status().as_u16()) })
     };
+    let ask = |url, shown| ask_by(&root.pem(), url, shown);
     assert_eq!(ask(hook.url.clone(), Some(&client)).unwrap(), 200);
     assert!(ask(hook.url.clone(), None).is_err(), "who shows none");
     assert!(ask(hook.url.replace("https", "http"), Some(&client)).is_err(), "who speaks plainly");
+    // A new certificate, whose key comes a moment later.
+    let server = issued("127.0.0.1", &next);
+    std::fs::write(place.at("tls.crt"), server.0).unwrap();
+    soon("a certificate without its key is told", || hook.said().contains("certificates cannot be read"));
+    assert_eq!(ask(hook.url.clone(), Some(&client)).unwrap(), 200);
+    std::fs::write(place.at("tls.key"), server.1).unwrap();
+    soon("the new certificate is shown", || ask_by(&next.pem(), hook.url.clone(), Some(&client)).is_ok());
     hook.stop();
 }
 
@@ -418,10 +454,10 @@ fn evidence_is_asked_of_the_registries_that_are_named() {
     assert!(response["status"]["message"].as_str().unwrap().contains("nothing is attached to it"), "{response}");
     place.policies("own.pub");
     hook.signal("HUP");
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(20);
     let other = loop {
         let response = hook.ask("uid-3", &place.image).to_string();
-        if !response.contains("no policy is for it") || std::time::Instant::now() > until {
+        if !response.contains("no policy is for it") || Instant::now() > until {
             break response;
         }
     };
@@ -439,6 +475,68 @@ fn evidence_is_asked_of_the_registries_that_are_named() {
     let run = |registry: &str| tarn(&place.arguments_with(&["--registry", registry], &[]));
     let wrong = run("Registry.example/x");
     assert!(wrong.code == 2 && wrong.stderr.contains("expected a host as images name it"), "{}", wrong.stderr);
+}
+
+#[test]
+fn files_that_change_count_without_a_new_start() {
+    let place = Place::new();
+    let (layout, taken) = (place.at("layouts/registry.example/app"), Arc::new(Mutex::new("me:hush-1")));
+    let secret = taken.clone();
+    let served = Served::new(move |path, authorization| {
+        let expected = format!("Basic {}", STANDARD.encode(*secret.lock().unwrap()));
+        let challenge = (StatusCode::UNAUTHORIZED, [("www-authenticate", "Basic realm=\"r\"")]).into_response();
+        Some(if authorization == Some(expected.as_str()) { content(&layout, path) } else { challenge })
+    });
+    let docker = place.at("docker");
+    std::fs::create_dir(&docker).unwrap();
+    let config = docker.join("config.json");
+    // As programs write it: beside, and then in its place.
+    let put = |text: &str| {
+        std::fs::write(docker.join("new"), text).unwrap();
+        std::fs::rename(docker.join("new"), &config).unwrap();
+    };
+    let login = |secret: &str| put(&json!({"auths": {served.host(): {"auth": STANDARD.encode(secret)}}}).to_string());
+    login("me:hush-1");
+    let image = served.image(&format!("@{}", place.image.split_once('@').unwrap().1));
+    let policies = || place.policies_for("own.pub", image.split_once('@').unwrap().0);
+    policies();
+    let (host, never) = (served.host(), ["--mode", "enforce", "--known-for", "0"]);
+    let arguments = place.arguments_with(&["--registry", &host, "--insecure-http"], &never);
+    let hook = Webhook::start_in(&[("DOCKER_CONFIG", text(&docker)), ("NO_COLOR", "1")], &arguments);
+    let allowed = || decided(&hook.ask("uid", &image)).0;
+    let says = |what: &str| soon(what, || hook.said().contains(what));
+    assert!(allowed());
+
+    // A new password: what cannot be read in its place changes nothing, and nobody becomes anonymous.
+    *taken.lock().unwrap() = "me:hush-2";
+    put(r#"{"auths": {"hush-3"#);
+    says("credentials of registries cannot be read");
+    assert!(!allowed());
+    // In JSON, as logs are.
+    says(r#"refused the user \"me\": 401"#);
+    login("me:hush-2");
+    soon("the new password is used", allowed);
+    std::fs::remove_file(&config).unwrap();
+    says("Docker's configuration has gone");
+    assert!(allowed());
+
+    // A policy that cannot be read, another key in the place of one that a policy names, and the policy for something else.
+    std::fs::write(place.at("policies.toml"), "[[policy").unwrap();
+    says("policies cannot be read");
+    assert!(allowed());
+    let own = std::fs::read(place.at("own.pub")).unwrap();
+    policies();
+    std::fs::copy(place.at("vsa.pub"), place.at("own.pub")).unwrap();
+    soon("the new key counts", || !allowed());
+    std::fs::write(place.at("own.pub"), own).unwrap();
+    soon("the former key counts", allowed);
+    place.policies("own.pub");
+    soon("the policy is for another image", || hook.ask("uid", &image).to_string().contains("no policy is for it"));
+    let said = hook.said();
+    assert!(!said.contains("without credentials"), "{said}");
+    assert!(!said.contains("hush") && !said.contains(&STANDARD.encode("me:hush-2")), "{said}");
+    assert_eq!(said.matches("credentials of registries cannot be read").count(), 2, "once each: {said}");
+    hook.stop();
 }
 
 #[test]

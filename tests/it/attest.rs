@@ -1,6 +1,7 @@
 //! `tarn attest`: as a release script and the conformance suite call it.
 
 use crate::command::{data, tarn, text};
+use crate::signed;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
@@ -82,6 +83,67 @@ fn a_verification_prints_its_steps_and_names_its_reason() {
     let absent = tarn(&["attest", "verify", "--identity", "me", "--issuer", "https://i.example", "absent.txt"]);
     assert_eq!(absent.code, 2);
     assert!(absent.stderr.contains("absent.txt"), "{}", absent.stderr);
+}
+
+#[test]
+fn a_bare_envelope_passes_by_its_key_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(at(name), text).unwrap();
+    let (key, other) = (signed::Key::new(1), signed::Key::new(2));
+    write("app", "what was built");
+    write("cosign.pub", &key.public());
+    write("other.pub", &other.public());
+    let bill = "https://cyclonedx.org/bom";
+    let envelope = key.envelope(&signed::statement("what was built", bill, &signed::bill()));
+    write("app.json", &envelope);
+    let verify = |name: &str, public: &str, more: &[&str]| {
+        let (bundle, public, app) = (at(name), at(public), at("app"));
+        let all = ["attest", "verify", "--bundle", text(&bundle), "--key", text(&public), text(&app)];
+        tarn(&[&all[..], more].concat())
+    };
+    let rows = verify("app.json", "cosign.pub", &["--sbom"]).ok().rows();
+    let checks: Vec<_> = rows.iter().map(|row| row["check"].as_str().unwrap()).collect();
+    assert_eq!(checks, ["document", "statement", "signature", "artifact", "predicate"]);
+    let fails = |run: crate::command::Run, reason: &str| {
+        assert!(run.code == 1 && run.stderr.contains(&format!("not verified: {reason}")), "{reason}: {}", run.stderr);
+    };
+    fails(verify("app.json", "other.pub", &[]), "signature_invalid");
+    fails(
+        verify("app.json", "cosign.pub", &["--predicate-type", "https://spdx.dev/Document"]),
+        "predicate_type_unexpected",
+    );
+    // Changed below the signature, of another type than was signed, and of both kinds of document at once.
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut envelope: Value = serde_json::from_str(&envelope).unwrap();
+        change(&mut envelope);
+        write("changed.json", &envelope.to_string());
+        verify("changed.json", "cosign.pub", &[])
+    };
+    let payload = signed::statement("what was built", "https://example.com/other", &json!({})).to_string();
+    fails(changed(&|envelope| envelope["payload"] = STANDARD.encode(&payload).into()), "signature_invalid");
+    fails(changed(&|envelope| envelope["payloadType"] = "text/plain".into()), "payload_type_unexpected");
+    fails(
+        changed(&|envelope| envelope["payloadType"] = "application/VND.IN-TOTO+json".into()),
+        "payload_type_unexpected",
+    );
+    let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    fails(changed(&|envelope| envelope["mediaType"] = bundle.into()), "bundle_malformed");
+    write("twice.json", &envelope.replacen('{', r#"{"payloadType": "text/plain", "#, 1));
+    fails(verify("twice.json", "cosign.pub", &[]), "document_ambiguous");
+    // What the key signed as something else is no statement: the type is a part of what is signed.
+    write("plain.json", &key.envelope_of("text/plain", &payload));
+    fails(verify("plain.json", "cosign.pub", &[]), "payload_type_unexpected");
+    let relabelled = key.envelope_of("text/plain", &payload).replace("text/plain", signed::IN_TOTO);
+    write("relabelled.json", &relabelled);
+    fails(verify("relabelled.json", "cosign.pub", &[]), "signature_invalid");
+    // Nobody vouches for the key's holder.
+    let (bundle, app) = (at("app.json"), at("app"));
+    let who = ["--identity", "me", "--issuer", "https://i.example"];
+    let all = [&["attest", "verify", "--bundle", text(&bundle)], &who[..], &[text(&app)]].concat();
+    fails(tarn(&all), "signer_kind_unexpected");
+    write("app", "something else");
+    fails(verify("app.json", "cosign.pub", &[]), "artifact_mismatch");
 }
 
 /// A folder with a bundle that passes, one that is none, a bill of materials, and a policy file.

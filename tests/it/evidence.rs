@@ -144,6 +144,16 @@ fn wrong_usage_is_told() {
         let run = place.evidence(command, more);
         assert_eq!(run.code, 2, "{command} {more:?}: {}", run.stderr);
     }
+    let key = |given: &str| place.evidence("audit", &["--key", given]).stderr;
+    let told = key("zzz");
+    assert!(told.contains("--key: zzz: no such file, and not a key: expected NAME+ID+BASE64"), "{told}");
+    let told = key(text(&secret));
+    assert!(told.contains(&format!("--key: {}: not a key", text(&secret))), "{told}");
+    // A secret key in the place of a public one is not repeated.
+    let told = key(std::fs::read_to_string(&secret).unwrap().trim());
+    assert!(told.contains("--key: no such file, and not a key") && !told.contains("PRIVATE"), "{told}");
+    let told = place.evidence("audit", &["--key", &place.key, "--witness", "w.pub"]).stderr;
+    assert!(told.contains("--witness: w.pub: no such file, and not a key"), "{told}");
     let empty = tempfile::tempdir().unwrap();
     let lake = empty.path().join("lake");
     tokio::runtime::Runtime::new().unwrap().block_on(async {

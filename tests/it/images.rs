@@ -18,7 +18,7 @@ pub struct Served {
 }
 
 impl Served {
-    fn new(answer: impl Fn(&str, Option<&str>) -> Option<Response> + Clone + Send + Sync + 'static) -> Self {
+    pub fn new(answer: impl Fn(&str, Option<&str>) -> Option<Response> + Clone + Send + Sync + 'static) -> Self {
         let told: Arc<Mutex<Vec<_>>> = Arc::default();
         let seen = told.clone();
         let answer = move |request: Request| async move {
@@ -47,12 +47,17 @@ impl Served {
         Self::new(move |path, _| Some(content(&layout, path)))
     }
 
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
     pub fn image(&self, rest: &str) -> String {
         format!("{}/team/app{rest}", self.address)
     }
 }
 
-fn content(layout: &Path, path: &str) -> Response {
+/// A registry's answer to a path, out of a layout.
+pub fn content(layout: &Path, path: &str) -> Response {
     let index: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
     let name = path.rsplit('/').next().unwrap();
     let is_tag = |manifest: &&Value| manifest["annotations"]["org.opencontainers.image.ref.name"] == name;

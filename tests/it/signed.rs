@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tarn_attest::Digest;
 
+/// The payload type of statements.
+pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+
 /// A key that signs documents.
 pub struct Key(SigningKey);
 
@@ -17,7 +20,11 @@ impl Key {
 
     /// A statement in an envelope (DSSE 1.0.2), signed.
     pub fn envelope(&self, statement: &Value) -> String {
-        let (kind, payload) = ("application/vnd.in-toto+json", statement.to_string());
+        self.envelope_of(IN_TOTO, &statement.to_string())
+    }
+
+    /// A payload of a type in an envelope, signed.
+    pub fn envelope_of(&self, kind: &str, payload: &str) -> String {
         let signed = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
         let signature = STANDARD.encode(self.0.sign(signed.as_bytes()).to_bytes());
         let payload = STANDARD.encode(payload);

@@ -6,8 +6,12 @@ use crate::digest::Digest;
 use crate::oci::registry::{Access, Registry};
 use crate::oci::{self, Attached, Layout};
 use async_trait::async_trait;
+#[cfg(feature = "registry")]
+use std::collections::HashMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "registry")]
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Why it cannot be told what is attached to an image.
 pub type SourceError = Box<dyn Error + Send + Sync>;
@@ -70,7 +74,7 @@ impl Source for Layouts {
 
 /// Registries, by their hosts as images name them (`registry.example:5000`). No other is asked, whatever a workload names.
 #[cfg(feature = "registry")]
-pub struct Registries(std::collections::HashMap<String, Access>);
+pub struct Registries(RwLock<Arc<HashMap<String, Access>>>);
 
 /// A registry that is not asked.
 #[cfg(feature = "registry")]
@@ -81,8 +85,13 @@ pub struct OtherRegistry(String);
 #[cfg(feature = "registry")]
 impl Registries {
     /// These.
-    pub fn new(registries: impl IntoIterator<Item = (String, Access)>) -> Self {
-        Self(registries.into_iter().collect())
+    pub fn new(registries: HashMap<String, Access>) -> Self {
+        Self(RwLock::new(Arc::new(registries)))
+    }
+
+    /// Asks these from the next image on, all at once: an image whose documents are being read is read to its end by the former.
+    pub fn replace(&self, registries: HashMap<String, Access>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registries);
     }
 }
 
@@ -91,7 +100,8 @@ impl Registries {
 impl Source for Registries {
     async fn attached(&self, image: &Reference, digest: &Digest) -> Result<Vec<Attached>, SourceError> {
         let host = Registry::host(image);
-        let access = self.0.get(host).ok_or_else(|| OtherRegistry(host.to_owned()))?;
+        let registries = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let access = registries.get(host).ok_or_else(|| OtherRegistry(host.to_owned()))?;
         let registry = Registry::new(image.clone(), access.clone())?;
         Ok(oci::attached(&registry, digest).await?)
     }

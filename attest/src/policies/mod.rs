@@ -21,7 +21,6 @@ mod read;
 use crate::artifact::Artifact;
 use crate::attestation::{Attestation, said, verify_then};
 use crate::digest::Digest;
-use crate::dsse;
 use crate::evidence::{provenance, vsa};
 use crate::ocsf::By;
 use crate::policy::{Expectation, Signer};
@@ -203,17 +202,9 @@ impl TrustPolicy {
     ///
     /// Of a statement, what the policy asks of its kind is checked; `now` is what ages are counted from.
     pub fn verify(&self, artifact: Artifact<'_>, document: &[u8], now: DateTime<Utc>) -> Verification<Attestation> {
-        let then = |trail: &mut Trail, attestation: &Attestation| self.asked(trail, attestation, now);
-        match (is_envelope(document), &self.signer) {
-            (false, signer) => verify_then(&self.verifier, artifact, document, signer, then),
-            (true, Signer::Key(key)) => dsse::verify_then(document, artifact, key, then),
-            (true, Signer::Keyless { .. }) => Verification::run(|trail| {
-                trail.digests.document = Some(Digest::sha256(document));
-                trail.digests.artifact = artifact.digests().unwrap_or_default();
-                let detail = "a bare envelope has no certificate: expected a Sigstore bundle";
-                Err(Failure::new(Check::SignerKind, Reason::SignerKindUnexpected, detail))
-            }),
-        }
+        verify_then(&self.verifier, artifact, document, &self.signer, |trail, attestation| {
+            self.asked(trail, attestation, now)
+        })
     }
 
     /// What it asks of an attestation whose signature is the signer's.
@@ -250,16 +241,4 @@ fn fresh(trail: &mut Trail, signature: &Signature, now: DateTime<Utc>, age_max: 
     }
     trail.passed(Check::Age, format!("{} days", age.num_days()));
     Ok(())
-}
-
-/// Whether a document is a bare DSSE envelope. What cannot be told is for the bundle's reading to refuse.
-pub fn is_envelope(document: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Keys {
-        payload_type: Option<serde::de::IgnoredAny>,
-        media_type: Option<serde::de::IgnoredAny>,
-    }
-    crate::json::read::<Keys>(document, crate::json::DOCUMENT)
-        .is_ok_and(|keys| keys.payload_type.is_some() && keys.media_type.is_none())
 }

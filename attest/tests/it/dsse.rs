@@ -70,6 +70,19 @@ fn what_is_not_the_keys_or_not_about_the_artifact_fails() {
 }
 
 #[test]
+fn whoever_verifies_by_a_key_may_give_an_envelope_or_a_bundle() {
+    let world = World::new();
+    let said = statement(SAID, &json!({})).to_string();
+    for document in [envelope(&world), world.attested(PAYLOAD_TYPE, said.as_bytes())] {
+        assert_eq!(world.verify(&document).reason(), None);
+        assert_eq!(World::new().verify_by(&world.root(), &document).reason(), Some(Reason::SignatureInvalid));
+    }
+    // A root that cannot be used is told, whether the document needs it or not.
+    let root = json!("no root");
+    assert_eq!(world.verify_by(&root, &envelope(&world)).reason(), Some(Reason::TrustedRootInvalid));
+}
+
+#[test]
 fn a_digest_in_which_collisions_are_made_binds_nothing() {
     let world = World::new();
     let mut weak = statement(SAID, &json!({}));

@@ -6,6 +6,7 @@
 use crate::command::arguments::LakeArgs;
 use crate::command::ledger_key;
 use crate::recording::{Rows, append_all, times};
+use anyhow::Context as _;
 use bytes::Bytes;
 use object_store::path::Path as StorePath;
 use reqwest::Url;
@@ -34,7 +35,7 @@ pub(super) async fn keep(
 ) -> anyhow::Result<HashSet<String>> {
     // A key service is asked by the runtime that it is found in.
     let signer = match ledger_key {
-        Some(key) => Some(ledger_key::signer(key).await?),
+        Some(key) => Some(ledger_key::signer(key).await.context("--ledger-key")?),
         None => None,
     };
     let lake = lake.open_or_create().await?;

@@ -95,8 +95,12 @@ impl ImageArgs {
         if let Some(name) = name {
             return Err(Usage(format!("{name}: --image names the image already")).into());
         }
+        let credentials = match of_environment()? {
+            Some(given) => Some(given),
+            None => Docker::find()?.map(|docker| docker.credentials(Registry::host(reference))).transpose()?.flatten(),
+        };
         let access = Access {
-            credentials: credentials(Registry::host(reference), true)?,
+            credentials,
             insecure_http: self.insecure_http,
             authorities: self.registry_ca.as_deref().map(small).transpose()?,
         };
@@ -128,21 +132,40 @@ fn reference(text: &str) -> anyhow::Result<Reference> {
     Reference::read(text).map_err(|e| Usage(format!("--image: {e}")).into())
 }
 
-/// Who asks a registry: whom the environment names, where it is the only one, else whom Docker's configuration does.
+/// Whom the environment names to ask the only registry.
 ///
-/// **Errors**: [`Usage`] for half of a pair, and for credentials that cannot be read.
-pub(super) fn credentials(registry: &str, only: bool) -> anyhow::Result<Option<Credentials>> {
+/// **Errors**: [`Usage`] for half of a pair.
+pub(super) fn of_environment() -> anyhow::Result<Option<Credentials>> {
     match config::registry_user() {
-        // They say no registry, and one's are not for another.
-        _ if !only => {}
-        (Some(user), Some(password)) => return Ok(Some(Credentials::new(user, password))),
-        (None, None) => {}
-        _ => return Err(Usage("expected both TARN_REGISTRY_USER and TARN_REGISTRY_PASSWORD, or neither".into()).into()),
+        (Some(user), Some(password)) => Ok(Some(Credentials::new(user, password))),
+        (None, None) => Ok(None),
+        _ => Err(Usage("expected both TARN_REGISTRY_USER and TARN_REGISTRY_PASSWORD, or neither".into()).into()),
     }
-    let Some(path) = config::docker_config().filter(|path| path.is_file()) else { return Ok(None) };
-    let found = Credentials::of_docker(&small(&path)?, registry);
-    let other = "TARN_REGISTRY_USER and TARN_REGISTRY_PASSWORD go before it";
-    found.map_err(|e| Usage(format!("{}: {e}; {other}", path.display())).into())
+}
+
+/// Docker's configuration file.
+pub(super) struct Docker {
+    path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Docker {
+    /// The file, where there is one.
+    ///
+    /// **Errors**: [`Usage`] for one that cannot be read.
+    pub(super) fn find() -> anyhow::Result<Option<Self>> {
+        let Some(path) = config::docker_config().filter(|path| path.is_file()) else { return Ok(None) };
+        Ok(Some(Self { bytes: small(&path)?, path }))
+    }
+
+    /// Whom it names to ask a registry.
+    ///
+    /// **Errors**: [`Usage`] for credentials that cannot be read.
+    pub(super) fn credentials(&self, registry: &str) -> anyhow::Result<Option<Credentials>> {
+        let other = "TARN_REGISTRY_USER and TARN_REGISTRY_PASSWORD go before it";
+        let found = Credentials::of_docker(&self.bytes, registry);
+        found.map_err(|e| Usage(format!("{}: {e}; {other}", self.path.display())).into())
+    }
 }
 
 pub(super) fn small(path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! `tarn attest verify`: a bundle about an artifact, step by step.
+//! `tarn attest verify`: a bundle or an envelope about an artifact, step by step.
 
 use super::source::ImageArgs;
 use super::{Signed, document, image, report};
@@ -13,7 +13,7 @@ use tarn_attest::evidence::vsa;
 use tarn_attest::policy::Expectation;
 use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
 
-/// Verify a Sigstore bundle about a file or a digest, or what is attached to an image
+/// Verify a Sigstore bundle or a DSSE envelope about a file or a digest, or what is attached to an image
 ///
 /// Nothing is asked over the network but a registry, with --image; an image by its tag is its digest at that moment, and the
 /// digest is what is verified. Of what is attached to an image, one document must pass, and anything else is shown.
@@ -25,10 +25,11 @@ use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
   tarn attest verify --bundle app.sigstore.json --key build.pub \\
     --provenance-builder https://builder.example/build.yml \\
     --provenance-source https://github.com/o/r@refs/tags/v1 sha256:0123…
+  tarn attest verify --bundle app.intoto.json --key cosign.pub app
   tarn attest verify --layout app-oci --key build.pub --sbom v1
   tarn attest verify --image registry.example/team/app:v1 --policies policies.toml")]
 pub struct Args {
-    /// The bundle; the file's name and .sigstore.json by default
+    /// The bundle, or with a key a bare DSSE envelope; the file's name and .sigstore.json by default
     #[arg(long, value_name = "FILE", conflicts_with_all = ["layout", "image"])]
     bundle: Option<PathBuf>,
     #[command(flatten)]

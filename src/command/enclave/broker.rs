@@ -93,13 +93,13 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let mode = if self.trial { Mode::Trial } else { Mode::Production };
-        let policies = Policies::new(&small_text(&self.policy)?, mode)
-            .map_err(|error| Usage(format!("{}: {error}", self.policy.display())))?;
+        let policies = Policies::new(&small_text(&self.policy).context("--policy")?, mode)
+            .map_err(|error| Usage(format!("--policy: {}: {error}", self.policy.display())))?;
         let verifiers = self.roots.verifiers()?;
-        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?;
+        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose().context("--evidence")?;
         block_on(async {
             init_logs(None)?;
-            let signer = ledger_key::signer(&self.ledger_key).await?;
+            let signer = ledger_key::signer(&self.ledger_key).await.context("--ledger-key")?;
             let keys = self.store.open().await?;
             let lake = self.lake.open_or_create().await?;
             let provenance: Arc<dyn Provenance> = match evidence {
@@ -137,30 +137,34 @@ impl Args {
 impl Roots {
     fn verifiers(&self) -> anyhow::Result<Verifiers> {
         let nitro = match (&self.nitro_root, &self.simulated_root) {
-            (Some(path), _) => {
-                let root = HardwareRoot::from_der(&small_file(path)?);
-                Some(Nitro::new(root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
-            }
-            (None, Some(path)) => {
-                let root = SimulatedRoot::from_text(&small_text(path)?);
-                Some(Nitro::simulated(&root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
-            }
+            (Some(path), _) => Some(nitro_root(path).context("--nitro-root")?),
+            (None, Some(path)) => Some(simulated_root(path).context("--simulated-root")?),
             (None, None) => None,
         };
         let mut tokens = Vec::new();
         if let (Some(path), Some(issuer)) = (&self.azure_keys, &self.azure_issuer) {
             let issuer = Issuer { issuer: issuer.clone(), audience: None };
-            tokens.push(Tokens::new(Service::AzureMaa, keys(path)?, issuer));
+            tokens.push(Tokens::new(Service::AzureMaa, keys(path).context("--azure-keys")?, issuer));
         }
         if let (Some(path), Some(audience)) = (&self.google_keys, &self.google_audience) {
             let issuer = Issuer { issuer: GOOGLE_ISSUER.to_owned(), audience: Some(audience.clone()) };
-            tokens.push(Tokens::new(Service::ConfidentialSpace, keys(path)?, issuer));
+            tokens.push(Tokens::new(Service::ConfidentialSpace, keys(path).context("--google-keys")?, issuer));
         }
         if nitro.is_none() && tokens.is_empty() && !self.sample {
             return Err(Usage("no evidence is taken: give a root, a key set, or --sample".to_owned()).into());
         }
         Ok(Verifiers { nitro, tokens, sample: self.sample })
     }
+}
+
+fn nitro_root(path: &Path) -> anyhow::Result<Nitro> {
+    let root = HardwareRoot::from_der(&small_file(path)?);
+    Ok(Nitro::new(root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
+}
+
+fn simulated_root(path: &Path) -> anyhow::Result<Nitro> {
+    let root = SimulatedRoot::from_text(&small_text(path)?);
+    Ok(Nitro::simulated(&root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
 }
 
 fn keys(path: &Path) -> anyhow::Result<HardwareKeys> {

@@ -2,6 +2,7 @@
 
 use super::attester::Attester;
 use crate::command::Usage;
+use anyhow::Context as _;
 use clap::{Args as ClapArgs, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,18 +40,25 @@ pub(super) struct StoreArgs {
 impl StoreArgs {
     /// Opens the store.
     ///
-    /// **Errors**: files that are of another form; for KMS, no Nitro Secure Module, or a Tarn that was built without it.
+    /// **Errors**: no such store, as keys are read once; files that are of another form; for KMS, no Nitro Secure Module, or a Tarn that was built without it.
     pub(super) async fn open(&self) -> anyhow::Result<Arc<dyn KeyStore>> {
+        if !self.store.exists() {
+            let store = self.store.display();
+            return Err(Usage(format!("--store: {store}: no such file; tarn enclave seal makes it")).into());
+        }
         match (self.keys, &self.wrapping_key) {
             (Keys::Local, Some(_)) if self.authority.is_some() => {
                 Err(Usage("--authority attests to KMS: give --keys kms".to_owned()).into())
             }
-            (Keys::Local, Some(wrapping_key)) => Ok(Arc::new(LocalStore::open(&self.store, wrapping_key)?)),
+            (Keys::Local, Some(wrapping_key)) => {
+                let wrong = |error| Usage(format!("--store, --wrapping-key: {error}"));
+                Ok(Arc::new(LocalStore::open(&self.store, wrapping_key).map_err(wrong)?))
+            }
             (Keys::Local, None) => Err(Usage("a local store has a --wrapping-key".to_owned()).into()),
             (Keys::Kms, Some(_)) => Err(Usage("keys of KMS have no --wrapping-key".to_owned()).into()),
             (Keys::Kms, None) => {
                 let attester = match &self.authority {
-                    Some(authority) => Attester::simulated(authority, None, false)?,
+                    Some(authority) => Attester::simulated(authority, None, false).context("--authority")?,
                     None => Attester::nitro()?,
                 };
                 kms(&self.store, attester).await
@@ -63,7 +71,7 @@ impl StoreArgs {
 async fn kms(store: &Path, attester: Attester) -> anyhow::Result<Arc<dyn KeyStore>> {
     use tarn_enclave::keys::aws_kms::AwsKms;
     use tarn_enclave::keys::{kms::KmsStore, wrapped::WrappedKeys};
-    let keys = WrappedKeys::open(store).map_err(|error| Usage(error.to_string()))?.keys().clone();
+    let keys = WrappedKeys::open(store).map_err(|error| Usage(format!("--store: {error}")))?.keys().clone();
     Ok(Arc::new(KmsStore::new(Arc::new(AwsKms::from_environment().await), Arc::new(attester), keys)?))
 }
 

@@ -6,6 +6,7 @@ use crate::command::{block_on, ledger_key};
 use crate::hunting::Span;
 use crate::output::{Format, print_rows};
 use crate::recording::{Rows, append_all, times};
+use anyhow::Context as _;
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use futures::TryStreamExt;
@@ -61,7 +62,7 @@ impl Args {
                 .retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.decider.to_lowercase().contains(text)));
             if self.record {
                 let signer = match &self.ledger_key {
-                    Some(key) => Some(ledger_key::signer(key).await?),
+                    Some(key) => Some(ledger_key::signer(key).await.context("--ledger-key")?),
                     None => None,
                 };
                 let added = record(&lake, &found, signer, self.to.as_ref()).await?;

@@ -10,12 +10,13 @@ mod reverify;
 mod verify;
 
 use super::Usage;
+use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use std::io::Read;
 use std::path::Path as FilePath;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tarn_attest::ledger::{LAKE_PREFIX, LedgerError, PublicKey, Witness, WitnessPolicy};
+use tarn_attest::ledger::{KeyError, LAKE_PREFIX, LedgerError, PublicKey, Witness, WitnessPolicy};
 use tarn_lake::Lake;
 
 /// Prove evidence, check proofs, audit the ledger, verify again what passed, and show the lineage of what runs
@@ -63,7 +64,7 @@ struct KeyArg {
 
 impl KeyArg {
     fn load(&self) -> anyhow::Result<PublicKey> {
-        PublicKey::parse(&text(&self.key)?).map_err(|e| Usage(format!("--key: {e}")).into())
+        key("--key", &self.key, PublicKey::parse)
     }
 }
 
@@ -80,23 +81,31 @@ struct WitnessArgs {
 
 impl WitnessArgs {
     fn load(&self) -> anyhow::Result<WitnessPolicy> {
-        let read = |key: &String| -> anyhow::Result<Witness> {
-            Witness::parse(&text(key)?).map_err(|e| Usage(format!("--witness: {e}")).into())
-        };
-        let witnesses = self.witnesses.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        let witnesses = self.witnesses.iter().map(|given| key("--witness", given, Witness::parse));
+        let witnesses = witnesses.collect::<anyhow::Result<Vec<_>>>()?;
         let need = self.need.unwrap_or(witnesses.len());
         WitnessPolicy::new(witnesses, need).map_err(|e| Usage(format!("--need: {e}")).into())
     }
 }
 
-/// A key's text, given as it is or as a file.
-fn text(given: &str) -> anyhow::Result<String> {
-    let is_text = given.split('+').count() > 2;
-    if is_text {
-        return Ok(given.to_owned());
+/// A key, given as its text or as a file with it.
+///
+/// **Errors**: [`Usage`] for what is neither. What looks like a key's text is not repeated, as it may be a secret one.
+fn key<K>(option: &str, given: &str, parse: impl Fn(&str) -> Result<K, KeyError>) -> anyhow::Result<K> {
+    let wrong = |what: String| Usage(format!("{option}: {what}"));
+    let no_key = match parse(given) {
+        Ok(key) => return Ok(key),
+        Err(error) => error,
+    };
+    let path = FilePath::new(given);
+    if !path.exists() {
+        let is_text = given.split('+').count() > 2;
+        let file = if is_text { "no such file".to_owned() } else { format!("{given}: no such file") };
+        return Err(wrong(format!("{file}, and {no_key}, or a file with it")).into());
     }
-    let bytes = read(FilePath::new(given), 64 << 10)?;
-    String::from_utf8(bytes).map_err(|_| Usage(format!("{given}: not the text of a key")).into())
+    let bytes = read(path, 64 << 10).context(option.to_owned())?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong(format!("{given}: not the text of a key")))?;
+    parse(&text).map_err(|e| wrong(format!("{given}: {e}")).into())
 }
 
 /// A file's bytes.

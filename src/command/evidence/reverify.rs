@@ -6,6 +6,7 @@ use crate::command::{Usage, block_on, ledger_key};
 use crate::output::{Format, print_rows};
 use crate::recording::{Rows, append_all};
 use crate::trust;
+use anyhow::Context as _;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
@@ -93,7 +94,7 @@ impl Args {
         let (store, prefix) = place(&lake);
         let rows = Rows::new(&lake, self.to.as_ref())?;
         let signer = match self.ledger_key.as_deref() {
-            Some(key) => Some(ledger_key::signer(key).await?),
+            Some(key) => Some(ledger_key::signer(key).await.context("--ledger-key")?),
             None => None,
         };
         // A ledger that is not there must not be begun.

@@ -87,6 +87,22 @@ fn mistakes_are_named() {
     assert!(none.code == 2 && none.stderr.contains("no evidence is taken"), "{}", none.stderr);
     let simulated = broker(&["--nitro-root", text(&root)]);
     assert!(simulated.code == 2 && simulated.stderr.contains("no certificate"), "{}", simulated.stderr);
+    let absent = place.path("absent");
+    for option in ["--policy", "--ledger-key", "--nitro-root", "--evidence", "--store", "--wrapping-key"] {
+        let given = |name: &str, path: &std::path::Path| {
+            [name.to_owned(), text(if name == option { &absent } else { path }).to_owned()]
+        };
+        let all = [("--store", &store), ("--wrapping-key", &wrapping), ("--policy", &policy), ("--lake", &lake)];
+        let mut arguments: Vec<String> =
+            ["enclave", "broker", "--sample", "--listen", "127.0.0.1:0"].map(str::to_owned).into();
+        arguments.extend(all.into_iter().chain([("--ledger-key", &ledger)]).flat_map(|(name, path)| given(name, path)));
+        if !arguments.iter().any(|given| given == option) {
+            arguments.extend(given(option, &absent));
+        }
+        let run = tarn(&arguments);
+        let named = run.stderr.contains(option) && run.stderr.contains(text(&absent));
+        assert!(run.code == 2 && named, "{option}: {}", run.stderr);
+    }
     std::fs::write(&policy, "permit (principal, action, resource) when { context.image == \"x\" };").unwrap();
     let unfit = broker(&["--sample"]);
     assert!(unfit.code == 2 && unfit.stderr.contains("do not fit the schema"), "{}", unfit.stderr);

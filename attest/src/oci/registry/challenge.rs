@@ -1,5 +1,5 @@
 //! What a registry asks of who asks it, and the token that is had for it. Specification: CNCF distribution, "Token
-//! Authentication Specification"; RFC 7235 for the header.
+//! Authentication Specification"; RFC 7235 for the header. Nothing is asked here.
 
 use super::error::RegistryError;
 use crate::json::{self, Limits};
@@ -13,16 +13,21 @@ pub(super) const TOKEN: Limits = Limits { bytes_max: 256 << 10, depth_max: 8, va
 
 /// What a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
-    /// A token of its realm, in the name of a service.
-    Bearer { realm: String, service: Option<String> },
+pub enum Challenge {
+    /// A token.
+    Bearer {
+        /// Where it is had.
+        realm: String,
+        /// In whose name.
+        service: Option<String>,
+    },
     /// User and password.
     Basic,
 }
 
 impl Challenge {
     /// The first one of a `WWW-Authenticate` that can be met.
-    pub(super) fn read(header: &str) -> Option<Self> {
+    pub fn read(header: &str) -> Option<Self> {
         let challenges: Vec<_> = ChallengeParser::new(header).collect::<Result<_, _>>().ok()?;
         challenges.iter().find_map(|challenge| {
             let value = |name: &str| {
@@ -39,7 +44,9 @@ impl Challenge {
 }
 
 /// Where a token to pull from a repository is had. The scope is ours: a registry is not asked for more than that.
-pub(super) fn token_url(realm: &str, service: Option<&str>, repository: &str) -> Result<Url, RegistryError> {
+///
+/// **Errors**: a realm that is no address, or that names a user.
+pub fn token_url(realm: &str, service: Option<&str>, repository: &str) -> Result<Url, RegistryError> {
     let refused = || RegistryError::Realm(realm.chars().take(160).collect());
     let mut url = Url::parse(realm).map_err(|_| refused())?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -62,7 +69,9 @@ struct Token {
 }
 
 /// The header that a token's answer gives.
-pub(super) fn bearer(realm: &str, answer: &[u8]) -> Result<HeaderValue, RegistryError> {
+///
+/// **Errors**: an answer over 256 KiB, or without a token that a header can hold.
+pub fn bearer(realm: &str, answer: &[u8]) -> Result<HeaderValue, RegistryError> {
     let none = || RegistryError::Token(realm.chars().take(160).collect());
     let Token { token, access_token } = json::read(answer, TOKEN).map_err(|_| none())?;
     let token = token.or(access_token).filter(|token| !token.is_empty()).ok_or_else(none)?;

@@ -12,19 +12,16 @@ const IMAGES_MAX: usize = 64;
 
 /// `wilson_lower(k, n)`, `wilson_upper(k, n)` and `image_digests(text)`.
 pub(in crate::sql) fn functions() -> [ScalarUDF; 3] {
-    [bound("wilson_lower", -1.0), bound("wilson_upper", 1.0), image_digests()]
+    [bound("wilson_lower", wilson_lower), bound("wilson_upper", wilson_upper), image_digests()]
 }
 
 /// A bound of Wilson's interval at 95 % for `k` of `n`; NULL for none.
-fn bound(name: &str, sign: f64) -> ScalarUDF {
+fn bound(name: &str, of: fn(i64, i64) -> Option<f64>) -> ScalarUDF {
     let run = move |arguments: &[ColumnarValue]| -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;
         let [k, n] = arrays.as_slice() else { return exec_err!("expected two counts") };
         let (k, n) = (k.as_primitive::<Int64Type>(), n.as_primitive::<Int64Type>());
-        let bound = |at: usize| {
-            let counts = (k.is_valid(at) && n.is_valid(at)).then(|| (k.value(at), n.value(at)))?;
-            wilson(counts.0, counts.1, sign)
-        };
+        let bound = |at: usize| (k.is_valid(at) && n.is_valid(at)).then(|| of(k.value(at), n.value(at))).flatten();
         Ok(ColumnarValue::Array(Arc::new((0..k.len()).map(bound).collect::<Float64Array>())))
     };
     let counts = vec![DataType::Int64, DataType::Int64];
@@ -58,8 +55,11 @@ fn digests(text: &str) -> BTreeSet<String> {
     hex.take(IMAGES_MAX).map(|hex| format!("sha256:{}", hex.to_ascii_lowercase())).collect()
 }
 
-/// A bound of Wilson's score interval, z for 95 %.
-fn wilson(k: i64, n: i64, sign: f64) -> Option<f64> {
+/// The lower bound of Wilson's score interval, z for 95 %.
+///
+/// It is the smaller root of a quadratic, had here by the product of both: their difference would leave a rest of rounding
+/// where it is 0.
+fn wilson_lower(k: i64, n: i64) -> Option<f64> {
     const Z: f64 = 1.959_963_984_540_054;
     if n <= 0 || k < 0 || k > n {
         return None;
@@ -68,7 +68,12 @@ fn wilson(k: i64, n: i64, sign: f64) -> Option<f64> {
     let p = k / n;
     let middle = p + Z * Z / (2.0 * n);
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(((middle + sign * half) / (1.0 + Z * Z / n)).clamp(0.0, 1.0))
+    Some(p * p / (middle + half))
+}
+
+/// The upper bound: as far from 1 as the lower one of those that were not counted is from 0.
+fn wilson_upper(k: i64, n: i64) -> Option<f64> {
+    wilson_lower(n.checked_sub(k)?, n).map(|lower| 1.0 - lower)
 }
 
 #[cfg(test)]
@@ -78,12 +83,26 @@ mod tests {
     #[test]
     fn intervals_are_wilsons() {
         let near = |a: Option<f64>, b: f64| assert!(a.is_some_and(|a| (a - b).abs() < 1e-4), "{a:?}, expected {b}");
-        near(wilson(0, 10, -1.0), 0.0);
-        near(wilson(0, 10, 1.0), 0.2775);
-        near(wilson(9, 10, -1.0), 0.5958);
-        near(wilson(9, 10, 1.0), 0.9821);
-        assert_eq!(wilson(0, 0, 1.0), None);
-        assert_eq!(wilson(2, 1, 1.0), None);
+        near(wilson_upper(0, 10), 0.2775);
+        near(wilson_lower(9, 10), 0.5958);
+        near(wilson_upper(9, 10), 0.9821);
+        // Newcombe 1998, table I.
+        near(wilson_lower(81, 263), 0.2553);
+        near(wilson_upper(81, 263), 0.3662);
+        for bound in [wilson_lower, wilson_upper] {
+            assert!([(0, 0), (2, 1), (-1, 1), (i64::MIN, 1), (1, -1)].iter().all(|(k, n)| bound(*k, *n).is_none()));
+        }
+    }
+
+    #[test]
+    fn none_and_all_are_bounds_without_a_rest() {
+        for n in (1..2_000).chain([1 << 40, i64::MAX]) {
+            assert_eq!(wilson_lower(0, n), Some(0.0), "{n}");
+            assert_eq!(wilson_upper(n, n), Some(1.0), "{n}");
+            // One of them is not none, nor all but one all.
+            let one = wilson_lower(1, n.max(2)).zip(wilson_upper(n.max(2) - 1, n.max(2)));
+            assert!(one.is_some_and(|(low, high)| low > 0.0 && (high < 1.0 || n > 1 << 50)), "{n}: {one:?}");
+        }
     }
 
     #[test]

@@ -1,31 +1,37 @@
 //! `tarn attest admission`: the admission webhook as a server.
 
-use super::source::{credentials, small};
+mod rotation;
+mod source;
+
+use super::source::small;
 use super::{document, policies};
 use crate::command::arguments::{LakeArgs, key_value};
 use crate::command::serve::init_logs;
 use crate::command::{Usage, block_on, ledger_key};
 use crate::recording::{Recorder, Rows};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use chrono::Utc;
-use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum};
 use futures::future::try_join_all;
 use reqwest::Url;
+use rotation::{PERIOD, Rotating, digest_of};
+use source::SourceArgs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tarn_attest::admission::{
-    self, Admission, Layouts, Limits, Parts, Reference, Registries, Source, Summarizer, router,
-};
+use tarn_attest::admission::{self, Admission, Limits, Parts, Summarizer, router};
 use tarn_attest::ledger::Entry;
-use tarn_attest::oci::registry::{Access, Registry};
+use tarn_attest::{Digest, Policies};
 use tarn_connectors::listen::{Listener, Peer, Tls, TlsFiles};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::block_in_place;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// Connections at a time.
@@ -36,8 +42,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Answer a Kubernetes API server whether workloads may run, by what is attached to their images
 ///
 /// POST /validate takes AdmissionReviews (admission.k8s.io/v1). Every verification and every decision is a record in the
-/// lake's evidence ledger before there is an answer, and a row of its tables soon after. SIGHUP reads the policies and the
-/// certificate again; SIGTERM finishes what was asked, and stops. docs/admission.md has the webhook's configuration.
+/// lake's evidence ledger before there is an answer, and a row of its tables soon after. Policies, credentials of registries
+/// and the certificate are read again when their files change, and by SIGHUP; SIGTERM finishes what was asked, and stops.
+/// docs/admission.md has the webhook's configuration.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn attest admission --policies policies.toml --layout ./layouts --lake ./lake --ledger-key evidence.key
@@ -65,25 +72,6 @@ pub struct Args {
     summaries: SummariesArgs,
     #[command(flatten)]
     tls: TlsArgs,
-}
-
-/// Where evidence is.
-#[derive(ClapArgs)]
-#[command(group(ArgGroup::new("evidence").required(true).args(["layout", "registry"])))]
-struct SourceArgs {
-    /// An OCI image layout, or a folder with one for each repository, at REGISTRY/REPOSITORY
-    #[arg(long, value_name = "FOLDER")]
-    layout: Option<PathBuf>,
-    /// A registry that is asked, as images name it (registry.example:5000); repeat it for more. Credentials are Docker's, or
-    /// those of TARN_REGISTRY_USER and TARN_REGISTRY_PASSWORD where there is one registry
-    #[arg(long, value_name = "HOST")]
-    registry: Vec<String>,
-    /// Ask registries by plain HTTP, on this machine alone
-    #[arg(long, requires = "registry")]
-    insecure_http: bool,
-    /// Certificates in PEM that registries' may chain to, beside the usual ones
-    #[arg(long, value_name = "FILE", requires = "registry")]
-    registry_ca: Option<PathBuf>,
 }
 
 /// What becomes of a workload with an image that is not attested.
@@ -144,15 +132,15 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         init_logs(None)?;
-        let by = policies(&self.policies)?;
-        let source = self.source.open()?;
+        let (version, by) = ruled(&self.policies).context("--policies")?;
+        let (source, asked) = self.source.open()?;
         let summarizer = self.summaries.open()?;
         let tls = self.tls.open(self.listen)?;
         block_on(async move {
             let (mut term, mut int, mut hup) =
                 (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
             // The address first: a webhook that cannot be reached records nothing.
-            let listener = Listener::bind(self.listen, tls.clone(), true).await?;
+            let listener = Listener::bind(self.listen, tls.clone().map(|(_, tls)| tls), true).await?;
             let recorder = self.records.open().await?;
             let admission = Arc::new(Admission::new(Parts {
                 policies: by,
@@ -163,25 +151,29 @@ impl Args {
                 clock: Arc::new(Utc::now),
                 limits: Limits { known_for: Duration::from_secs(self.known_for), ..Limits::default() },
             }));
+            let mut rotating: Vec<Rotating> = asked.into_iter().collect();
+            if let Some((digest, tls)) = tls.clone() {
+                let read = move || self.tls.digest().map(|digest| (digest, ()));
+                rotating.push(Rotating::new("certificates", digest, read, move |()| Ok(tls.reload()?)));
+            }
+            let (read, replaced) = (move || ruled(&self.policies), admission.clone());
+            rotating.push(Rotating::new("policies", version, read, move |read| {
+                replaced.replace(read);
+                Ok(())
+            }));
             let scheme = if tls.is_some() { "https" } else { "http" };
             eprintln!("listening on {scheme}://{}", listener.address);
             let stop = CancellationToken::new();
             let app = router(admission.clone()).layer(from_fn(connected));
             let serving = tokio::spawn(listener.serve(app, CONNECTIONS_MAX, stop.clone(), DRAIN));
+            let mut period = interval(PERIOD);
+            period.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     _ = term.recv() => break,
                     _ = int.recv() => break,
-                    _ = hup.recv() => {
-                        let read = tokio::task::block_in_place(|| policies(&self.policies));
-                        match read.and_then(|read| Ok((read, tls.as_ref().map(Tls::reload).transpose()?))) {
-                            Ok((read, _)) => {
-                                admission.replace(read);
-                                tracing::info!("policies and certificate were read again");
-                            }
-                            Err(error) => tracing::error!(error = format!("{error:#}"), "nothing was reloaded"),
-                        }
-                    }
+                    _ = period.tick() => block_in_place(|| rotating.iter_mut().for_each(Rotating::look)),
+                    _ = hup.recv() => block_in_place(|| rotating.iter_mut().for_each(Rotating::reload)),
                 }
             }
             admission.stop();
@@ -204,30 +196,15 @@ impl From<Mode> for admission::Mode {
     }
 }
 
-impl SourceArgs {
-    fn open(&self) -> anyhow::Result<Arc<dyn Source>> {
-        if let Some(folder) = &self.layout {
-            return Ok(Arc::new(Layouts::open(folder).map_err(|e| Usage(format!("--layout: {e}")))?));
-        }
-        let authorities = self.registry_ca.as_deref().map(small).transpose()?;
-        let mut registries = Vec::new();
-        for host in &self.registry {
-            let wrong = |why: &dyn std::fmt::Display| Usage(format!("--registry {host}: {why}"));
-            let reference = Reference::read(&format!("{host}/any")).map_err(|e| wrong(&e))?;
-            if Registry::host(&reference) != host {
-                return Err(wrong(&"expected a host as images name it, such as registry.example:5000").into());
-            }
-            let access = Access {
-                credentials: credentials(host, self.registry.len() == 1)?,
-                insecure_http: self.insecure_http,
-                authorities: authorities.clone(),
-            };
-            // What is wrong with it is said now, and not to the first workload.
-            Registry::new(reference, access.clone()).map_err(|e| wrong(&e))?;
-            registries.push((host.clone(), access));
-        }
-        Ok(Arc::new(Registries::new(registries)))
-    }
+/// A policy file's policies, and what tells them from changed ones: it, and what it names.
+fn ruled(path: &Path) -> anyhow::Result<(Digest, Policies)> {
+    let read = policies(path)?;
+    let named = read.iter().map(|policy| {
+        let by = policy.by();
+        format!("\n{:?} {:?}", by.key, by.trusted_root)
+    });
+    let all: String = [read.version().to_owned()].into_iter().chain(named).collect();
+    Ok((Digest::sha256(all.as_bytes()), read))
 }
 
 impl RecordsArgs {
@@ -236,7 +213,7 @@ impl RecordsArgs {
             eprintln!("nothing is recorded: that takes --lake and --ledger-key");
             return Ok(None);
         };
-        let signer = ledger_key::signer(key).await?;
+        let signer = ledger_key::signer(key).await.context("--ledger-key")?;
         let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
         let recorder = Recorder::open(Rows::new(&lake.open_or_create().await?, self.to.as_ref())?, signer).await?;
         Ok(Some(Arc::new(LedgerRecorder(recorder))))
@@ -255,7 +232,14 @@ impl SummariesArgs {
 }
 
 impl TlsArgs {
-    fn open(&self, listen: SocketAddr) -> anyhow::Result<Option<Tls>> {
+    /// What tells the files from changed ones.
+    fn digest(&self) -> anyhow::Result<Digest> {
+        let files = [&self.tls_cert, &self.tls_key, &self.tls_client_ca].into_iter().flatten();
+        let files = files.map(|path| small(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(digest_of(files.iter().map(|bytes| Some(bytes.as_slice()))))
+    }
+
+    fn open(&self, listen: SocketAddr) -> anyhow::Result<Option<(Digest, Tls)>> {
         let beyond = !listen.ip().is_loopback();
         let needs =
             |what: &str| Usage(format!("{listen} can be reached from other machines: that needs {what}")).into();
@@ -265,8 +249,10 @@ impl TlsArgs {
         if beyond && self.tls_client_ca.is_none() && !self.any_client {
             return Err(needs("--tls-client-ca, or --any-client"));
         }
+        // Before they are read: a change in between is one to come.
+        let digest = self.digest()?;
         let tls = Tls::open(TlsFiles { certificate, key, client_ca: self.tls_client_ca.clone() });
-        Ok(Some(tls.map_err(|e| Usage(format!("{:#}", anyhow::Error::from(e))))?))
+        Ok(Some((digest, tls.map_err(|e| Usage(format!("{:#}", anyhow::Error::from(e))))?)))
     }
 }
 
