@@ -13,6 +13,8 @@ pub fn sought(engine: &Engine, bound: &[&Bound]) -> Sought {
     let of = |bound: &&Bound| {
         let source = engine.sources.source(bound.binding.source);
         let mut lists = of_logsources(source, bound);
+        // A row names its mapping, but for one that was OCSF when it came.
+        lists.extend(Needle::of(&source.name).filter(|_| !source.native).filter(is_told).map(|name| vec![name]));
         lists.extend(of_condition(&bound.condition));
         lists.into_iter().map(|needles| needles.iter().map(|needle| needle.text().to_owned()).collect()).collect()
     };

@@ -75,7 +75,7 @@ fn apart(batch: &RecordBatch, texts: &[String]) -> RecordBatch {
             // Which member has a column and which has none is as good as chance.
             if has_column && (key.len() + row / 16) % 3 > 0 {
                 let builder = members.entry(column(key)).or_default();
-                builder.append_nulls(row - builder.len());
+                (builder.len()..row).for_each(|_| builder.append_null());
                 builder.append_value(raw);
             } else {
                 others.push(format!("\"{key}\":{raw}"));
@@ -92,7 +92,7 @@ fn apart(batch: &RecordBatch, texts: &[String]) -> RecordBatch {
     }
     members.insert(NAMES.rest.to_owned(), rest);
     for (name, mut builder) in members.into_iter().filter(|(name, _)| texts.contains(name)) {
-        builder.append_nulls(rows - builder.len());
+        (builder.len()..rows).for_each(|_| builder.append_null());
         fields.push(Arc::new(Field::new(name, DataType::Utf8View, true)));
         columns.push(Arc::new(builder.finish()));
     }

@@ -55,11 +55,15 @@ impl Grams {
         }
         match array.data_type() {
             DataType::Utf8 => self.texts(first, array.as_string(), |row| row),
-            DataType::List(element) if *element.data_type() == DataType::Utf8 => {
+            DataType::List(_) => {
                 let lists = array.as_list::<i32>();
                 let starts = lists.value_offsets();
                 let row = |element: usize| starts.partition_point(|start| *start as usize <= element) - 1;
-                self.texts(first, lists.values().as_string(), row);
+                let values = lists.values();
+                let children = values.as_struct_opt().map_or_else(|| vec![values], |of| of.columns().iter().collect());
+                for texts in children.into_iter().filter_map(|child| child.as_string_opt()) {
+                    self.texts(first, texts, row);
+                }
             }
             _ => {}
         }
