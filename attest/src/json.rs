@@ -67,7 +67,8 @@ pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8], limits: Limits) -> Result<T
     serde_json::from_slice(bytes).map_err(|error| JsonError::Shape(escaped(&error.to_string())))
 }
 
-fn escaped(text: &str) -> String {
+/// A text for a terminal: its control characters are escaped.
+pub(crate) fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         match c.is_control() {
             true => shown.extend(c.escape_default()),

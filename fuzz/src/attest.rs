@@ -16,6 +16,10 @@ use tarn_attest::policy::{Expectation, Identity, Issuer, Policy, PublicKey, Sign
 use tarn_attest::sigstore::Verifier;
 use tarn_attest::{Artifact, Attestation, Digest, Outcome, Verification, dsse, intake, json, lineage, verify};
 
+#[cfg(feature = "registry")]
+#[path = "registry.rs"]
+pub mod registry;
+
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| Verifier::production().unwrap());
 
 /// P-256's base point as a key: whoever could sign by it would know that one is its logarithm, so inputs do not.
@@ -89,9 +93,10 @@ fn sbom(sbom: Result<Sbom, PredicateError>) {
     }
 }
 
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
-        LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().unwrap());
     RUNTIME.block_on(work)
 }
 

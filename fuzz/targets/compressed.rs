@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
 use std::io::Write;
-use tarn_fuzz::{SMALL, blocks, cut, read};
+use tarn_fuzz::container::{SMALL, blocks, cut, read};
 use tarn_ingest::Reason;
 use tarn_ingest::container::Limits;
 

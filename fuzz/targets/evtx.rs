@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use libfuzzer_sys::fuzz_target;
-use tarn_fuzz::{SMALL, blocks, read};
+use tarn_fuzz::container::{SMALL, blocks, read};
 use tarn_ingest::container::Limits;
 
 const HEADER_BYTES: usize = 4096;

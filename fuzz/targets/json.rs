@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use tarn_fuzz::{SMALL, blocks, cut, read};
+use tarn_fuzz::container::{SMALL, blocks, cut, read};
 use tarn_ingest::container::Limits;
 use tarn_ingest::json::{self, Kind, Members, Stop};
 

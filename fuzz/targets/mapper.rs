@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::sync::Arc;
-use tarn_fuzz::{blocks, count, cut};
+use tarn_fuzz::container::{blocks, count, cut};
 use tarn_ingest::container::{Block, Limits};
 use tarn_ingest::fields::{FieldReader, FieldRequest, FieldUse, KEYWORDS, Needle};
 use tarn_ingest::golden::INGEST_TIME;

@@ -10,7 +10,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
-use tarn_fuzz::{SMALL, blocks, read};
+use tarn_fuzz::container::{SMALL, blocks, read};
 use tarn_ingest::container::Limits;
 
 static FILES: OnceLock<[Vec<u8>; 3]> = OnceLock::new();

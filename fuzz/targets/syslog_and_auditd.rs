@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use libfuzzer_sys::fuzz_target;
-use tarn_fuzz::{Read, SMALL, blocks, cut, read};
+use tarn_fuzz::container::{Read, SMALL, blocks, cut, read};
 use tarn_ingest::container::Limits;
 
 /// The container reads this many bytes before it knows the format.
@@ -30,7 +30,8 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(short, long, "another block size gives other records");
         }
         // Lines of audit and of containers are joined, and ausearch's separators are no records.
-        let joined = |text: &str| ["audit(", "----", "time->", " stdout ", " stderr "].iter().any(|mark| text.contains(mark));
+        let joined =
+            |text: &str| ["audit(", "----", "time->", " stdout ", " stderr "].iter().any(|mark| text.contains(mark));
         if line == SYSLOG && std::str::from_utf8(data).is_ok_and(|text| !joined(text)) {
             let lines =
                 data.split(|b| *b == b'\n').filter(|l| !l.strip_suffix(b"\r").unwrap_or(l).trim_ascii().is_empty());

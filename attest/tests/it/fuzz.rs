@@ -96,3 +96,28 @@ fn the_ledger() {
     run("ledger_proof", ledger::proof, &[ledger::proof_seed()], 2_000);
     run("ledger_consistency", ledger::consistency, &[ledger::consistency_seed()], 2_000);
 }
+
+#[cfg(feature = "registry")]
+#[test]
+fn registries() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let descriptor = json!({"mediaType": "x", "digest": digest, "size": 2});
+    let texts = [
+        r#"Bearer realm="https://a.example/t",service="s",scope="repository:a:pull""#,
+        r#"Negotiate, Basic realm="r", Digest qop=auth"#,
+        r#"</v2/team/app/referrers/d?last=x,y>; rel="next", <https://r.example/>; rel=prev"#,
+        r#"{"token":"abc","access_token":"abc","expires_in":300}"#,
+        r#"{"errors":[{"code":"DENIED","message":"no","detail":{"a":[1]}}]}"#,
+    ];
+    let mut seeds: Vec<_> = texts.map(|text| text.as_bytes().to_vec()).into();
+    seeds.push(bytes(&json!({"schemaVersion": 2, "manifests": [descriptor]})));
+    seeds
+        .push(bytes(&json!({"schemaVersion": 2, "layers": [descriptor], "subject": descriptor, "config": descriptor})));
+    run("attest_registry", targets::registry::answers, &seeds, 300);
+    let auths = json!({"https://index.docker.io/v1/": {"auth": "bWU6YS1zZWNyZXQtd29yZA=="},
+        "r.example": {"username": "me", "password": "a-secret-word", "email": "me@r.example"},
+        "r.example:5000": {"identitytoken": "a-secret-token", "auth": ""}});
+    let kept = json!({"auths": {"r.example": {}}, "credsStore": "desktop", "credHelpers": {"docker.io": "ecr-login"}});
+    let seeds = [bytes(&json!({"auths": auths})), bytes(&kept)];
+    run("attest_docker_config", targets::registry::docker_config, &seeds, 5_000);
+}

@@ -30,9 +30,12 @@ impl fmt::Debug for Credentials {
 /// Why a configuration file says nothing of a registry. No message has a secret in it.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// Not a configuration.
+    /// Not JSON, or over the bounds.
     #[error("expected Docker's configuration: {0}")]
-    Json(#[from] json::JsonError),
+    Json(json::JsonError),
+    /// JSON of another shape, and where. What is there instead may be a secret.
+    #[error("expected Docker's configuration, as `docker login` writes it, got something else at {0}")]
+    Shape(String),
     /// Another program has them.
     #[error("the credentials of {registry} are kept by docker-credential-{helper}, which is not run here")]
     Helper {
@@ -82,10 +85,16 @@ impl Credentials {
     ///
     /// **Errors**: what cannot be read, and credentials that are kept elsewhere.
     pub fn of_docker(config: &[u8], registry: &str) -> Result<Option<Self>, CredentialsError> {
-        let config: Config = json::read(config, CONFIG)?;
+        let config: Config = json::read(config, CONFIG).map_err(|error| match error {
+            json::JsonError::Shape(words) => {
+                let place = words.rsplit_once(" at line ").map_or("", |(_, place)| place);
+                CredentialsError::Shape(format!("line {place}"))
+            }
+            error => CredentialsError::Json(error),
+        })?;
         let kept = |helper: &String| CredentialsError::Helper {
             registry: registry.chars().take(160).collect(),
-            helper: helper.chars().take(160).collect(),
+            helper: json::escaped(&helper.chars().take(160).collect::<String>()),
         };
         if let Some((_, helper)) = config.cred_helpers.iter().find(|(name, _)| is_of(name, registry)) {
             return Err(kept(helper));
@@ -154,11 +163,14 @@ mod tests {
     fn what_is_kept_elsewhere_or_is_no_secret_is_an_error_without_it() {
         for (config, expected) in [
             (r#"{"credHelpers":{"r.example":"ecr-login"}}"#, "docker-credential-ecr-login"),
+            (r#"{"credHelpers":{"r.example":"ecr\u007flogin"}}"#, r"docker-credential-ecr\u{7f}login,"),
             (r#"{"credsStore":"desktop","auths":{"r.example":{}}}"#, "docker-credential-desktop"),
             (r#"{"auths":{"r.example":{"identitytoken":"hush"}}}"#, "identity token"),
             (r#"{"auths":{"r.example":{"auth":"aHVzaA=="}}}"#, "user:password in base64"),
             (r#"{"auths":{"r.example":{"auth":"hush!"}}}"#, "user:password in base64"),
-            (r#"{"auths":{"r.example":{"auth":1}}}"#, "expected a string"),
+            (r#"{"auths":{"r.example":{"auth":1}}}"#, "something else at line 1 column 31"),
+            (r#"{"auths":{"r.example":"hush"}}"#, "something else at line 1 column 28"),
+            (r#"{"credsStore":{"hush":"hush at line 9"}}"#, "something else at line 1 column 14"),
             (r#"{"auths":{},"auths":{}}"#, "twice"),
             ("", "no JSON"),
         ] {

@@ -60,7 +60,7 @@ pub enum RegistryError {
     #[error("the registry's token realm {0:?}: expected an https address")]
     Realm(String),
     /// An answer without a token that a header can hold.
-    #[error("{0}: expected a token in the answer")]
+    #[error("{0:?}: expected a token in the answer")]
     Token(String),
     /// Credentials that no header can hold.
     #[error("the credentials have characters that no header can hold")]

@@ -1,0 +1,4 @@
+//! Answers of registries.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_fuzz::attest::registry::answers(data));
