@@ -170,7 +170,7 @@ mod tests {
             (r#"{"auths":{"r.example":{"auth":"hush!"}}}"#, "user:password in base64"),
             (r#"{"auths":{"r.example":{"auth":1}}}"#, "something else at line 1 column 31"),
             (r#"{"auths":{"r.example":"hush"}}"#, "something else at line 1 column 28"),
-            (r#"{"credsStore":{"hush":"hush at line 9"}}"#, "something else at line 1 column 15"),
+            (r#"{"credsStore":{"hush":"hush at line 9"}}"#, "something else at line 1 column 14"),
             (r#"{"auths":{},"auths":{}}"#, "twice"),
             ("", "no JSON"),
         ] {
