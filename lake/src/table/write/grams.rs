@@ -1,6 +1,6 @@
 //! Which short texts are in a block of rows: what lets a hunt for keywords leave out most of a file.
 //!
-//! A block is [`BLOCK_ROWS`] rows. All values of its text columns but `raw_data`, in lower case, are taken apart into texts of four
+//! A block is [`BLOCK_ROWS`] rows. All its texts but `raw_data`, also those in lists and in lists of objects, in lower case, are taken apart into texts of four
 //! bytes, each of which sets one of [`BITS`] bits. A text that lacks a bit is in no value of the block. Four digits, hexadecimal ones or dashes set no
 //! bit: numbers and identifiers are of all kinds, and would set them all. The column [`GRAMS`] has the bits, in the first row of each block.
 
