@@ -225,7 +225,7 @@ impl Drop for Held {
 
 /// Reads rows.
 enum Reader {
-    Rows(TableReader),
+    Rows(Box<TableReader>),
     Members(Box<MemberReader>),
 }
 
@@ -264,7 +264,7 @@ impl Lane {
         let (sources, request) = (lanes.engine.sources().clone(), lanes.engine.request_of(&lanes.bound()));
         let reader = match lanes.look {
             Look::Members(names) => Reader::Members(MemberReader::new(sources, request, lanes.class, names).into()),
-            Look::Rows | Look::Keywords => Reader::Rows(TableReader::new(sources, request, lanes.class)),
+            Look::Rows | Look::Keywords => Reader::Rows(TableReader::new(sources, request, lanes.class).into()),
         };
         Self { reader, matcher: None }
     }

@@ -185,9 +185,8 @@ fn alerts_outlive_the_machine() {
     send(&daemon, "early");
     daemon.wait("the first findings", |d| d.metric("tarn_findings_total") == 10.0);
     let last = daemon.metric("tarn_log_last_sequence") as u64;
-    let segments = || {
-        store.names().into_iter().filter_map(|name| Some(name.strip_suffix(".seg")?.rsplit_once('/')?.1.parse().ok()?))
-    };
+    let segments =
+        || store.names().into_iter().filter_map(|name| name.strip_suffix(".seg")?.rsplit_once('/')?.1.parse().ok());
     daemon.wait("the log to be cut", |_| segments().all(|first: u64| first > last));
     send(&daemon, "late");
     daemon.wait("the other findings", |d| found(d).len() == 20);
