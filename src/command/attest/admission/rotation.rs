@@ -8,11 +8,13 @@ use tarn_attest::Digest;
 /// How soon a changed file counts.
 pub(super) const PERIOD: Duration = Duration::from_secs(5);
 
+/// Takes files where their digest is not the one given, or in any case; gives their digest.
+type Take = Box<dyn FnMut(&Digest, bool) -> anyhow::Result<Digest> + Send>;
+
 /// A thing in force that is made of files.
 pub(super) struct Rotating {
     what: &'static str,
-    /// Takes the files where their digest is another one, or in any case; gives it.
-    take: Box<dyn FnMut(&Digest, bool) -> anyhow::Result<Digest> + Send>,
+    take: Take,
     digest: Digest,
     problem: Option<String>,
 }
