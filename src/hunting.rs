@@ -7,6 +7,7 @@ use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use chrono::{DateTime, NaiveDate, Utc};
+use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::prelude::DataFrame;
@@ -137,14 +138,12 @@ impl<'a> Hunt<'a> {
                 let table = session.context().table_provider(name.as_str()).await?;
                 let hunted = Hunted::in_parts(table.clone(), class, engine.clone(), MEMBERS, |part| {
                     let texts = if let Part::Members(texts) = part { texts } else { &[] };
-                    match session.for_hunts(&name, texts) {
-                        Some((files, others)) => match part {
-                            Part::Others => Arc::new(others),
-                            Part::Keywords(Some(sought)) => Arc::new(files.with_any_of(sought)),
-                            Part::Keywords(None) | Part::Members(_) => Arc::new(files),
-                        },
-                        None => table.clone(),
-                    }
+                    let (files, others) = session.for_hunts(&name, texts)?;
+                    Some(match part {
+                        Part::Others => Arc::new(others?) as Arc<dyn TableProvider>,
+                        Part::Keywords(Some(sought)) => Arc::new(files?.with_any_of(sought)),
+                        Part::Keywords(None) | Part::Members(_) => Arc::new(files?),
+                    })
                 });
                 tables.push(Table { class, name, hunted: Arc::new(hunted) });
             }

@@ -27,8 +27,19 @@ fn of_condition(expr: &Expr) -> Vec<Vec<Needle>> {
         Expr::And(all) => all.iter().flat_map(of_condition).collect(),
         Expr::Or(any) => either(any.iter().map(of_condition)),
         Expr::Not(_) => Vec::new(),
-        Expr::Item(item) => needle(&item.test).filter(is_told).map(|needle| vec![needle]).into_iter().collect(),
+        Expr::Item(item) => {
+            let needle = needle(&item.test);
+            // Keywords are in single values.
+            let needle = if item.field.is_some() { needle.as_ref().and_then(in_one_value) } else { needle };
+            needle.filter(is_told).map(|needle| vec![needle]).into_iter().collect()
+        }
     }
+}
+
+/// The part that is in one value where a field's is an object: rules see that without the white space that it may be stored
+/// with.
+fn in_one_value(needle: &Needle) -> Option<Needle> {
+    Needle::of(needle.text().split(['{', '}', '[', ']', ':', ',']).max_by_key(|part| part.len())?)
 }
 
 /// Where one of several holds: of each the list that says most, together.

@@ -52,22 +52,23 @@ impl Hunted {
         Self { schema: hunted(&table), parts: vec![(Arc::clone(&table), Arc::new(lanes))], table }
     }
 
-    /// The same, of a table whose parts `open` gives: where members of `unmapped` are columns, rules look at their values,
-    /// and only those with keywords at rows.
+    /// The same, of a table whose parts `open` gives, or none where the table has no such rows: where members of `unmapped`
+    /// are columns, rules look at their values, and only those with keywords at rows.
     pub fn in_parts(
         table: Arc<dyn TableProvider>,
         class: ClassUid,
         engine: Arc<Engine>,
         names: MemberColumns,
-        open: impl Fn(Part<'_>) -> Arc<dyn TableProvider>,
+        open: impl Fn(Part<'_>) -> Option<Arc<dyn TableProvider>>,
     ) -> Self {
-        let lanes = |look| Lanes::new(Arc::clone(&engine), class, look);
-        let members = lanes(Look::Members(names));
-        let keywords = lanes(Look::Keywords);
-        let mut parts = vec![(open(Part::Others), Arc::new(lanes(Look::Rows)))];
-        parts.push((open(Part::Members(&members.columns().views)), Arc::new(members)));
-        if keywords.rules() > 0 {
-            parts.push((open(Part::Keywords(keywords.sought().as_ref())), Arc::new(keywords)));
+        let lanes = |look| Arc::new(Lanes::new(Arc::clone(&engine), class, look));
+        let (members, keywords) = (lanes(Look::Members(names)), lanes(Look::Keywords));
+        let mut parts: Vec<_> = open(Part::Others).map(|part| (part, lanes(Look::Rows))).into_iter().collect();
+        if let Some(part) = open(Part::Members(&members.columns().views)) {
+            parts.push((part, members));
+            if keywords.rules() > 0 {
+                parts.extend(open(Part::Keywords(keywords.sought().as_ref())).map(|part| (part, keywords)));
+            }
         }
         Self { schema: hunted(&table), parts, table }
     }
@@ -119,16 +120,14 @@ impl TableProvider for Hunted {
             let schema = table.schema();
             let own = wanted.iter().filter(|at| **at < self.of_table());
             let own = own.map(|at| schema.index_of(self.schema.field(*at).name())).collect::<Result<Vec<_>, _>>()?;
-            if table.scan(state, Some(&own), filters, None).await?.is::<EmptyExec>() {
-                // What its rules need is worked out for nothing.
-                continue;
-            }
             let needed = lanes.columns().all.iter().filter_map(|name| schema.index_of(name).ok());
             let mut read: Vec<usize> = own.into_iter().chain(needed).collect();
             read.sort_unstable();
             read.dedup();
             let input = table.scan(state, Some(&read), filters, None).await?;
-            plans.push(Arc::new(SigmaExec::new(input, Arc::clone(lanes), Arc::clone(&output))));
+            if !input.is::<EmptyExec>() {
+                plans.push(Arc::new(SigmaExec::new(input, Arc::clone(lanes), Arc::clone(&output))));
+            }
         }
         match plans.len() {
             0 => Ok(Arc::new(EmptyExec::new(output))),

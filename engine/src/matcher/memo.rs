@@ -2,7 +2,7 @@
 //!
 //! A row's key is its route and, for each cell that tests look at, which atoms hold for its value, as the number of that set;
 //! of fields that conditions compare with each other it is the value itself. Rows of one key fire the same rules.
-//! **Bounds**: [`KEYS_MAX`] keys and [`SETS_MAX`] sets; beyond, all are forgotten. Where keys hardly ever come again, rows are not
+//! **Bounds**: [`KEYS_MAX`] keys of [`PARTS_MAX`] parts, and [`SETS_MAX`] sets; beyond, all are forgotten. Where keys hardly ever come again, rows are not
 //! looked up for a while.
 
 use super::values::AtomIx;
@@ -11,6 +11,7 @@ use ahash::{AHashMap, RandomState};
 use hashbrown::HashTable;
 
 const KEYS_MAX: usize = 1 << 14;
+const PARTS_MAX: usize = 1 << 20;
 const SETS_MAX: usize = 1 << 18;
 /// Rows over which it is told whether keys come again.
 const WINDOW: u32 = 4096;
@@ -94,7 +95,7 @@ impl Memo {
 
     /// Remembers what fires on the row that was asked for last.
     pub fn insert(&mut self, rules: impl Iterator<Item = RuleIx>) {
-        if self.entries.len() >= KEYS_MAX {
+        if self.entries.len() >= KEYS_MAX || self.keys.len() + self.key.len() > PARTS_MAX {
             self.clear();
         }
         let from = (self.keys.len() as u32, self.rules.len() as u32);

@@ -86,18 +86,19 @@ impl Rows {
         }) as u32)
     }
 
-    /// Begins a batch: rows go, values stay unless they are too many.
+    /// Begins a batch: rows go, values stay unless they are too many, or not worth it.
     pub fn clear(&mut self) {
         self.dictionaries.iter_mut().for_each(Dictionary::renew);
-        self.route_of.clear();
-        self.cells.clear();
-        self.ends.clear();
-        self.has.fill((0, 0));
+        self.forget();
     }
 
     /// Begins a batch whose values are given by code: rows go, values stay unless they are too many.
     pub(super) fn begin(&mut self) {
         self.dictionaries.iter_mut().for_each(Dictionary::bound);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.route_of.clear();
         self.cells.clear();
         self.ends.clear();

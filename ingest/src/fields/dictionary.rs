@@ -191,11 +191,15 @@ impl Dictionary {
 
     /// Between batches of values that are looked up once each: forgets what is too much.
     pub(super) fn bound(&mut self) {
-        let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
-        if bytes > DICTIONARY_BYTES_MAX || self.entries.len() > VALUES_MAX {
+        if self.is_full() {
             self.clear();
         }
         (self.asked, self.known) = (0, 0);
+    }
+
+    fn is_full(&self) -> bool {
+        let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
+        bytes > DICTIONARY_BYTES_MAX || self.entries.len() > VALUES_MAX
     }
 
     fn clear(&mut self) {
@@ -208,9 +212,7 @@ impl Dictionary {
     /// Between blocks: forgets what is too much, or not worth it.
     pub(super) fn renew(&mut self) {
         let once = self.forgetful == 0 && self.asked >= ASKED_MIN && self.known * KNOWN_ONE_OF < self.asked;
-        let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
-        let full = bytes > DICTIONARY_BYTES_MAX || self.entries.len() > VALUES_MAX;
-        if self.reading == Reading::Event || self.forgetful > 0 || once || full {
+        if self.reading == Reading::Event || self.forgetful > 0 || once || self.is_full() {
             self.clear();
         }
         self.forgetful = if once { FORGETFUL_BLOCKS } else { self.forgetful.saturating_sub(1) };

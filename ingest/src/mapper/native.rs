@@ -80,8 +80,10 @@ impl Tables {
                 }
             }
         }
+        // One that is no object is among those that OCSF has no attribute for.
+        let own = flat.leaves.iter().find(|(path, _)| path == "unmapped").map(|(_, value)| value);
         if let Some(slot) = builder.schema().slot("unmapped")
-            && let Some(text) = left_over(record.get("unmapped"), &kept, &fallbacks)
+            && let Some(text) = left_over(own, &kept, &fallbacks)
         {
             let _ = builder.set(slot, Value::Text(&text));
         }

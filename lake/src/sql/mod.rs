@@ -176,9 +176,9 @@ impl SqlSession {
         self.tables.values().map(Arc::as_ref)
     }
 
-    /// A table for hunts, as two that have all its rows: files made for hunts, with these columns as views (also
+    /// A table for hunts, as two that have all its rows, none where it has no such rows: files made for hunts, with these columns as views (also
     /// [`crate::table::member_column`]s, which no other table has), and the rest.
-    pub fn for_hunts(&self, table: &str, texts: &[String]) -> Option<(ForHunts, LakeTable)> {
+    pub fn for_hunts(&self, table: &str, texts: &[String]) -> Option<(Option<ForHunts>, Option<LakeTable>)> {
         self.tables.get(table).map(|table| ForHunts::split(table, texts))
     }
 

@@ -25,7 +25,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
@@ -65,17 +65,21 @@ impl LakeTable {
 
     /// The files that may hold rows for all of `filters`, by the log's statistics.
     pub fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Vec<&DataFile> {
-        let all = || self.table.files.iter().map(AsRef::as_ref).collect();
-        let Some(filter) = conjunction(filters.iter().cloned()) else { return all() };
-        let schema_of = || Arc::clone(&self.schema);
-        let keep = DFSchema::try_from(Arc::clone(&self.schema))
-            .and_then(|schema| state.create_physical_expr(filter, &schema))
-            .and_then(|filter| PruningPredicateBuilder::new().with_file_schema(schema_of()).try_build(filter))
-            .and_then(|predicate| predicate.prune(&LogStatistics(&self.table)));
-        match keep {
-            Ok(keep) => self.table.files.iter().zip(keep).filter_map(|(file, keep)| keep.then_some(&**file)).collect(),
-            Err(_) => all(),
+        let predicate = self.predicate(state, filters);
+        match predicate.and_then(|predicate| predicate.prune(&LogStatistics(&self.table)).ok()) {
+            Some(keep) => {
+                self.table.files.iter().zip(keep).filter_map(|(file, keep)| keep.then_some(&**file)).collect()
+            }
+            None => self.table.files.iter().map(AsRef::as_ref).collect(),
         }
+    }
+
+    /// What statistics can say of `filters`.
+    pub(super) fn predicate(&self, state: &dyn Session, filters: &[Expr]) -> Option<PruningPredicate> {
+        let filter = conjunction(filters.iter().cloned())?;
+        let schema = DFSchema::try_from(Arc::clone(&self.schema)).ok()?;
+        let filter = state.create_physical_expr(filter, &schema).ok()?;
+        PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter).ok()
     }
 
     pub(super) fn partitioned(&self, file: &DataFile) -> PartitionedFile {

@@ -6,6 +6,7 @@ mod crash;
 mod events;
 mod faulty;
 mod files;
+mod for_hunts;
 mod format;
 mod ingest;
 mod live;

@@ -29,18 +29,15 @@ pub fn hunted(
     class: ClassUid,
     batch: &RecordBatch,
 ) -> Vec<(RuleIx, String)> {
-    let table = |batches: Vec<RecordBatch>, of: &RecordBatch| -> Arc<dyn TableProvider> {
-        Arc::new(MemTable::try_new(of.schema(), vec![batches]).unwrap())
+    let table = |of: &RecordBatch| -> Arc<dyn TableProvider> {
+        Arc::new(MemTable::try_new(of.schema(), vec![vec![of.clone()]]).unwrap())
     };
     let open = |part: Part<'_>| match part {
-        Part::Others => table(Vec::new(), batch),
-        Part::Keywords(_) => table(vec![batch.clone()], batch),
-        Part::Members(texts) => {
-            let apart = apart(batch, texts);
-            table(vec![apart.clone()], &apart)
-        }
+        Part::Others => None,
+        Part::Keywords(_) => Some(table(batch)),
+        Part::Members(texts) => Some(table(&apart(batch, texts))),
     };
-    let hunted = Hunted::in_parts(table(vec![batch.clone()], batch), class, Arc::clone(engine), NAMES, open);
+    let hunted = Hunted::in_parts(table(batch), class, Arc::clone(engine), NAMES, open);
     let columns = [RULE, "metadata.uid"].map(|name| hunted.schema().index_of(name).unwrap());
     let state = session.state();
     let plan = block_on(hunted.scan(&state, Some(&columns.to_vec()), &[], None)).unwrap();

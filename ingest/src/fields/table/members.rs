@@ -48,7 +48,7 @@ pub struct MemberReader {
     rows: Rows,
     codes: Vec<Codes>,
     told: Told,
-    /// By number of a list of columns that stand in for fields, which columns these are.
+    /// By a list of columns that stand in for fields, which columns these are.
     standing: AHashMap<Box<str>, Arc<[usize]>>,
 }
 
@@ -58,10 +58,19 @@ struct MemberLane {
     columns: Vec<Option<usize>>,
     /// The column of the list of columns that fallbacks filled.
     fallbacks: usize,
-    /// Fields that tell the route: their number, and where they may be.
-    telling: Vec<(u16, Vec<usize>)>,
+    /// For each field that tells the route, the columns where it may be; none where one may be inside of a column.
+    telling: Option<Vec<Vec<usize>>>,
     /// Routes by what tells them.
     routes: AHashMap<Box<[u32]>, RouteId>,
+}
+
+/// What a row's columns say of its route.
+enum Quick {
+    Known(RouteId),
+    /// It is not known yet by these values.
+    New(Box<[u32]>),
+    /// Not all that tells it are texts of columns.
+    Elsewhere,
 }
 
 /// Where one requested field of a route's rows is.
@@ -155,8 +164,8 @@ impl MemberReader {
         let mut lane = |table: TableLane| {
             let columns: Vec<Option<usize>> = table.lane.names.iter().map(|name| column(name)).collect();
             let telling = table.telling.iter().map(|(field, reads)| {
-                let placed = reads.iter().filter_map(|read| if let Read::Column(at) = read { Some(*at) } else { None });
-                (*field, columns[*field as usize].into_iter().chain(placed).collect())
+                let placed = reads.iter().map(|read| if let Read::Column(at) = read { Some(*at) } else { None });
+                columns[*field as usize].into_iter().map(Some).chain(placed).collect::<Option<Vec<usize>>>()
             });
             let telling = telling.collect();
             MemberLane { table, columns, fallbacks, telling, routes: AHashMap::new() }
@@ -262,19 +271,16 @@ impl MemberReader {
 
         let quick = match found.is_empty() {
             true => lane.route(row, held, &mut self.told, &stands_in),
-            false => None,
+            false => Quick::Elsewhere,
         };
         let route = match quick {
-            Some((_, Some(route))) => route,
-            quick => {
+            Quick::Known(route) => route,
+            Quick::New(key) if lane.routes.len() < TOLD_MAX => {
                 let route = slow_route(lane, source, row, held, &found, &stands_in, &mut self.rows);
-                if let Some((key, None)) = quick
-                    && lane.routes.len() < TOLD_MAX
-                {
-                    lane.routes.insert(key, route);
-                }
+                lane.routes.insert(key, route);
                 route
             }
+            Quick::New(_) | Quick::Elsewhere => slow_route(lane, source, row, held, &found, &stands_in, &mut self.rows),
         };
         if self.plans.len() <= route.0 as usize {
             self.plans.resize_with(route.0 as usize + 1, || None);
@@ -331,38 +337,33 @@ fn placed_value<'a>(read: &Read, row: usize, held: &'a [Held], stands_in: &impl 
 }
 
 impl MemberLane {
-    /// What tells a row's route, and the route where it is known; none where not all of it are texts of columns.
-    #[allow(clippy::type_complexity)]
-    fn route(
-        &self,
-        row: usize,
-        held: &[Held],
-        told: &mut Told,
-        stands_in: &impl Fn(usize) -> bool,
-    ) -> Option<(Box<[u32]>, Option<RouteId>)> {
-        let mut key = [0_u32; 16];
-        let key = key.get_mut(..self.telling.len())?;
-        for ((_, columns), number) in self.telling.iter().zip(key.iter_mut()) {
-            *number = UNKNOWN;
+    /// The route that a row's columns tell.
+    fn route(&self, row: usize, held: &[Held], told: &mut Told, stands_in: &impl Fn(usize) -> bool) -> Quick {
+        let mut key = [UNKNOWN; 16];
+        let Some(telling) = self.telling.as_ref().filter(|telling| telling.len() <= key.len()) else {
+            return Quick::Elsewhere;
+        };
+        for (columns, part) in telling.iter().zip(key.iter_mut()) {
             for at in columns {
                 match &held[*at] {
                     Held::Other(Column::Absent) => {}
-                    Held::Other(_) => return None,
+                    Held::Other(_) => return Quick::Elsewhere,
                     Held::Texts(texts) => {
-                        if let Some(view) = held[*at].view(row)
-                            && !stands_in(*at)
-                        {
+                        if let Some(view) = held[*at].view(row).filter(|_| !stands_in(*at)) {
                             // Members' columns are behind the placed ones.
                             let is_json = *at + 1 >= self.fallbacks;
-                            *number = told.number((*at, view), || (is_json, texts.value(row)))?;
+                            let Some(number) = told.number((*at, view), || (is_json, texts.value(row))) else {
+                                return Quick::Elsewhere;
+                            };
+                            *part = number;
                             break;
                         }
                     }
                 }
             }
         }
-        let known = self.routes.get(&*key).copied();
-        Some((if known.is_some() { Box::default() } else { (&*key).into() }, known))
+        let key = &key[..telling.len()];
+        self.routes.get(key).map_or_else(|| Quick::New(key.into()), |route| Quick::Known(*route))
     }
 }
 

@@ -16,7 +16,7 @@ use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use exec::HuntScanExec;
+use exec::{HuntScanExec, Rows};
 use std::sync::Arc;
 
 /// The files of a table that are for hunts.
@@ -31,14 +31,19 @@ pub struct ForHunts {
 }
 
 impl ForHunts {
-    /// A table as two: the files that are for hunts, with `texts` as views, and all other rows.
-    pub(crate) fn split(table: &TableSnapshot, texts: &[String]) -> (Self, LakeTable) {
+    /// A table as two: the files that are for hunts, with `texts` as views, and all other rows; none where there are none.
+    pub(crate) fn split(table: &TableSnapshot, texts: &[String]) -> (Option<Self>, Option<LakeTable>) {
         let (own, others): (Vec<_>, Vec<_>) = table.files.iter().cloned().partition(|file| file.is_for_hunts());
-        let own = TableSnapshot { files: own, fresh: Vec::new(), ..table.clone() };
         let others = TableSnapshot { files: others, ..table.clone() };
-        let asked = |name: &String| texts.contains(name);
+        let has_others = !others.files.is_empty() || !others.fresh.is_empty();
+        let others = has_others.then(|| LakeTable::new(Arc::new(others)));
+        let own = TableSnapshot { files: own, fresh: Vec::new(), ..table.clone() };
+        ((!own.files.is_empty()).then(|| Self::of(own, texts)), others)
+    }
+
+    fn of(table: TableSnapshot, texts: &[String]) -> Self {
         let column = |field: &FieldRef| match field.data_type() {
-            DataType::Utf8 if asked(field.name()) => {
+            DataType::Utf8 if texts.contains(field.name()) => {
                 Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
             }
             _ => Arc::clone(field),
@@ -46,8 +51,7 @@ impl ForHunts {
         let members = texts.iter().filter(|name| is_of_files(name));
         let members = members.map(|name| Arc::new(Field::new(name, DataType::Utf8View, true)));
         let fields: Vec<FieldRef> = table.schema.fields().iter().map(column).chain(members).collect();
-        let (files, schema) = (LakeTable::new(Arc::new(own)), Arc::new(Schema::new(fields)));
-        (Self { files, schema, needles: None }, LakeTable::new(Arc::new(others)))
+        Self { schema: Arc::new(Schema::new(fields)), files: LakeTable::new(Arc::new(table)), needles: None }
     }
 
     /// The same without most of the rows that have not all of one of these lists, each of which is texts of which one is in
@@ -88,6 +92,7 @@ impl TableProvider for ForHunts {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let groups = FileGroup::new(files).split_files(state.config_options().execution.target_partitions.max(1));
-        Ok(Arc::new(HuntScanExec::new(groups, schema, self.needles.clone())))
+        let predicate = self.files.predicate(state, filters).map(Arc::new);
+        Ok(Arc::new(HuntScanExec::new(groups, schema, Rows { predicate, needles: self.needles.clone() })))
     }
 }

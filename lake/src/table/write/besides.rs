@@ -3,6 +3,7 @@
 use super::grams::Grams;
 use super::members::{Members, UNMAPPED};
 use super::{EncodedColumn, Layout};
+use crate::dead_letter;
 use crate::error::LakeError;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::Field;
@@ -20,7 +21,7 @@ pub(crate) struct Besides<'a> {
 impl<'a> Besides<'a> {
     /// For a file of so many rows.
     pub(crate) fn new(table: &'a str, rows: usize, layout: &'a Layout) -> Result<Self, LakeError> {
-        let is_worth = layout.for_hunts && rows >= ROWS_MIN;
+        let is_worth = layout.for_hunts && rows >= ROWS_MIN && table != dead_letter::TABLE;
         let own = is_worth.then(|| Ok((Members::new(table, layout)?, Grams::new(rows)))).transpose()?;
         Ok(Self { table, layout, own })
     }

@@ -1,8 +1,9 @@
 //! Which short texts are in a block of rows: what lets a hunt for keywords leave out most of a file.
 //!
-//! A block is [`BLOCK_ROWS`] rows. All its texts but `raw_data`, also those in lists and in lists of objects, in lower case, are taken apart into texts of four
-//! bytes, each of which sets one of [`BITS`] bits. A text that lacks a bit is in no value of the block. Four digits, hexadecimal ones or dashes set no
-//! bit: numbers and identifiers are of all kinds, and would set them all. The column [`GRAMS`] has the bits, in the first row of each block.
+//! A block is [`BLOCK_ROWS`] rows. All its texts but `raw_data`, also those in lists and in lists of objects, are taken apart,
+//! in lower case, into texts of four bytes, each of which sets one of [`BITS`] bits. A text that lacks a bit is in no value of
+//! the block. Four hexadecimal digits or dashes set no bit: numbers and identifiers are of all kinds, and would set them all.
+//! The column [`GRAMS`] has the bits, in the first row of each block.
 
 use super::members::UNMAPPED;
 use super::{CHUNK_ROWS, ColumnEncoder, EncodedColumn, Layout};
@@ -29,7 +30,7 @@ const KELVIN: char = '\u{212a}';
 pub(crate) struct Grams {
     rows: usize,
     blocks: Vec<Box<[u64]>>,
-    /// Values of the column and block at hand.
+    /// Hashes, by a key of chance, of the values of the column and block at hand.
     seen: AHashSet<u64>,
     state: RandomState,
     /// Scratch.
@@ -58,7 +59,7 @@ impl Grams {
             DataType::List(_) => {
                 let lists = array.as_list::<i32>();
                 let starts = lists.value_offsets();
-                let row = |element: usize| starts.partition_point(|start| *start as usize <= element) - 1;
+                let row = |element: usize| starts.partition_point(|start| *start as usize <= element).saturating_sub(1);
                 let values = lists.values();
                 let children = values.as_struct_opt().map_or_else(|| vec![values], |of| of.columns().iter().collect());
                 for texts in children.into_iter().filter_map(|child| child.as_string_opt()) {
