@@ -27,7 +27,8 @@ fn unmapped(row: usize) -> Option<String> {
     })
 }
 
-async fn filled(folder: &std::path::Path, options: IngestOptions) -> Lake {
+/// A lake with these rows, in so many commits.
+async fn filled(folder: &std::path::Path, options: IngestOptions, commits: usize) -> Lake {
     let lake = lake_in(folder).await;
     let texts: Vec<(String, Option<String>)> = (0..ROWS).map(|row| (format!("u{row}"), unmapped(row))).collect();
     let rows: Vec<Row<'_>> = texts
@@ -39,8 +40,10 @@ async fn filled(folder: &std::path::Path, options: IngestOptions) -> Lake {
         })
         .collect();
     let mut ingest = lake.ingest(options).await.unwrap();
-    ingest.append("api_activity", batch(6003, &rows)).await.unwrap();
-    ingest.commit().await.unwrap();
+    for rows in rows.chunks(ROWS.div_ceil(commits)) {
+        ingest.append("api_activity", batch(6003, rows)).await.unwrap();
+        ingest.commit().await.unwrap();
+    }
     lake
 }
 
@@ -95,26 +98,24 @@ fn check_members(batches: &[RecordBatch]) {
 #[tokio::test]
 async fn members_are_columns_or_in_the_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let lake = filled(folder.path(), IngestOptions::default()).await;
+    let lake = filled(folder.path(), IngestOptions::default(), 1).await;
     check_members(&read(&lake, &[], None).await);
 }
 
 #[tokio::test]
 async fn compaction_adds_what_hunts_read() {
     let folder = tempfile::tempdir().unwrap();
-    let lake =
-        filled(folder.path(), IngestOptions { for_hunts: false, buffer_bytes: 4 << 20, ..IngestOptions::default() })
-            .await;
+    let lake = filled(folder.path(), IngestOptions { for_hunts: false, ..IngestOptions::default() }, 4).await;
     let (files, _) = session(&lake).await.for_hunts("api_activity", &[]).unwrap();
     assert!(files.is_none(), "not yet");
-    compact(&lake, "api_activity", &CompactOptions { files_min: 1, ..CompactOptions::default() }, false).await.unwrap();
+    compact(&lake, "api_activity", &CompactOptions { files_min: 2, ..CompactOptions::default() }, false).await.unwrap();
     check_members(&read(&lake, &[], None).await);
 }
 
 #[tokio::test]
 async fn rows_that_cannot_be_meant_are_left_out() {
     let folder = tempfile::tempdir().unwrap();
-    let lake = filled(folder.path(), IngestOptions::default()).await;
+    let lake = filled(folder.path(), IngestOptions::default(), 1).await;
     let uids = |batches: &[RecordBatch]| -> Vec<String> {
         let uids = batches.iter().map(|batch| batch.column_by_name("metadata.uid").unwrap().as_string::<i32>());
         uids.flat_map(|uids| uids.iter().flatten().map(str::to_owned)).collect()
