@@ -68,6 +68,13 @@ pub enum Measure {
     TemporalOrdered,
 }
 
+impl Measure {
+    /// Whether one match more may make it less.
+    pub fn recedes(&self) -> bool {
+        matches!(self, Self::ValueSum(_) | Self::ValueAvg(_) | Self::ValuePercentile(..))
+    }
+}
+
 /// When a correlation matches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {

@@ -65,8 +65,7 @@ impl Early {
 
     /// Remembers a finding; whether it is to be told, as it was not before and there is room to remember it.
     pub fn tell(&mut self, uid: &str, found: &Correlated, correlation: &Correlation) -> bool {
-        let room = self.bytes + size(uid, Some(found)) <= self.bytes_max;
-        let tell = !self.silent && room && !self.told.contains_key(uid);
+        let tell = !self.silent && self.has_room(uid, Some(found)) && !self.told.contains_key(uid);
         if tell {
             self.found(uid, found.clone(), correlation);
         }
@@ -75,9 +74,11 @@ impl Early {
 
     /// Remembers a finding that was told.
     pub fn found(&mut self, uid: &str, found: Correlated, correlation: &Correlation) {
-        // With late events before it, its first one may be the first of a match that comes after it.
-        let expires = found.last.saturating_add(correlation.timespan_us);
-        self.remember(uid, expires, Some(found));
+        self.remember(uid, expires(&found, correlation), Some(found));
+    }
+
+    fn has_room(&self, uid: &str, found: Option<&Correlated>) -> bool {
+        self.bytes + size(uid, found) <= self.bytes_max
     }
 
     /// Remembers that a finding was told; how is not known unless it is given.
@@ -96,9 +97,17 @@ impl Early {
     /// Takes a finding made in event time; whether it was told. If not, early ones of its group within the time span are
     /// about the same.
     pub fn confirm(&mut self, uid: &str, found: &Correlated, correlation: &Correlation) -> bool {
-        if let Some((uid, told)) = self.told.remove_entry(uid) {
+        let told = self.told.remove_entry(uid);
+        let was_told = told.is_some();
+        if let Some((uid, told)) = told {
             self.bytes -= size(&uid, told.found.as_ref());
             self.order.remove(&(told.expires, uid));
+        }
+        // A late match may make it untrue for a while: when it is true again, that is no news, and nothing to revise.
+        if correlation.measure.recedes() && self.has_room(uid, None) {
+            self.remember(uid, expires(found, correlation), None);
+        }
+        if was_told {
             return true;
         }
         if !correlation.condition.is_monotone() {
@@ -142,6 +151,12 @@ impl Early {
     pub fn told(&self) -> impl Iterator<Item = &Correlated> {
         self.order.iter().filter_map(|(_, uid)| self.told.get(uid)?.found.as_ref())
     }
+}
+
+/// The event time after which a finding cannot be found any more: with late events before it, its first one may be the
+/// first of a match that comes after it.
+fn expires(found: &Correlated, correlation: &Correlation) -> i64 {
+    found.last.saturating_add(correlation.timespan_us)
 }
 
 fn size(uid: &str, found: Option<&Correlated>) -> usize {

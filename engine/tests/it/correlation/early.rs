@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_engine::Engine;
 use tarn_engine::correlation::{Correlated, Correlator, Limits, Match};
-use tarn_rules::correlation::{Correlation, Measure};
+use tarn_rules::correlation::Correlation;
 
 fn limits(lateness: i64, early: bool) -> Limits {
     let early_bytes_max = if early { 1 << 20 } else { 0 };
@@ -46,10 +46,7 @@ proptest! {
     ) {
         let engine = correlation(&grouped(&body, span, true));
         // A mean may be high twice from one event on: that is one finding.
-        let rises = |c: &&Correlation| {
-            let mean = matches!(c.measure, Measure::ValueSum(_) | Measure::ValueAvg(_) | Measure::ValuePercentile(..));
-            c.condition.is_monotone() && !mean
-        };
+        let rises = |c: &&Correlation| c.condition.is_monotone() && !c.measure.recedes();
         let Some(c) = engine.correlations().first().filter(rises) else { return Ok(()) };
         events.sort_by_key(|event| event.1);
         let mut correlator = Correlator::new(engine.clone(), limits(lateness, true));
@@ -95,6 +92,18 @@ fn an_event_that_is_late_and_first_revises_what_was_told() {
     let revised = correlator.revised();
     assert_eq!((&revised[0].found, revised[0].by.as_deref()), (&told[0], Some(&*told[1].uid(&engine))));
     assert_eq!((revised.len(), correlator.revised().len()), (1, 0));
+}
+
+#[test]
+fn what_is_true_in_event_time_is_not_told_again_nor_revised() {
+    let engine = correlation(&grouped("  type: value_avg\n  condition: {field: requestParameters.size, gt: 2}\n", 42, true));
+    // The mean falls with the event at 55, which comes first, and rises again with the late ones.
+    let events = [(13, 5.0), (55, 0.0), (35, 0.0), (35, 3.0), (35, 3.0)].map(|(time, n)| (0, time, "x", Some(n)));
+    let matches = matches(&engine, &events);
+    for stops in [&[][..], &[2], &[3], &[4]] {
+        let (told, revised) = run(&engine, limits(20, true), &matches, stops);
+        assert_eq!((told.len(), revised), (1, Vec::new()), "stopped before {stops:?}");
+    }
 }
 
 #[test]
