@@ -257,9 +257,6 @@ impl State {
     }
 }
 
-/// Bytes that are asked for at once.
-const READ_BYTES: usize = 1 << 20;
-
 /// The decompressed bytes. A stream that breaks ends there, and the reason is told once.
 struct Input {
     reader: Box<dyn BufRead + Send>,
@@ -276,25 +273,12 @@ impl Input {
             return Ok(0);
         }
         let before = into.len();
-        let mut end = before;
-        let result = loop {
-            // Zeros first, as only bytes that are there can be written to; little at once, as there may be no more.
-            if end == into.len() {
-                into.resize(end + READ_BYTES.min(before + want - end), 0);
-            }
-            match self.reader.read(&mut into[end..]) {
-                Ok(0) => break Ok(()),
-                Ok(n) => end += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        into.truncate(end);
+        let result = self.reader.by_ref().take(want as u64).read_to_end(into);
         match result {
-            Ok(()) => Ok(end - before),
+            Ok(bytes) => Ok(bytes),
             Err(error) if self.compressed => {
                 self.broken.get_or_insert(error.to_string());
-                Ok(end - before)
+                Ok(into.len() - before)
             }
             Err(error) => Err(ContainerError::Read(error)),
         }
