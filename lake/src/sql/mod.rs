@@ -15,6 +15,7 @@ mod findings;
 mod for_hunts;
 mod json_get;
 mod listing;
+mod originals;
 mod provider;
 pub mod rewrite;
 mod scope;

@@ -70,3 +70,48 @@ async fn arrival_is_last_of_the_file_and_small() {
     let first = found[0].column(0).as_primitive::<Int64Type>();
     assert_eq!(first.value(1) - first.value(0), 7);
 }
+
+/// 20,000 rows in two commits, the second by a writer that gave the same arrivals.
+#[tokio::test]
+async fn originals_are_found_by_arrival() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    const ROWS: i64 = 10_000;
+    for writer in ["a", "b"] {
+        let texts: Vec<(String, String)> =
+            (0..ROWS).map(|n| (format!("{writer}{n}"), format!("{writer}: {n}"))).collect();
+        let values = |(uid, raw): &'static (String, String)| {
+            vec![("metadata.uid", Value::Text(uid)), ("raw_data", Value::Text(raw))]
+        };
+        let texts: &'static Vec<(String, String)> = Box::leak(Box::new(texts));
+        // In the order of time, rows stand as they did not arrive.
+        let rows: Vec<_> = texts.iter().zip(0..).map(|(row, n)| (START - n * 1_000, values(row))).collect();
+        let batch = with_arrival(&batch(0, &rows), (1..=ROWS).collect()).unwrap();
+        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+        ingest.append("base_event", batch).await.unwrap();
+        ingest.commit().await.unwrap();
+    }
+    let session = session(&lake).await;
+    let found = async |arrivals: &[i64]| {
+        let batches = session.originals("base_event", &arrivals.iter().copied().collect()).await.unwrap();
+        let mut rows: Vec<(String, String)> = Vec::new();
+        for batch in &batches {
+            let column = |name| batch.column_by_name(name).unwrap().as_string::<i32>();
+            let text = |text: Option<&str>| text.unwrap().to_owned();
+            rows.extend(column("metadata.uid").iter().map(text).zip(column("raw_data").iter().map(text)));
+        }
+        rows.sort();
+        rows
+    };
+    let expected = |all: &[i64]| {
+        let of = |writer: &'static str| {
+            all.iter().map(move |n| (format!("{writer}{}", n - 1), format!("{writer}: {}", n - 1)))
+        };
+        of("a").chain(of("b")).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[1, 10_000, 5_000]).await.len(), 6);
+    assert_eq!(found(&[77]).await, expected(&[77]));
+    assert_eq!(found(&[2, 3, 9_999]).await, expected(&[2, 3, 9_999]));
+    assert_eq!(found(&[0, 10_001]).await, []);
+    assert_eq!(found(&[]).await, []);
+}

@@ -25,6 +25,13 @@ const ROW_GROUP_ROWS: usize = 65_536;
 /// is done with it, and saves next to nothing.
 const COMPRESSED_BYTES_MIN: usize = 8 << 10;
 
+/// Bytes of a page: it is decompressed for any of its rows, and what reads many columns holds one of each.
+const PAGE_BYTES: usize = 128 << 10;
+
+/// A page's size is looked at each time when so many rows were added; of originals, which are long, these.
+const PAGE_ROWS: usize = 256;
+const PAGE_ROWS_OF_ORIGINALS: usize = 16;
+
 /// Encodes a column of any number of files.
 pub(crate) struct ColumnEncoder<'a> {
     table: &'a str,
@@ -160,7 +167,9 @@ fn properties(field: &Field, compression: Compression) -> WriterProperties {
         .set_compression(compression)
         .set_statistics_enabled(statistics)
         .set_dictionary_enabled(!is_bulk(field) && !matches!(field.name().as_str(), ARRIVAL | GRAMS))
-        .set_dictionary_page_size_limit(256 * 1024);
+        .set_dictionary_page_size_limit(256 * 1024)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_write_batch_size(if field.name() == "raw_data" { PAGE_ROWS_OF_ORIGINALS } else { PAGE_ROWS });
     // Distinct, and mostly one more than the row before: differences take bits.
     match field.name() == ARRIVAL {
         true => properties.set_encoding(Encoding::DELTA_BINARY_PACKED).build(),

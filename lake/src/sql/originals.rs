@@ -1,0 +1,98 @@
+//! The originals of a few rows, by when they arrived: only pages that have them are read.
+
+use super::SqlSession;
+use super::provider::{LakeTable, STORE};
+use crate::table::{ARRIVAL, DataFile};
+use ahash::AHashSet;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What names a row, and what it was made of.
+const COLUMNS: [&str; 2] = ["metadata.uid", "raw_data"];
+
+impl SqlSession {
+    /// The rows of a table that arrived at one of these times: batches with `metadata.uid` and `raw_data`, where a file has
+    /// them. Of writers at the same time, more than one row may have a time.
+    ///
+    /// **Errors**: a file that cannot be read.
+    pub async fn originals(&self, table: &str, arrivals: &BTreeSet<i64>) -> Result<Vec<RecordBatch>> {
+        let Some(snapshot) = self.tables.get(table) else { return Ok(Vec::new()) };
+        let runtime = self.context.runtime_env();
+        let store = runtime.object_store(ObjectStoreUrl::parse(STORE)?)?;
+        let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let (table, metrics) = (LakeTable::new(Arc::clone(snapshot)), ExecutionPlanMetricsSet::new());
+        let mut found = Vec::new();
+        for file in &snapshot.files {
+            let own = of_file(file, arrivals);
+            if !own.is_empty() {
+                let open = || readers.create_reader(0, table.partitioned(file), None, &metrics);
+                found.extend(read(open()?, open()?, &own).await?);
+            }
+        }
+        let all: AHashSet<i64> = arrivals.iter().copied().collect();
+        for batch in &snapshot.fresh {
+            if let Some(is_one) = batch.column_by_name(ARRIVAL).and_then(|column| is_one(column, &all)) {
+                found.push(filter_record_batch(batch, &is_one)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Those that may be in a file, by the log's statistics.
+fn of_file(file: &DataFile, arrivals: &BTreeSet<i64>) -> AHashSet<i64> {
+    let known = file.stats.column(ARRIVAL);
+    let bound = |value: Option<&ScalarValue>, other| match value {
+        Some(ScalarValue::Int64(Some(time))) => *time,
+        _ => other,
+    };
+    let first = bound(known.and_then(|column| column.min.as_ref()), i64::MIN);
+    let last = bound(known.and_then(|column| column.max.as_ref()), i64::MAX).max(first);
+    arrivals.range(first..=last).copied().collect()
+}
+
+/// Which rows arrived at one of these times.
+fn is_one(column: &dyn arrow::array::Array, arrivals: &AHashSet<i64>) -> Option<BooleanArray> {
+    let column = column.as_primitive_opt::<Int64Type>()?;
+    Some(column.iter().map(|time| Some(time.is_some_and(|time| arrivals.contains(&time)))).collect())
+}
+
+/// The rows of a file; it is opened twice.
+async fn read(
+    mut times: Box<dyn AsyncFileReader>,
+    rows: Box<dyn AsyncFileReader>,
+    arrivals: &AHashSet<i64>,
+) -> Result<Vec<RecordBatch>> {
+    let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, ArrowReaderOptions::new())?;
+    let columns = |names: &[&str]| {
+        let at = names.iter().filter_map(|name| footer.schema().index_of(name).ok());
+        ProjectionMask::roots(footer.parquet_schema(), at.collect::<Vec<_>>())
+    };
+    let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
+    let mut times = times.with_projection(columns(&[ARRIVAL])).build()?;
+    let mut chosen = Vec::new();
+    while let Some(batch) = times.next().await.transpose()? {
+        let Some(is_one) = batch.column_by_name(ARRIVAL).and_then(|column| is_one(column, arrivals)) else {
+            return Ok(Vec::new());
+        };
+        chosen.push(is_one);
+    }
+    let selection = RowSelection::from_filters(&chosen);
+    if !selection.selects_any() {
+        return Ok(Vec::new());
+    }
+    let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(rows, footer.clone());
+    let rows = rows.with_projection(columns(&COLUMNS)).with_row_selection(selection).build()?;
+    Ok(rows.try_collect().await?)
+}
