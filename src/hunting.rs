@@ -1,23 +1,29 @@
 //! A lake through the rules, day by day: one scan of each class table for all rules, then the original events of hits.
 //!
 //! **Order**: days, and where there are correlations, event time within a day, ties as they arrived; or all days at once,
-//! as they arrived. **Bounds**: findings wait for their events in groups of [`FETCHED`]; sorting spills to disk.
+//! as they arrived. **Bounds**: findings wait for their events in groups; sorting spills to disk.
 
 use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Cursor;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tarn_engine::correlation::Match;
-use tarn_engine::hunt::{Hunted, Part, RULE, VALUES, values};
+use tarn_engine::hunt::{Hunted, Part, RULE, VALUES, in_turn, values};
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::container::{Blocks, Limits};
 use tarn_ingest::fields::MemberColumns;
@@ -25,7 +31,7 @@ use tarn_lake::SqlSession;
 use tarn_lake::table::{ARRIVAL, DataFile, EVENT_DAY, REST, member_column};
 use tarn_schema_ocsf::{ClassUid, Schema};
 
-/// Hits whose events are read from the lake at once.
+/// Uids that are looked for in the lake at once.
 const FETCHED: usize = 1_000;
 /// The column that says of which class a hit is.
 const CLASS: &str = "class_uid";
@@ -104,7 +110,7 @@ pub struct Hit {
     pub uid: Arc<str>,
     /// The event's time, microseconds since 1970.
     pub time: i64,
-    /// When it arrived, where the hunt asked for that and the row says so.
+    /// When it arrived, where the row says so.
     pub arrival: Option<i64>,
 }
 
@@ -148,6 +154,9 @@ impl<'a> Hunt<'a> {
                 tables.push(Table { class, name, hunted: Arc::new(hunted) });
             }
         }
+        // What takes longest comes first, so that threads end together.
+        let rows = |table: &Table| session.tables().find(|own| own.name == table.name).and_then(|own| own.rows());
+        tables.sort_by_key(|table| std::cmp::Reverse(rows(table)));
         Ok(Self { engine, session, span, order: Order::default(), tables, also: &[] })
     }
 
@@ -213,17 +222,28 @@ impl<'a> Hunt<'a> {
                 Some(before) => before.union(hits)?,
             });
         }
-        let mut all = all.context("no table has events of these rules")?;
-        if self.is_sorted() {
-            // Rows without an arrival are older than those with one; writers at the same time may give one number. Rules of
-            // one row come as the stream has them.
-            let by: &[&str] = match self.order {
-                Order::Time => &["time", ARRIVAL, "uid", "rule"],
-                Order::Arrival => &[ARRIVAL, "uid", "rule"],
-            };
-            all = all.sort(by.iter().map(|column| ident(*column).sort(true, true)).collect())?;
-        }
-        Ok(all.execute_stream().await?)
+        let all = all.context("no table has events of these rules")?;
+        let context = Arc::new(all.task_ctx());
+        let at_once = context.session_config().target_partitions();
+        let plan = in_turn(all.create_physical_plan().await?, at_once)?;
+        let plan = if self.is_sorted() { self.sorted(plan)? } else { plan };
+        Ok(execute_stream(plan, context)?)
+    }
+
+    /// Sorts hits that come in turn: sorts of a plan of DataFusion's own would go below its unions.
+    fn sorted(&self, hits: Arc<dyn ExecutionPlan>) -> anyhow::Result<Arc<dyn ExecutionPlan>> {
+        // Rows without an arrival are older than those with one; writers at the same time may give one number. Rules of one
+        // row come as the stream has them.
+        let by: &[&str] = match self.order {
+            Order::Time => &["time", ARRIVAL, "uid", "rule"],
+            Order::Arrival => &[ARRIVAL, "uid", "rule"],
+        };
+        let schema = hits.schema();
+        let options = SortOptions { descending: false, nulls_first: true };
+        let column = |name: &&str| Ok(PhysicalSortExpr { expr: col(name, &schema)?, options });
+        let by: Vec<PhysicalSortExpr> = by.iter().map(column).collect::<anyhow::Result<_>>()?;
+        let order = LexOrdering::new(by).context("an order has columns")?;
+        Ok(Arc::new(SortExec::new(order, Arc::new(CoalescePartitionsExec::new(hits)))))
     }
 
     fn is_sorted(&self) -> bool {
@@ -240,7 +260,7 @@ impl<'a> Hunt<'a> {
             true => cast(ident(*column), DataType::Utf8).alias(*column),
             false => lit(ScalarValue::Utf8(None)).alias(*column),
         });
-        let arrival = match self.is_sorted() && has(ARRIVAL) {
+        let arrival = match has(ARRIVAL) {
             true => ident(ARRIVAL),
             false => lit(ScalarValue::Int64(None)).alias(ARRIVAL),
         };
@@ -287,31 +307,45 @@ impl<'a> Hunt<'a> {
     pub async fn events(&self, days: &Days, hits: &[Hit]) -> anyhow::Result<HashMap<Arc<str>, String>> {
         let mut events = HashMap::new();
         for Table { class, name, .. } in &self.tables {
-            let hits = || hits.iter().filter(|h| h.class == *class);
-            let uids: BTreeSet<&str> = hits().map(|h| &*h.uid).collect();
-            // What arrived together is in few files: uids alone would be looked for in all.
-            let arrivals: Option<Vec<i64>> = hits().map(|h| h.arrival).collect();
-            let arrivals = arrivals.and_then(|all| Some((*all.iter().min()?, *all.iter().max()?)));
-            for some in uids.into_iter().collect::<Vec<_>>().chunks(FETCHED) {
-                let wanted = some.iter().map(|uid| lit(*uid)).collect();
-                let mut rows = self.session.context().table(name.as_str()).await?;
-                for filter in self.filters(days) {
-                    rows = rows.filter(filter)?;
-                }
-                if let Some((first, last)) = arrivals {
-                    rows = rows.filter(ident(ARRIVAL).between(lit(first), lit(last)))?;
-                }
-                rows = rows.filter(ident("metadata.uid").in_list(wanted, false))?;
-                let rows = rows.select(vec![ident("metadata.uid"), ident("raw_data")])?;
-                for batch in rows.collect().await? {
-                    let (uids, texts) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
-                    for row in (0..batch.num_rows()).filter(|row| texts.is_valid(*row)) {
-                        events.entry(uids.value(row).into()).or_insert_with(|| event(texts.value(row)));
+            let hits = || hits.iter().filter(|hit| hit.class == *class);
+            let arrivals: Option<BTreeSet<i64>> = hits().map(|hit| hit.arrival).collect();
+            let batches = match arrivals {
+                Some(arrivals) => self.session.originals(name, &arrivals).await?,
+                None => self.originals_by_uid(name, days, hits().map(|hit| &*hit.uid).collect()).await?,
+            };
+            let wanted: HashSet<&str> = hits().map(|hit| &*hit.uid).collect();
+            for batch in batches {
+                let column = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+                let (Some(uids), Some(texts)) = (column("metadata.uid"), column("raw_data")) else { continue };
+                for (uid, text) in uids.iter().zip(texts) {
+                    if let Some((uid, text)) = uid.zip(text).filter(|(uid, _)| wanted.contains(uid)) {
+                        events.entry(uid.into()).or_insert_with(|| event(text));
                     }
                 }
             }
         }
         Ok(events)
+    }
+
+    /// The originals of rows of which some do not say when they arrived, as an earlier release wrote them.
+    async fn originals_by_uid(
+        &self,
+        table: &str,
+        days: &Days,
+        uids: BTreeSet<&str>,
+    ) -> anyhow::Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        for some in uids.into_iter().collect::<Vec<_>>().chunks(FETCHED) {
+            let mut rows = self.session.context().table(table).await?;
+            for filter in self.filters(days) {
+                rows = rows.filter(filter)?;
+            }
+            let wanted = some.iter().map(|uid| lit(*uid)).collect();
+            rows = rows.filter(ident("metadata.uid").in_list(wanted, false))?;
+            let rows = rows.select(vec![ident("metadata.uid"), ident("raw_data")])?;
+            batches.extend(rows.collect().await?);
+        }
+        Ok(batches)
     }
 }
 

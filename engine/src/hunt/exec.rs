@@ -219,7 +219,12 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.lanes.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(self.lane.take());
+        // What its values were is not what those of other days are; the room is for the next class.
+        let lane = self.lane.take().map(|mut lane| {
+            lane.reader.rest();
+            lane
+        });
+        self.lanes.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(lane);
     }
 }
 
@@ -237,6 +242,13 @@ impl Reader {
         };
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         Columns { all: owned(all), views: owned(views) }
+    }
+
+    fn rest(&mut self) {
+        match self {
+            Self::Rows(reader) => reader.rest(),
+            Self::Members(reader) => reader.rest(),
+        }
     }
 
     fn read(&mut self, batch: &RecordBatch) -> &Rows {
@@ -274,6 +286,9 @@ impl Lane {
         let matcher = self.matcher.get_or_insert_with(|| Matcher::of_some(engine.clone(), &lanes.bound));
         let rows = self.reader.read(batch);
         let hits = matcher.evaluate(rows);
+        if hits.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(output)));
+        }
         let at = UInt32Array::from_iter_values(hits.iter().map(|hit| hit.row));
         let column = |field: &Arc<Field>| -> Result<ArrayRef> {
             Ok(match field.name().as_str() {

@@ -6,11 +6,13 @@
 
 mod exec;
 mod function;
+mod in_turn;
 mod sought;
 mod table;
 
 pub use exec::SigmaExec;
 pub use function::Sigma;
+pub use in_turn::in_turn;
 pub use sought::Sought;
 pub use table::{Hunted, Part, RULE, VALUES};
 

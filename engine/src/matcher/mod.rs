@@ -34,7 +34,8 @@ pub struct Hit {
 
 /// What is known of one field's codes.
 struct Known {
-    tests: FieldTests,
+    /// Made for the first value, if not before: rows of one class have few of the fields that rules name.
+    tests: Option<FieldTests>,
     /// Whether the field is in any test that a value decides.
     tested: bool,
     epoch: u64,
@@ -45,6 +46,12 @@ struct Known {
     sets: Vec<u32>,
     /// Whether conditions compare the field with another, so that its value tells more than its atoms.
     compared: bool,
+}
+
+impl Known {
+    fn make_ready(&mut self, tests: &[(AtomIx, tarn_rules::Test)]) -> &mut FieldTests {
+        self.tests.get_or_insert_with(|| FieldTests::new(tests.iter().map(|(atom, test)| (*atom, test))))
+    }
 }
 
 /// Evaluates batches. One a thread.
@@ -66,10 +73,15 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// A matcher for an engine's rules.
+    /// A matcher for an engine's rules, which is ready for any event.
     pub fn new(engine: Arc<Engine>) -> Self {
         let program = Program::new(&engine, |_| true);
-        Self::of(engine, program)
+        let mut matcher = Self::of(engine, program);
+        let fields = matcher.fields.iter_mut().zip(&matcher.program.tests);
+        for (known, tests) in fields.filter(|(known, _)| known.tested) {
+            known.make_ready(tests);
+        }
+        matcher
     }
 
     /// A matcher for those rules of which events become this class.
@@ -92,10 +104,7 @@ impl Matcher {
 
     fn of(engine: Arc<Engine>, program: Program) -> Self {
         let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
-            tests: match tests.is_empty() {
-                true => FieldTests::default(),
-                false => FieldTests::new(tests.iter().map(|(a, t)| (*a, t))),
-            },
+            tests: None,
             tested: !tests.is_empty(),
             epoch: 0,
             ends: Vec::new(),
@@ -184,7 +193,7 @@ impl Matcher {
                 continue;
             }
             for code in known.ends.len()..dictionary.len() {
-                known.tests.atoms(dictionary, code as u32, &mut atoms);
+                known.make_ready(&self.program.tests[i]).atoms(dictionary, code as u32, &mut atoms);
                 known.atoms.extend(&atoms);
                 known.ends.push(known.atoms.len() as u32);
                 known.sets.push(self.sets.number(&atoms));

@@ -91,13 +91,13 @@ impl Program {
 
 struct Compiler<'a> {
     engine: &'a Engine,
-    numbers: AHashMap<(u16, Test), AtomIx>,
+    numbers: AHashMap<(u16, &'a Test), AtomIx>,
     tests: Vec<Vec<(AtomIx, Test)>>,
     atoms: usize,
 }
 
-impl Compiler<'_> {
-    fn node(&mut self, expr: &Expr) -> Node {
+impl<'a> Compiler<'a> {
+    fn node(&mut self, expr: &'a Expr) -> Node {
         match expr {
             Expr::And(list) => Node::And(list.iter().map(|e| self.node(e)).collect()),
             Expr::Or(list) => Node::Or(list.iter().map(|e| self.node(e)).collect()),
@@ -112,9 +112,8 @@ impl Compiler<'_> {
                         None => Node::Or(Box::new([])),
                     };
                 }
-                let key = (field.0, item.test.clone());
                 let next = self.atoms as AtomIx;
-                let atom = *self.numbers.entry(key).or_insert(next);
+                let atom = *self.numbers.entry((field.0, &item.test)).or_insert(next);
                 if atom == next {
                     self.atoms += 1;
                     self.tests[field.0 as usize].push((atom, item.test.clone()));

@@ -98,6 +98,12 @@ impl Rows {
         self.forget();
     }
 
+    /// Forgets rows and values, and gives their room back; routes stay.
+    pub(super) fn rest(&mut self) {
+        self.dictionaries.iter_mut().for_each(Dictionary::rest);
+        self.forget();
+    }
+
     fn forget(&mut self) {
         self.route_of.clear();
         self.cells.clear();

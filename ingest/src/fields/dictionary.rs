@@ -65,6 +65,8 @@ pub struct Dictionary {
 const ASKED_MIN: u32 = 32;
 /// Of how many values one has to come again.
 const KNOWN_ONE_OF: u32 = 16;
+/// Bytes of values that stay between batches, whether or not they come again.
+const BATCH_BYTES: usize = 256 << 10;
 /// How many blocks later it is tried again.
 const FORGETFUL_BLOCKS: u32 = 32;
 
@@ -189,9 +191,10 @@ impl Dictionary {
         (self.entries.len() - 1) as u32
     }
 
-    /// Between batches of values that are looked up once each: forgets what is too much.
+    /// Between batches of values that are looked up once each: forgets what is too much, or not worth its room.
     pub(super) fn bound(&mut self) {
-        if self.is_full() {
+        let once = self.known * KNOWN_ONE_OF < self.asked && self.texts.len() > BATCH_BYTES;
+        if once || self.is_full() {
             self.clear();
         }
         (self.asked, self.known) = (0, 0);
@@ -200,6 +203,12 @@ impl Dictionary {
     fn is_full(&self) -> bool {
         let bytes = self.texts.len() + self.entries.len() * size_of::<Entry>();
         bytes > DICTIONARY_BYTES_MAX || self.entries.len() > VALUES_MAX
+    }
+
+    /// Forgets all, and gives its room back.
+    pub(super) fn rest(&mut self) {
+        let (epoch, reading) = (self.epoch + 1, self.reading);
+        *self = Self { epoch, reading, ..Self::default() };
     }
 
     fn clear(&mut self) {

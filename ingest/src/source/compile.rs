@@ -112,7 +112,7 @@ pub struct Source {
     recognise: Vec<Recognition>,
     /// Names of the numbered fields.
     pub(crate) fields: Vec<String>,
-    by_name: HashMap<String, u16>,
+    pub(super) by_name: HashMap<String, u16>,
     pub(crate) discriminators: Vec<u16>,
     /// Its Sigma log sources.
     pub logsources: Vec<Logsource>,
@@ -452,7 +452,7 @@ impl Source {
         let kind = self.kinds.get(kind as usize)?;
         let placed = |name: &str| {
             let ix = self.by_name.get(name)?;
-            let exact = |p: &&Place| p.places && p.from == [*ix];
+            let exact = |p: &&Place| p.is_of(*ix);
             let plain =
                 kind.places.iter().filter(exact).find(|p| matches!(p.convert, Convert::Plain) && !p.to.contains("[]"));
             plain.or_else(|| kind.places.iter().find(exact))

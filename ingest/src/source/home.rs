@@ -6,6 +6,7 @@
 
 use super::compile::{Convert, FieldHome, Kind, Place, Source};
 use super::{LogsourceId, When};
+use std::collections::BTreeSet;
 use tarn_schema_ocsf::column::Nesting;
 use tarn_schema_ocsf::{ClassUid, LeafType, Schema};
 
@@ -83,6 +84,24 @@ impl Source {
         Some(homes)
     }
 
+    /// The same, of which none where no inventory names the field.
+    pub fn homes_or_none(&self, field: &str, kind: u16) -> Vec<FieldHome> {
+        let above = std::iter::successors(Some(field), |name| Some(name.rsplit_once('.')?.0));
+        let placed = self.kinds.get(kind as usize).is_some_and(|kind| {
+            let mut fields = above.filter_map(|name| self.by_name.get(name));
+            fields.any(|field| kind.places.iter().any(|place| place.is_of(*field)))
+        });
+        if placed { self.homes(field, kind).unwrap_or_default() } else { Vec::new() }
+    }
+
+    /// The fields that a kind's placements place, in the order of [`Source::field_names`].
+    pub fn placed(&self, kind: u16) -> impl Iterator<Item = &str> {
+        let places = self.kinds.get(kind as usize).map_or(&[][..], |kind| &kind.places);
+        let of = |place: &Place| place.from.first().copied().filter(|field| place.is_of(*field));
+        let fields: BTreeSet<u16> = places.iter().filter_map(of).collect();
+        fields.into_iter().map(|field| self.fields[field as usize].as_str())
+    }
+
     /// Whether paths inside what JSON columns hold may have their dots in keys, as a shape's `dotted` says.
     pub fn has_dotted_keys(&self) -> bool {
         self.shapes.iter().any(|shape| !shape.definition.dotted.is_empty())
@@ -93,7 +112,7 @@ impl Source {
     pub fn homes_of_any_kind(&self, field: &str, class: ClassUid) -> Vec<FieldHome> {
         let mut all: Vec<FieldHome> = Vec::new();
         for (kind, _) in (0..).zip(&self.kinds).filter(|(_, k)| k.class == class) {
-            for home in self.homes(field, kind).unwrap_or_default() {
+            for home in self.homes_or_none(field, kind) {
                 if !all.contains(&home) && !self.has_others(&home, field, class) {
                     all.push(home);
                 }
@@ -108,8 +127,7 @@ impl Source {
         let Some(at) = self.kinds.iter().position(|k| std::ptr::eq(k, kind)) else { return Vec::new() };
         let untold = |field: &u16| {
             let name = &self.fields[*field as usize];
-            let homes = self.homes(name, at as u16).unwrap_or_default();
-            homes.iter().any(|home| self.has_others(home, name, kind.class))
+            self.homes_or_none(name, at as u16).iter().any(|home| self.has_others(home, name, kind.class))
         };
         self.discriminators.iter().copied().filter(untold).collect()
     }
@@ -129,6 +147,13 @@ impl Source {
             let says = |p: &Place| p.places && !matches!(p.convert, Convert::Lookup(..)) && reads_only(self, p, root);
             into.clone().any(|p| !reads_only(self, p, root)) || kind.constant(path).is_some() && !into.any(says)
         })
+    }
+}
+
+impl Place {
+    /// Whether it places this field, and no other.
+    pub(super) fn is_of(&self, field: u16) -> bool {
+        self.places && self.from == [field]
     }
 }
 

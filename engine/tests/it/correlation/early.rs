@@ -96,7 +96,8 @@ fn an_event_that_is_late_and_first_revises_what_was_told() {
 
 #[test]
 fn what_is_true_in_event_time_is_not_told_again_nor_revised() {
-    let engine = correlation(&grouped("  type: value_avg\n  condition: {field: requestParameters.size, gt: 2}\n", 42, true));
+    let engine =
+        correlation(&grouped("  type: value_avg\n  condition: {field: requestParameters.size, gt: 2}\n", 42, true));
     // The mean falls with the event at 55, which comes first, and rises again with the late ones.
     let events = [(13, 5.0), (55, 0.0), (35, 0.0), (35, 3.0), (35, 3.0)].map(|(time, n)| (0, time, "x", Some(n)));
     let matches = matches(&engine, &events);

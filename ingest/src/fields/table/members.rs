@@ -11,6 +11,8 @@ use crate::mapper::FALLBACKS;
 use crate::source::{Route, Source, SourceId, Sources};
 use ahash::AHashMap;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::buffer::Buffer;
+use arrow::datatypes::SchemaRef;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_schema_ocsf::{ClassUid, LeafType};
@@ -46,6 +48,10 @@ pub struct MemberReader {
     layouts: Layouts,
     plans: Vec<Option<MemberPlan>>,
     rows: Rows,
+    /// Where the columns are in batches of this schema.
+    at: Option<(SchemaRef, Vec<Option<usize>>)>,
+    /// By column, what the views of the batch before point into.
+    pointed: Vec<Vec<Buffer>>,
     codes: Vec<Codes>,
     told: Told,
     /// By a list of columns that stand in for fields, which columns these are.
@@ -96,16 +102,18 @@ struct Codes {
     field: FieldIx,
     /// Whether its values are JSON texts.
     is_json: bool,
-    /// Of the batch at hand, by view: a dictionary's value has the same one in all rows.
+    /// By view: a dictionary's value has the same one in all rows.
     of: AHashMap<u128, u32>,
     last: (u128, u32),
+    /// The epoch of the field's dictionary.
+    epoch: u64,
 }
 
 /// Numbers of values that tell routes.
 #[derive(Default)]
 struct Told {
     numbers: AHashMap<(bool, Box<str>), u32>,
-    /// By column, the numbers of the batch's values, by view.
+    /// By column, the numbers of values, by view.
     of: Vec<AHashMap<u128, u32>>,
 }
 
@@ -133,6 +141,17 @@ impl Held {
             Self::Texts(texts) if texts.is_valid(row) => Some(texts.views()[row]),
             _ => None,
         }
+    }
+
+    /// Whether views are those of the batch before, into the same buffers, which are held so that no others take their place.
+    fn points_into(&self, held: &mut Vec<Buffer>) -> bool {
+        let now = if let Self::Texts(texts) = self { texts.data_buffers() } else { &[] };
+        let is_same = |(a, b): (&Buffer, &Buffer)| (a.as_ptr(), a.len()) == (b.as_ptr(), b.len());
+        let same = held.len() == now.len() && held.iter().zip(now).all(is_same);
+        if !same {
+            *held = now.to_vec();
+        }
+        same
     }
 
     fn text(&self, row: usize) -> Option<&str> {
@@ -185,6 +204,8 @@ impl MemberReader {
             layouts: Layouts::default(),
             plans: Vec::new(),
             rows,
+            at: None,
+            pointed: vec![Vec::new(); told.of.len()],
             codes: Vec::new(),
             told,
             standing: AHashMap::new(),
@@ -209,17 +230,27 @@ impl MemberReader {
         &self.rows
     }
 
+    /// Forgets what was read, until more is.
+    pub fn rest(&mut self) {
+        self.rows.rest();
+        self.pointed.fill(Vec::new());
+        self.codes.iter_mut().for_each(Codes::rest);
+        self.told.of.fill(AHashMap::new());
+    }
+
     /// Reads a batch: a row for each of its rows, in their order.
     pub fn read(&mut self, batch: &RecordBatch) {
         self.rows.begin();
-        let placed = self.placed.iter().map(|(name, leaf)| (name.as_str(), *leaf));
-        let members = self.members.iter().map(|name| (name.as_str(), LeafType::Json));
-        let columns = placed.chain(members).enumerate();
-        let held: Vec<Held> = columns
-            .map(|(at, (name, leaf))| Held::new((at > 0).then(|| batch.column_by_name(name)).flatten(), leaf))
-            .collect();
-        self.codes.iter_mut().for_each(Codes::begin);
-        self.told.of.iter_mut().for_each(|numbers| numbers.clear());
+        let held = self.held(batch);
+        for (at, held) in held.iter().enumerate() {
+            if !held.points_into(&mut self.pointed[at]) {
+                self.codes.iter_mut().filter(|codes| codes.column == at).for_each(Codes::forget);
+                self.told.of[at].clear();
+            }
+        }
+        for codes in &mut self.codes {
+            codes.is_of(self.rows.dictionary(codes.field).epoch());
+        }
         let mappings = mappings(batch);
         let nowhere = self.rows.route_id(&Route { source: SourceId(u16::MAX), kind: 0, logsources: Vec::new() });
         let sources = self.sources.clone();
@@ -234,6 +265,21 @@ impl MemberReader {
                 None => self.rows.end(nowhere),
             }
         }
+    }
+
+    /// The columns of a batch; the first, `unmapped`, is not read.
+    fn held(&mut self, batch: &RecordBatch) -> Vec<Held> {
+        let placed = self.placed.iter().map(|(name, leaf)| (name.as_str(), *leaf));
+        let members = self.members.iter().map(|name| (name.as_str(), LeafType::Json));
+        let columns = || placed.clone().chain(members.clone()).skip(1);
+        let schema = batch.schema_ref();
+        if self.at.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, schema)) {
+            let at = columns().map(|(name, _)| schema.index_of(name).ok()).collect();
+            self.at = Some((Arc::clone(schema), at));
+        }
+        let at = self.at.iter().flat_map(|(_, at)| at);
+        let held = at.zip(columns()).map(|(at, (_, leaf))| Held::new(at.map(|at| batch.column(at)), leaf));
+        std::iter::once(Held::Other(Column::Absent)).chain(held).collect()
     }
 
     fn row(&mut self, source: &Source, row: usize, held: &[Held]) {
@@ -390,7 +436,7 @@ impl MemberPlan {
             let mut code = |column: usize| {
                 let at = codes.iter().position(|c| c.column == column && c.field == field).unwrap_or_else(|| {
                     let is_json = Some(column) == lane.columns[of as usize];
-                    codes.push(Codes { column, field, is_json, of: AHashMap::new(), last: (NO_VIEW, 0) });
+                    codes.push(Codes { column, field, is_json, of: AHashMap::new(), last: (NO_VIEW, 0), epoch: 0 });
                     codes.len() - 1
                 });
                 (column, at)
@@ -446,9 +492,21 @@ impl Fetch {
 }
 
 impl Codes {
-    fn begin(&mut self) {
+    fn forget(&mut self) {
         self.of.clear();
         self.last = (NO_VIEW, 0);
+    }
+
+    fn rest(&mut self) {
+        (self.of, self.last) = (AHashMap::new(), (NO_VIEW, 0));
+    }
+
+    /// Forgets codes of another epoch of the dictionary.
+    fn is_of(&mut self, epoch: u64) {
+        if self.epoch != epoch {
+            self.forget();
+            self.epoch = epoch;
+        }
     }
 
     #[inline]

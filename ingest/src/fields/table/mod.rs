@@ -102,6 +102,11 @@ impl TableReader {
         &self.rows
     }
 
+    /// Forgets what was read, until more is.
+    pub fn rest(&mut self) {
+        self.rows.rest();
+    }
+
     /// Reads a batch: a row for each of its rows, in their order.
     pub fn read(&mut self, batch: &RecordBatch) {
         self.rows.clear();
@@ -267,8 +272,8 @@ impl Columns {
     /// The columns that hold values of a kind's events as the vendor wrote them, and of which fields.
     fn of_kind(&mut self, source: &Source, kind: u16) -> Vec<(usize, Vec<String>)> {
         let mut columns: Vec<(usize, Vec<String>)> = Vec::new();
-        for field in source.field_names() {
-            for home in source.homes(field, kind).unwrap_or_default() {
+        for field in source.placed(kind) {
+            for home in source.homes_or_none(field, kind) {
                 let FieldHome::Column(_) = home else { continue };
                 let Some(Read::Column(at)) = self.read(source, &home) else { continue };
                 match columns.iter_mut().find(|(known, _)| *known == at) {
@@ -300,7 +305,7 @@ impl Columns {
 }
 
 fn reads(source: &Source, field: &str, kind: u16, columns: &mut Columns) -> Vec<Read> {
-    source.homes(field, kind).unwrap_or_default().iter().filter_map(|home| columns.read(source, home)).collect()
+    source.homes_or_none(field, kind).iter().filter_map(|home| columns.read(source, home)).collect()
 }
 
 /// A row's value of a home.

@@ -28,7 +28,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowS
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::file::metadata::RowGroupMetaData;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Which rows of a file are read: others may be left out.
@@ -153,14 +153,15 @@ async fn read(
         selections.extend(blocks(bits, &plain, needles).await?);
     }
     // Files have their columns in their own order, and not all.
-    let typed = |field: &Arc<Field>| match schema.field_with_name(field.name()) {
-        Ok(asked) if *asked.data_type() == DataType::Utf8View && *field.data_type() == DataType::Utf8 => {
-            Arc::new(field.as_ref().clone().with_data_type(asked.data_type().clone()))
+    let asked: HashMap<&str, &DataType> = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
+    let typed = |field: &Arc<Field>| match asked.get(field.name().as_str()) {
+        Some(DataType::Utf8View) if *field.data_type() == DataType::Utf8 => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
         }
         _ => Arc::clone(field),
     };
     let of_file = Arc::new(Schema::new(plain.schema().fields().iter().map(typed).collect::<Vec<_>>()));
-    let found = of_file.fields().iter().enumerate().filter(|(_, field)| schema.field_with_name(field.name()).is_ok());
+    let found = of_file.fields().iter().enumerate().filter(|(_, field)| asked.contains_key(field.name().as_str()));
     let columns: Vec<usize> = found.map(|(at, _)| at).collect();
     let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new().with_schema(of_file))?;
     let mask = ProjectionMask::roots(footer.parquet_schema(), columns);
@@ -171,7 +172,8 @@ async fn read(
         batches = batches.with_row_selection(selection);
     }
     let batches = batches.build()?;
-    Ok(batches.map(move |batch| conformed(&batch?, &file, &schema)).boxed())
+    let conformed = Conformed::new(schema, batches.schema(), &file, batch_size)?;
+    Ok(batches.map(move |batch| conformed.batch(&batch?)).boxed())
 }
 
 /// The rows of the row groups for which the predicate may hold; all where that cannot be said.
@@ -248,19 +250,50 @@ impl PruningStatistics for GroupStatistics<'_> {
     }
 }
 
-/// A batch with the table's columns.
-fn conformed(batch: &RecordBatch, file: &PartitionedFile, schema: &SchemaRef) -> Result<RecordBatch> {
-    let rows = batch.num_rows();
-    let column = |field: &Arc<Field>| -> Result<ArrayRef> {
-        if let Some(column) = batch.column_by_name(field.name()) {
-            return Ok(crate::table::schema::conform(column, field.data_type()));
-        }
-        match file.partition_values.first().filter(|_| field.name() == crate::table::EVENT_DAY) {
-            Some(day) => day.to_array_of_size(rows),
-            None => Ok(new_null_array(field.data_type(), rows)),
-        }
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+/// Where each of the table's columns is in the batches of a file.
+struct Conformed {
+    schema: SchemaRef,
+    columns: Vec<Of>,
+}
+
+/// Where a column is.
+enum Of {
+    /// In batches, at this place.
+    Batch(usize),
+    /// In all rows of the file the same one: this, of as many rows as a batch has at most.
+    File(ArrayRef),
+}
+
+impl Conformed {
+    /// `of_file` are the columns of batches of up to `batch_size` rows.
+    fn new(schema: SchemaRef, of_file: &Schema, file: &PartitionedFile, batch_size: usize) -> Result<Self> {
+        let mut nulls: HashMap<DataType, ArrayRef> = HashMap::new();
+        let column = |field| -> Result<Of> {
+            let field: &Arc<Field> = field;
+            if let Ok(at) = of_file.index_of(field.name()) {
+                return Ok(Of::Batch(at));
+            }
+            Ok(Of::File(match file.partition_values.first().filter(|_| field.name() == crate::table::EVENT_DAY) {
+                Some(day) => day.to_array_of_size(batch_size)?,
+                None => {
+                    let of_type = nulls.entry(field.data_type().clone());
+                    Arc::clone(of_type.or_insert_with(|| new_null_array(field.data_type(), batch_size)))
+                }
+            }))
+        };
+        let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
+        Ok(Self { columns, schema })
+    }
+
+    /// A batch with the table's columns.
+    fn batch(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let column = |(of, field): (&Of, &Arc<Field>)| match of {
+            Of::Batch(at) => crate::table::schema::conform(batch.column(*at), field.data_type()),
+            Of::File(column) => column.slice(0, rows),
+        };
+        let columns = self.columns.iter().zip(self.schema.fields()).map(column).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
 }
