@@ -349,12 +349,7 @@ fn decisions_are_handed_to_a_daemon_and_alert() {
     assert!(hook.ask("uid-attested", &place.image)["allowed"].as_bool().unwrap());
     let unknown = format!("registry.example/app@sha256:{}", "0".repeat(64));
     assert!(!hook.ask("uid-refused", &unknown)["allowed"].as_bool().unwrap());
-    let titles = |daemon: &Daemon| -> Vec<String> {
-        let found: Value = serde_json::from_str(&daemon.get("/v1/findings").body).unwrap();
-        let found = found["findings"].as_array().unwrap();
-        found.iter().map(|finding| finding["finding_info"]["title"].as_str().unwrap().to_owned()).collect()
-    };
-    daemon.wait("the refusal", |d| titles(d).iter().any(|t| t == "Kubernetes Unsigned Image Refused at Admission"));
+    daemon.finds("Kubernetes Unsigned Image Refused at Admission");
     hook.stop();
 
     // What the API server let in all the same: a disagreement, and an alert on it.
@@ -366,7 +361,7 @@ fn decisions_are_handed_to_a_daemon_and_alert() {
     let lake = place.at("lake");
     let run = tarn(&["evidence", "disagreements", "--lake", text(&lake), "--record", "--to", &url]);
     assert!(run.code == 1 && run.stderr.contains("recorded: 1 new of 1"), "{}", run.stderr);
-    daemon.wait("the disagreement", |d| titles(d).iter().any(|t| t == "Workload Let In That Admission Had Refused"));
+    daemon.finds("Workload Let In That Admission Had Refused");
     daemon.wait("the ledger", |d| d.metric("tarn_ledger_sequence") == d.metric("tarn_log_last_sequence"));
     assert!(daemon.stop());
 
