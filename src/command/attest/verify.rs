@@ -4,6 +4,7 @@ use super::source::ImageArgs;
 use super::{Signed, document, image, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
+use crate::command::named_file::NamedFile;
 use crate::output::Format;
 use clap::{ArgGroup, Args as ClapArgs};
 use std::path::{Path, PathBuf};
@@ -135,8 +136,9 @@ impl Args {
             let (mut signed, bundle) = read(self.artifact.as_deref(), self.bundle.as_deref())?;
             return report(&policy.verify(signed.artifact(), &bundle, chrono::Utc::now()), self.format);
         }
-        let key = self.signer.key.as_deref().map(document).transpose()?;
-        let root = self.trusted_root.as_deref().map(document).transpose()?;
+        let of = |option, path: Option<&Path>| path.map(|path| document(NamedFile::by(option, path))).transpose();
+        let key = of("--key", self.signer.key.as_deref())?;
+        let root = of("--trusted-root", self.trusted_root.as_deref())?;
         let issuer = self.signer.issuer.as_deref().unwrap_or_default();
         let signer = match (&key, &self.signer.identity, &self.signer.identity_pattern) {
             (Some(key), ..) => RequestedSigner::Key(key),
@@ -161,9 +163,9 @@ fn read(artifact: Option<&str>, bundle: Option<&Path>) -> anyhow::Result<(Signed
     let Some(name) = artifact else { return Err(Usage("expected a file or a digest".into()).into()) };
     let signed = Signed::named(name)?;
     let bundle = match (bundle, &signed) {
-        (Some(path), _) => document(path)?,
+        (Some(path), _) => document(NamedFile::by("--bundle", path))?,
         (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
-        (None, _) => document(Path::new(&format!("{name}.sigstore.json")))?,
+        (None, _) => document(NamedFile::argument(Path::new(&format!("{name}.sigstore.json"))))?,
     };
     Ok((signed, bundle))
 }
