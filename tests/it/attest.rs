@@ -77,6 +77,11 @@ fn a_verification_prints_its_steps_and_names_its_reason() {
     assert_eq!((last["check"].as_str(), last["reason"].as_str()), (Some("builder"), Some("builder_mismatch")));
     assert!(run.stderr.contains("not verified: builder_mismatch"), "{}", run.stderr);
 
+    let run = verify(&["--provenance-material", "git+https://forge.example/o/r"]);
+    assert!(run.code == 1 && run.stderr.contains("not verified: material_mismatch"), "{}", run.stderr);
+    let run = verify(&["--provenance-material", "git+https://forge.example/o/r sha256:00"]);
+    assert!(run.code == 2 && run.stderr.contains("--provenance-material"), "{}", run.stderr);
+
     assert_eq!(verify(&["--sbom", "--predicate-type", "x"]).code, 2);
     assert_eq!(tarn(&["attest", "verify", "--identity", "me", text(&artifact)]).code, 2, "no issuer");
     assert_eq!(tarn(&["attest", "verify", text(&artifact)]).code, 2, "nobody");
