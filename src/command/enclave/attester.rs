@@ -1,8 +1,6 @@
 //! What attests this process: the Nitro Secure Module of its enclave, or software in its place.
 
 use super::measure;
-#[cfg(not(all(feature = "nsm", target_os = "linux")))]
-use crate::command::Usage;
 use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
@@ -38,12 +36,13 @@ impl Attester {
     /// The Nitro Secure Module, which this Tarn was built without.
     #[cfg(not(all(feature = "nsm", target_os = "linux")))]
     pub(super) fn nitro() -> anyhow::Result<Self> {
-        Err(Usage("this Tarn was built without the feature `nsm`, by which it asks /dev/nsm".to_owned()).into())
+        let without = "this Tarn was built without the feature `nsm`, by which it asks /dev/nsm".to_owned();
+        Err(crate::command::Usage(without).into())
     }
 
     /// A simulated enclave whose image is a file, or this program.
     ///
-    /// **Errors**: [`Usage`] for files that cannot be read, or are something else.
+    /// **Errors**: [`Usage`](crate::command::Usage) for files that cannot be read, or are something else.
     pub(super) fn simulated(authority: &Path, measured: Option<&Path>, debug: bool) -> anyhow::Result<Self> {
         let file = NamedFile::by("--authority", authority);
         let authority = SimulatedAuthority::from_text(&file.text(SMALL_BYTES_MAX)?).map_err(|e| file.wrong(e))?;

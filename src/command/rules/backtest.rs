@@ -79,7 +79,7 @@ impl Args {
         }
         let span = self.span.span()?;
         let sources = self.sources.load()?;
-        let new = self.version(&sources, &self.rules).context("--rules")?;
+        let new = self.version(&sources, &self.rules)?;
         report_engine(&new.engine, &new.reports)?;
         let old = self.against.as_ref().map(|path| self.version(&sources, std::slice::from_ref(path)));
         let old = old.transpose().context("--against")?;
