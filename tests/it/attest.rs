@@ -166,7 +166,8 @@ fn release(case: &Path) -> tempfile::TempDir {
     let bill = r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {"component": {"type": "application",
         "name": "d", "hashes": [{"alg": "SHA-256", "content": "DIGEST"}]}},
         "components": [{"type": "library", "name": "zlib", "version": "1.3"}, {"type": "library", "name": "plain"}]}"#;
-    write("release/sbom.json", &bill.replace("DIGEST", &digest));
+    // As writers on Windows begin a file.
+    write("release/sbom.json", &format!("\u{feff}{}", bill.replace("DIGEST", &digest)));
     let file = |name: &str| std::fs::read_to_string(case.join(name)).ok().map(|t| t.trim().to_owned());
     let identity = file("identity").unwrap_or_else(|| "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main".into());
     let issuer = file("issuer").unwrap_or_else(|| "https://token.actions.githubusercontent.com".into());
