@@ -243,14 +243,20 @@ struct Kind {
 
 /// Whether [`take`] has a use for a file that nobody called a document: a bundle, an envelope or a bill of materials.
 pub fn is_document(bytes: &[u8]) -> bool {
-    json::read::<Kind>(bytes, json::DOCUMENT).is_ok_and(|kind| {
+    json::read::<Kind>(unmarked(bytes), json::DOCUMENT).is_ok_and(|kind| {
         let signed = kind.verification_material.is_some() || kind.payload_type.is_some();
         signed || kind.bom_format.is_some() || kind.spdx_version.is_some()
     })
 }
 
+/// A byte order mark may be ignored before JSON (RFC 8259, section 8.1), and some writers of bills begin with one.
+fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// A bill of materials as such, without an envelope.
 fn bill(bytes: &[u8]) -> Option<Result<Sbom, crate::evidence::PredicateError>> {
+    let bytes = unmarked(bytes);
     let kind: Kind = json::read(bytes, json::DOCUMENT).ok()?;
     match (kind.bom_format.as_deref(), kind.spdx_version) {
         (Some("CycloneDX"), None) => Some(Sbom::cyclonedx(bytes)),

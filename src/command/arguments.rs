@@ -29,7 +29,7 @@ impl SourcesArgs {
     pub fn load(&self) -> anyhow::Result<Arc<Sources>> {
         let sources = match &self.sources {
             None => Sources::builtin()?,
-            Some(folder) => Sources::with_folder(folder).map_err(|e| Usage(e.to_string()))?,
+            Some(folder) => Sources::with_folder(folder).map_err(|e| Usage(format!("--sources: {e}")))?,
         };
         Ok(Arc::new(sources))
     }

@@ -5,6 +5,7 @@ use crate::detection::{Detection, Seen};
 use crate::output::{Format, Printer};
 use crate::report::{DeadLetters, Stats, report_exceptions};
 use crate::{input, progress};
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,7 +60,8 @@ impl Args {
         let inputs = input::expand(&self.paths)?;
         let sources = self.sources.load()?;
         let source = self.source.resolve(&sources)?;
-        let (engine, reports) = Engine::new(sources, load_and_report(&self.rules, &self.placeholders)?);
+        let (engine, reports) =
+            Engine::new(sources, load_and_report(&self.rules, &self.placeholders).context("--rules")?);
         let runs = report_engine(&engine, &reports)?;
         let mut dead = DeadLetters::new(self.dead_letters.as_deref())?;
         let mut stats = Stats::new(runs, input::size(&inputs));

@@ -1,7 +1,7 @@
 //! A ledger's signing key as commands name it: a file, or a key that AWS KMS keeps (`awskms:///KEY?name=NAME`).
 
 use super::Usage;
-use std::io::Read;
+use super::named_file::NamedFile;
 use tarn_attest::ledger::{KeyError, KmsKey, Signer};
 
 /// A key's file is a line.
@@ -37,8 +37,6 @@ fn read(named: &str) -> anyhow::Result<Key> {
     if named.starts_with("PRIVATE+KEY+") {
         return Err(Usage("expected a file with the key, got the key itself".to_owned()).into());
     }
-    let unread = |error: std::io::Error| Usage(format!("{named}: {error}"));
-    let mut text = String::new();
-    std::fs::File::open(named).map_err(unread)?.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(unread)?;
+    let text = NamedFile::argument(named.as_ref()).text(FILE_BYTES_MAX)?;
     Ok(Key::File(Signer::parse(&text).map_err(wrong)?))
 }

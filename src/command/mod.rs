@@ -13,6 +13,7 @@ mod hunt;
 mod ingest;
 mod lake;
 pub mod ledger_key;
+mod named_file;
 mod ocsf;
 mod rules;
 mod serve;

@@ -5,6 +5,7 @@ use crate::config;
 use crate::serve::Server;
 use crate::serve::config::{Config, TracesConfig};
 use crate::serve::traces::Traces;
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -96,7 +97,8 @@ impl Args {
             let rules: Option<Vec<String>> = self.rules.iter().map(|path| Some(quoted(&text(path)?))).collect();
             set("RULES", format!("[{}]", rules.ok_or_else(utf8)?.join(",")));
         }
-        Config::read(self.config.as_deref(), over.into_iter())
+        let read = Config::read(self.config.as_deref(), over.into_iter());
+        if self.config.is_some() { read.context("--config") } else { read }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, load_and_report};
 use super::{Usage, block_on};
 use crate::output::{Format, RowPrinter};
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use futures::StreamExt;
 use std::path::PathBuf;
@@ -71,7 +72,7 @@ impl Args {
             let session = lake.sql(&options).await?;
             let rules = match self.rules.as_slice() {
                 [] => Ruleset::default(),
-                paths => load_and_report(paths, &self.placeholders)?,
+                paths => load_and_report(paths, &self.placeholders).context("--rules")?,
             };
             register_sigma(&session, self.sources.load()?, rules).await?;
             let mut stream = session.query(&sql).await?;

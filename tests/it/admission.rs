@@ -349,12 +349,7 @@ fn decisions_are_handed_to_a_daemon_and_alert() {
     assert!(hook.ask("uid-attested", &place.image)["allowed"].as_bool().unwrap());
     let unknown = format!("registry.example/app@sha256:{}", "0".repeat(64));
     assert!(!hook.ask("uid-refused", &unknown)["allowed"].as_bool().unwrap());
-    let titles = |daemon: &Daemon| -> Vec<String> {
-        let found: Value = serde_json::from_str(&daemon.get("/v1/findings").body).unwrap();
-        let found = found["findings"].as_array().unwrap();
-        found.iter().map(|finding| finding["finding_info"]["title"].as_str().unwrap().to_owned()).collect()
-    };
-    daemon.wait("the refusal", |d| titles(d).iter().any(|t| t == "Kubernetes Unsigned Image Refused at Admission"));
+    daemon.finds("Kubernetes Unsigned Image Refused at Admission");
     hook.stop();
 
     // What the API server let in all the same: a disagreement, and an alert on it.
@@ -366,7 +361,7 @@ fn decisions_are_handed_to_a_daemon_and_alert() {
     let lake = place.at("lake");
     let run = tarn(&["evidence", "disagreements", "--lake", text(&lake), "--record", "--to", &url]);
     assert!(run.code == 1 && run.stderr.contains("recorded: 1 new of 1"), "{}", run.stderr);
-    daemon.wait("the disagreement", |d| titles(d).iter().any(|t| t == "Workload Let In That Admission Had Refused"));
+    daemon.finds("Workload Let In That Admission Had Refused");
     daemon.wait("the ledger", |d| d.metric("tarn_ledger_sequence") == d.metric("tarn_log_last_sequence"));
     assert!(daemon.stop());
 
@@ -579,6 +574,19 @@ fn audited(pod: &str, image: &str, query: &str, time: DateTime<Utc>, status: Val
     })
 }
 
+/// An API server's record of what a node says of a Pod.
+fn runs(pod: &str, image: &str, time: DateTime<Utc>) -> Value {
+    let mut event = audited(pod, image, "/status", time, json!({"metadata": {}, "code": 200}));
+    event["verb"] = "patch".into();
+    event["user"] = json!({"username": "system:node:n1", "groups": ["system:nodes", "system:authenticated"]});
+    event["objectRef"]["subresource"] = "status".into();
+    event["requestObject"] = json!({
+        "metadata": {"uid": "0a1b2c3d-0000-4000-8000-000000000001"},
+        "status": {"containerStatuses": [{"name": "app", "image": image, "imageID": image, "ready": true}]},
+    });
+    event
+}
+
 /// What policy-controller logs of a Pod.
 fn logged(message: &str, time: DateTime<Utc>, more: Value) -> Value {
     let mut line = json!({
@@ -614,6 +622,7 @@ fn where_others_decide_otherwise_is_shown_and_recorded_once() {
         }),
     );
     let verdict = |uid: &str, allowed: bool| json!({"admissionreview/uid": uid, "admissionreview/allowed": allowed, "admissionreview/result": "nil"});
+    let stranger = format!("registry.example/app@sha256:{}", "5".repeat(64));
     let records = [
         // What was refused was let in, twice; one that is only tried, and one from before the refusal, say nothing.
         audited("miner-1", &unknown, "", at(60), created.clone()),
@@ -623,6 +632,20 @@ fn where_others_decide_otherwise_is_shown_and_recorded_once() {
         // What was attested was let in, and is refused for something else.
         audited("web", &place.image, "", at(60), created),
         audited("web", &place.image, "", at(63), forbidden),
+        // A node says what it runs: that, and something that nobody decided on.
+        runs("uid-attested", &place.image, at(65)),
+        runs("uid-attested", &stranger, at(66)),
+        // Kyverno's report on its image policies, which names the workload alone.
+        json!({
+            "apiVersion": "openreports.io/v1alpha1", "kind": "Report", "source": "KyvernoImageValidatingPolicy",
+            "metadata": {"name": "r1", "namespace": "shop", "uid": "r1", "creationTimestamp": rfc3339(at(1))},
+            "scope": {"apiVersion": "v1", "kind": "Pod", "name": "uid-attested", "namespace": "shop", "uid": "p1"},
+            "results": [{
+                "source": "KyvernoImageValidatingPolicy", "policy": "signed", "result": "fail", "scored": true,
+                "message": "failed to verify image", "timestamp": {"seconds": at(1).timestamp(), "nanos": 0},
+            }],
+            "summary": {"error": 0, "fail": 1, "pass": 0, "skip": 0, "warn": 0},
+        }),
         // policy-controller on the image, and on the request.
         logged(&format!("Failed to validate at least one policy for {}", place.image), at(0), json!({})),
         logged(&format!("Validated 1 policies for image {}", place.image), at(1), json!({})),
@@ -645,8 +668,10 @@ fn where_others_decide_otherwise_is_shown_and_recorded_once() {
     let expected = [
         ("denied", "attested", digest(&place.image), 1),
         ("failed", "attested", digest(&place.image), 1),
+        ("failed", "attested", "shop/uid-attested".to_owned(), 1),
         ("let_in", "refused", digest(&unknown), 2),
         ("passed", "refused", "uid-unknown".to_owned(), 1),
+        ("runs", "attested", digest(&stranger), 1),
     ];
     assert_eq!(told, expected.map(|(theirs, ours, about, n)| (theirs.to_owned(), ours.to_owned(), about, n)));
     let of = |theirs: &str| rows.iter().find(|row| row["theirs"] == theirs).unwrap();
@@ -657,14 +682,17 @@ fn where_others_decide_otherwise_is_shown_and_recorded_once() {
 
     let key = place.at("evidence.key");
     let recorded = disagreements(&["--record", "--ledger-key", text(&key)]);
-    assert!(recorded.code == 1 && recorded.stderr.contains("recorded: 4 new of 4"), "{}", recorded.stderr);
+    assert!(recorded.code == 1 && recorded.stderr.contains("recorded: 6 new of 6"), "{}", recorded.stderr);
     let again = disagreements(&["--record"]);
-    assert!(again.stderr.contains("recorded: 0 new of 4"), "{}", again.stderr);
-    let sql = "SELECT metadata.uid AS uid, severity, finding_info.title AS title FROM detection_finding ORDER BY severity_id DESC";
+    assert!(again.stderr.contains("recorded: 0 new of 6"), "{}", again.stderr);
+    let sql = "SELECT metadata.uid AS uid, severity, finding_info.title AS title FROM detection_finding ORDER BY severity_id DESC, title";
     let findings = place.sql(sql);
-    assert_eq!((findings.len(), &findings[0]["severity"]), (4, &json!("High")));
-    assert_eq!(findings[0]["title"], "A workload that was refused was let in");
-    let (finding, _) = place.proved(findings[0]["uid"].as_str().unwrap());
+    let titles: Vec<_> = findings.iter().take(2).map(|finding| (&finding["severity"], &finding["title"])).collect();
+    let high = json!("High");
+    let (runs, let_in) =
+        (json!("A workload runs another image than was decided on"), json!("A workload that was refused was let in"));
+    assert_eq!((findings.len(), titles), (6, vec![(&high, &runs), (&high, &let_in)]));
+    let (finding, _) = place.proved(findings[1]["uid"].as_str().unwrap());
     let related = [&of("let_in")["our_record"], &of("let_in")["their_record"]].map(|uid| json!({"uid": uid}));
     assert_eq!(finding["finding_info"]["related_events"], json!(related));
     let export = place.at("records.ndjson");

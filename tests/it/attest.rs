@@ -77,6 +77,11 @@ fn a_verification_prints_its_steps_and_names_its_reason() {
     assert_eq!((last["check"].as_str(), last["reason"].as_str()), (Some("builder"), Some("builder_mismatch")));
     assert!(run.stderr.contains("not verified: builder_mismatch"), "{}", run.stderr);
 
+    let run = verify(&["--provenance-material", "git+https://forge.example/o/r"]);
+    assert!(run.code == 1 && run.stderr.contains("not verified: material_mismatch"), "{}", run.stderr);
+    let run = verify(&["--provenance-material", "git+https://forge.example/o/r sha256:00"]);
+    assert!(run.code == 2 && run.stderr.contains("--provenance-material"), "{}", run.stderr);
+
     assert_eq!(verify(&["--sbom", "--predicate-type", "x"]).code, 2);
     assert_eq!(tarn(&["attest", "verify", "--identity", "me", text(&artifact)]).code, 2, "no issuer");
     assert_eq!(tarn(&["attest", "verify", text(&artifact)]).code, 2, "nobody");
@@ -161,7 +166,8 @@ fn release(case: &Path) -> tempfile::TempDir {
     let bill = r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {"component": {"type": "application",
         "name": "d", "hashes": [{"alg": "SHA-256", "content": "DIGEST"}]}},
         "components": [{"type": "library", "name": "zlib", "version": "1.3"}, {"type": "library", "name": "plain"}]}"#;
-    write("release/sbom.json", &bill.replace("DIGEST", &digest));
+    // As writers on Windows begin a file.
+    write("release/sbom.json", &format!("\u{feff}{}", bill.replace("DIGEST", &digest)));
     let file = |name: &str| std::fs::read_to_string(case.join(name)).ok().map(|t| t.trim().to_owned());
     let identity = file("identity").unwrap_or_else(|| "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main".into());
     let issuer = file("issuer").unwrap_or_else(|| "https://token.actions.githubusercontent.com".into());

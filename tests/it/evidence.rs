@@ -2,8 +2,12 @@
 
 use crate::command::{tarn, text};
 use crate::signed;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey};
 use object_store::path::Path as StorePath;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Signer};
 use tarn_lake::{Lake, StoreOptions};
@@ -128,6 +132,51 @@ fn an_audit_finds_what_was_changed_and_says_what_it_cannot_exclude() {
     audit(&[]).ok();
     let run = audit(&["--known", text(&known)]);
     assert_eq!((run.code, kinds(&run)[0].as_str()), (1, "rolled_back"));
+}
+
+/// A witness's public key, and a note with its cosignature (C2SP tlog-cosignature).
+fn cosigned(note: &str, time_s: u64) -> (String, String) {
+    let (name, secret) = ("witness.example/w1", SigningKey::from_bytes(&[7; 32]));
+    let encoded = [&[4], secret.verifying_key().as_bytes().as_slice()].concat();
+    let id = &Sha256::digest([name.as_bytes(), b"\n", &encoded].concat())[..4];
+    let (text, _) = note.split_once("\n\n").unwrap();
+    let signature = secret.sign(format!("cosignature/v1\ntime {time_s}\n{text}\n").as_bytes()).to_bytes();
+    let line = STANDARD.encode([id, &time_s.to_be_bytes(), &signature].concat());
+    (format!("{name}+{}+{}", hex::encode(id), STANDARD.encode(encoded)), format!("{note}\u{2014} {name} {line}\n"))
+}
+
+#[test]
+fn a_proof_carries_what_witnesses_cosigned_and_an_audit_stands_on_it() {
+    let place = Place::new();
+    let (kept, proof) = (place.at("cosigned"), place.at("proof.json"));
+    let (witness, note) = cosigned(&place.evidence("checkpoint", &[]).ok().stdout, 1_764_240_060);
+    std::fs::write(&kept, &note).unwrap();
+    // The log goes on meanwhile.
+    place.log(5..8);
+    let prove = |uid: &str, more: &[&str]| place.evidence("prove", &[&[uid, "-o", text(&proof)], more].concat());
+    let verify = || {
+        let verify = ["evidence", "verify", text(&proof), "--key", &place.key, "--witness", &witness];
+        tarn(&[&verify[..], &["--format", "ndjson"]].concat())
+    };
+    prove("uid-3", &[]).ok();
+    let run = verify();
+    assert_eq!((run.code, &run.rows()[0]["reason"]), (1, &json!("too_few_witnesses")));
+    prove("uid-3", &["--checkpoint", text(&kept)]).ok();
+    let rows = verify().ok().rows();
+    assert_eq!((&rows[0]["holds"], &rows[0]["leaves"]), (&json!(true), &json!(5)));
+    assert_eq!(rows[0]["witnesses"], "witness.example/w1 2025-11-27T10:41:00.000Z");
+
+    let audit = ["--key", &place.key, "--witness", &witness, "--known", text(&kept), "--format", "ndjson"];
+    let rows = place.evidence("audit", &audit).ok().rows();
+    let kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["whole", "after_witness", "after_known_checkpoint"], "what came after is not vouched for");
+    // A record that came after, and another log's note.
+    let later = prove("uid-6", &["--checkpoint", text(&kept)]);
+    assert!(later.code == 2 && later.stderr.contains("its 5 leaves have no record"), "{}", later.stderr);
+    let other = Place::new();
+    std::fs::write(&kept, other.evidence("checkpoint", &[]).ok().stdout).unwrap();
+    let run = prove("uid-3", &["--checkpoint", text(&kept)]);
+    assert!(run.code == 2 && run.stderr.contains("--checkpoint: "), "{}", run.stderr);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod images;
 mod ingest;
 mod kms;
 mod lineage;
+mod named_files;
 mod real_logs;
 mod reverify;
 mod rules;

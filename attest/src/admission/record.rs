@@ -132,9 +132,12 @@ impl Decided<'_> {
 
     /// The workload, and the images that have a digest.
     fn resources(&self) -> Value {
-        let Review { kind, namespace, name, .. } = self.review;
-        let mut resources =
-            vec![json!({"type": kind, "namespace": namespace, "name": name, "role_id": 1, "role": "Target"})];
+        let Review { kind, namespace, name, object_uid, .. } = self.review;
+        let mut workload = json!({"type": kind, "namespace": namespace, "name": name, "role_id": 1, "role": "Target"});
+        if !object_uid.is_empty() {
+            workload["uid"] = object_uid.as_str().into();
+        }
+        let mut resources = vec![workload];
         let mut seen: Vec<&Reference> = Vec::new();
         for (used, _) in &self.decision.images {
             let Ok(reference @ Reference { digest: Some(digest), .. }) = &used.reference else { continue };

@@ -29,6 +29,8 @@ pub struct Review {
     pub namespace: String,
     /// Its name, or what its name is made of.
     pub name: String,
+    /// Its uid, where it has one already.
+    pub object_uid: String,
     /// Who asks for it.
     pub user: String,
     /// The groups that who asks is in, the first ones.
@@ -182,14 +184,17 @@ impl Review {
             return Err(ReviewError::Uid(request.uid.len()));
         }
         let images = images(&request);
-        let generated = request.object.pointer("/metadata/generateName").and_then(Value::as_str).unwrap_or_default();
-        let name = if request.name.is_empty() { generated } else { &request.name };
+        let of_object = |name| request.object.pointer(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        // A name that was made of `generateName` is in the object alone.
+        let asked = Some(request.name.as_str()).filter(|name| !name.is_empty());
+        let name = asked.or_else(|| of_object("/metadata/name")).or_else(|| of_object("/metadata/generateName"));
         Ok(Self {
             operation: short(&request.operation),
             kind: short(&request.kind.kind),
             resource: short(&request.resource.resource),
             namespace: short(&request.namespace),
-            name: short(name),
+            name: short(name.unwrap_or_default()),
+            object_uid: short(of_object("/metadata/uid").unwrap_or_default()),
             user: short(&request.user_info.username),
             groups: request.user_info.groups.iter().flatten().take(GROUPS_MAX).map(|group| short(group)).collect(),
             dry_run: request.dry_run.unwrap_or(false),

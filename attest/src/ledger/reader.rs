@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tlog_tiles::{Error, Hash, HashReader, Tile, check_tree, prove_record, prove_tree};
 
-/// A ledger opened for reading, at its published checkpoint. It writes nothing and keeps nothing in memory.
+/// A ledger opened for reading, at its published checkpoint or one from before. It writes nothing and keeps nothing in memory.
 #[derive(Clone, Debug)]
 pub struct Log {
     site: Site,
@@ -52,7 +52,15 @@ impl Log {
         Self::open(store, prefix, key).await
     }
 
-    /// The published checkpoint.
+    /// The same ledger at a checkpoint from before, such as one that witnesses cosigned: proofs carry that one.
+    ///
+    /// **Errors**: [`LedgerError::NotExtended`] where the log does not go on from it; the store's.
+    pub async fn at(self, checkpoint: Checkpoint) -> Result<Self, LedgerError> {
+        extends(&self.site, Some(&self.checkpoint), &checkpoint).await?;
+        Ok(Self { checkpoint, ..self })
+    }
+
+    /// The checkpoint that it is read at.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }

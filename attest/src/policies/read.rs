@@ -3,7 +3,7 @@
 use super::glob::Glob;
 use super::{Policies, TrustPolicy};
 use crate::digest::{Algorithm, Digest};
-use crate::evidence::provenance::{Expectations, Source};
+use crate::evidence::provenance::{Expectations, ExpectedMaterial, OtherParameters, Source};
 use crate::evidence::vsa;
 use crate::policy::{Identity, Issuer, PolicyError, PublicKey, Signer};
 use crate::sigstore::Verifier;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Bytes of the file, and of one that it names.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Policies of a file, and patterns of a policy.
+/// Policies of a file, and patterns and materials of a policy.
 const POLICIES_MAX: usize = 256;
 /// A hundred years.
 const AGE_DAYS_MAX: u32 = 36_525;
@@ -80,6 +80,10 @@ struct WireProvenance {
     entry_point: Option<String>,
     #[serde(default)]
     parameters: BTreeMap<String, toml::Value>,
+    #[serde(default)]
+    other_parameters: OtherParameters,
+    #[serde(default)]
+    materials: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -240,6 +244,13 @@ fn provenance(wire: WireProvenance) -> Result<Expectations, Wrong> {
     if commit.is_some() && source.is_none() {
         return Err(at("provenance.commit")("a commit needs its source"));
     }
+    if wire.materials.len() > POLICIES_MAX {
+        let what = format!("expected at most {POLICIES_MAX}, got {}", wire.materials.len());
+        return Err(at("provenance.materials")(what));
+    }
+    let material = |(number, text): (usize, &String)| {
+        text.parse::<ExpectedMaterial>().map_err(|what| (format!("provenance.materials[{number}]"), what))
+    };
     let parameter = |(name, value): (String, toml::Value)| {
         let text = match value {
             toml::Value::String(text) => text,
@@ -258,7 +269,8 @@ fn provenance(wire: WireProvenance) -> Result<Expectations, Wrong> {
         source: source.map(|source| Source { commit, ..source }),
         entry_point: wire.entry_point,
         parameters: wire.parameters.into_iter().map(parameter).collect::<Result<_, _>>()?,
-        ..Expectations::default()
+        other_parameters: wire.other_parameters,
+        materials: wire.materials.iter().enumerate().map(material).collect::<Result<_, _>>()?,
     })
 }
 

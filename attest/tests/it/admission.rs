@@ -67,6 +67,10 @@ fn images_of_every_kind_of_container_and_workload_are_found() {
         assert_eq!(by, ["i", "a", "e", "v"], "{kind}");
         assert_eq!(images[0].reference.as_ref().unwrap().tag.as_deref(), Some("1"));
     }
+    // A validating webhook is asked when the name was made; it is in the object alone.
+    let made = json!({"generateName": "web-", "name": "web-x7k2p", "uid": "0a1b2c3d"});
+    let made = read(&review("", "Pod", json!({"metadata": made, "spec": {"containers": []}})));
+    assert_eq!((made.name.as_str(), made.object_uid.as_str()), ("web-x7k2p", "0a1b2c3d"));
     let review = read(&pod(spec));
     assert_eq!((review.kind.as_str(), review.namespace.as_str()), ("Pod", "shop"));
     assert_eq!((review.name.as_str(), review.user.as_str()), ("web-", "alice"));

@@ -21,7 +21,8 @@ fn ours(at: i64, refused: bool, images: &[(&str, bool)]) -> Map<String, Value> {
         .iter()
         .map(|(image, attested)| {
             let desc = if *attested { "attested" } else { "nothing is attached to it" };
-            json!({"name": "image", "value": format!("r.example/{image}@{}", digest(image)), "desc": desc})
+            let data = json!({"container": image, "attested": attested});
+            json!({"name": "image", "value": format!("r.example/{image}@{}", digest(image)), "desc": desc, "data": data})
         })
         .collect();
     object(json!({
@@ -138,4 +139,103 @@ fn a_request_counts_before_its_image_and_repeats_are_one() {
     held.begin();
     held.theirs(object(json!({"raw_data": 5})));
     assert!(held.is_empty() && held.finish().0.is_empty());
+}
+
+/// A decision of ours on a Pod, and what a node says of its containers: each with the image that it runs.
+fn on_pod(mut ours: Map<String, Value>, pod: &str) -> Map<String, Value> {
+    ours.insert("resources".into(), json!([{"type": "Pod", "namespace": "n", "name": pod}]));
+    ours
+}
+
+fn status(at: i64, pod: &str, running: &[(&str, &str)]) -> Map<String, Value> {
+    let image = |image: &str| format!("containerd://r.example/other@{}", digest(image));
+    let statuses: Vec<_> = running.iter().map(|(name, of)| json!({"name": name, "imageID": image(of)})).collect();
+    let event = json!({"verb": "patch", "requestObject": {"status": {"containerStatuses": statuses}}});
+    object(json!({
+        "time": at * 1000, "metadata": {"uid": format!("theirs-{at}"), "log_name": "audit", "product": {"name": "Kubernetes"}},
+        "status_id": 1, "activity_id": 3, "resources": [{"namespace": "n", "name": pod}], "raw_data": event.to_string(),
+    }))
+}
+
+#[test]
+fn an_image_that_runs_is_the_one_that_was_decided_on() {
+    let decided = [
+        on_pod(ours(100, false, &[("app", true), ("proxy", true)]), "web"),
+        on_pod(ours(110, false, &[("known", true)]), "other"),
+        on_pod(ours(120, true, &[("bad", false)]), "miner"),
+    ];
+    let runs = |at: i64, pod: &str, running: &[(&str, &str)]| found(&decided, &[status(at, pod, running)]);
+    assert_eq!(runs(200, "web", &[("app", "app"), ("proxy", "proxy")]), []);
+    assert_eq!(runs(200, "web", &[("app", "app"), ("proxy", "stranger")]), [(Outcome::Attested, Verdict::Runs)]);
+    assert_eq!(runs(200, "web", &[("app", "known")]), [], "an image that was decided on elsewhere is no stranger");
+    assert_eq!(runs(200, "web", &[("app", "bad")]), [(Outcome::Refused, Verdict::LetIn)], "one that was refused");
+    assert_eq!(runs(200, "web", &[("sidecar", "stranger")]), [], "nothing was decided on for this container");
+    assert_eq!(runs(200, "nobody", &[("app", "stranger")]), [], "nor on this workload");
+    assert_eq!(runs(50, "web", &[("app", "stranger")]), [], "nor before it");
+
+    // An update that the node has still to follow, and what it runs then.
+    let updated =
+        [on_pod(ours(100, false, &[("app", true)]), "web"), on_pod(ours(150, false, &[("next", true)]), "web")];
+    assert_eq!(found(&updated, &[status(200, "web", &[("next", "app")])]), []);
+    assert_eq!(found(&updated, &[status(200, "web", &[("next", "stranger")])]), [(Outcome::Attested, Verdict::Runs)]);
+
+    // What names no image that could be compared, and the same as clouds wrap it.
+    let written = |event: String| {
+        let mut record = status(200, "web", &[]);
+        record.insert("raw_data".into(), event.into());
+        all(&decided, &[record])
+    };
+    let of = |image: &str| json!({"status": {"initContainerStatuses": [{"name": "app", "imageID": image}]}});
+    let stranger = format!("r.example/app@{}", digest("stranger"));
+    for silent in ["", "sha256:0123", "r.example/app@sha256:short", "r.example/app"] {
+        assert_eq!(written(of(silent).to_string()), [], "{silent}");
+    }
+    let config = written(of(&digest("stranger")).to_string());
+    assert_eq!(config, [], "the digest of a configuration is another than the image's");
+    for wrapped in
+        [of(&stranger), json!({"protoPayload": {"request": of(&stranger)}}), json!({"log": of(&stranger).to_string()})]
+    {
+        let found = written(wrapped.to_string());
+        let [one] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((one.about.as_str(), one.workload.as_str()), (digest("stranger").as_str(), "n/web"));
+        assert_eq!((one.our_record.as_str(), one.decider.as_str()), ("ours-100", "Kubernetes"));
+        let finding = one.to_ocsf(chrono::DateTime::from_timestamp(1_000_000, 0).unwrap()).value;
+        assert_eq!(finding["finding_info"]["title"], "A workload runs another image than was decided on");
+        assert_eq!((&finding["severity"], &finding["resources"][1]["name"]), (&json!("High"), &json!("web")));
+    }
+    assert_eq!(written("{\"imageID\": ".into()), []);
+}
+
+/// Kyverno's reports on image policies name the workload, and no digest.
+#[test]
+fn a_report_is_held_against_the_decision_on_its_workload() {
+    let decided = [
+        on_pod(ours(100, false, &[("good", true)]), "web"),
+        on_pod(ours(110, true, &[("bad", false)]), "miner"),
+        on_pod(ours(120, false, &[("bad", false)]), "warned"),
+    ];
+    let report = |kind: &str, pod: &str, results: &[(&str, &str)]| {
+        let results: Vec<_> =
+            results.iter().map(|(source, result)| json!({"source": source, "result": result})).collect();
+        object(json!({
+            "time": 200_000, "metadata": {"uid": "report", "product": {"name": "Policy reports"}}, "action_id": 3,
+            "status_id": 2, "resources": [{"type": kind, "namespace": "n", "name": pod}], "policy": {"data": results},
+        }))
+    };
+    let of = |pod: &str, results: &[(&str, &str)]| found(&decided, &[report("Pod", pod, results)]);
+    let image = "KyvernoImageValidatingPolicy";
+    assert_eq!(of("web", &[(image, "fail"), (image, "pass")]), [(Outcome::Attested, Verdict::Failed)]);
+    assert_eq!(of("web", &[(image, "pass")]), []);
+    assert_eq!(of("web", &[("kyverno", "fail"), (image, "pass")]), [], "labels are no evidence");
+    assert_eq!(of("web", &[(image, "skip"), (image, "error")]), []);
+    assert_eq!(of("miner", &[(image, "pass"), ("kyverno", "fail")]), [(Outcome::Refused, Verdict::Passed)]);
+    assert_eq!(of("miner", &[(image, "fail")]), []);
+    assert_eq!(of("warned", &[(image, "pass")]), [(Outcome::Warned, Verdict::Passed)]);
+    assert_eq!(of("nobody", &[(image, "fail")]), []);
+    assert_eq!(found(&decided, &[report("Deployment", "web", &[(image, "fail")])]), [], "of another kind");
+    let found = all(&decided, &[report("Pod", "web", &[(image, "fail")])]);
+    let [one] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((one.about.as_str(), one.our_record.as_str()), ("n/web", "ours-100"));
+    let resources = one.to_ocsf(chrono::DateTime::from_timestamp(1_000_000, 0).unwrap()).value["resources"].clone();
+    assert_eq!(resources, json!([{"type": "workload", "namespace": "n", "name": "web"}]));
 }

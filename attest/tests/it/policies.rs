@@ -63,6 +63,38 @@ fn of_a_document_its_signer_and_what_the_policy_says_of_its_kind_is_checked() {
 }
 
 #[test]
+fn a_policy_says_what_went_into_a_build_and_that_nothing_else_was_chosen() {
+    let world = World::new();
+    let commit = |digit: &str| digit.repeat(40);
+    let predicate = json!({
+        "buildDefinition": {
+            "buildType": "https://forge.example/build", "externalParameters": {"release": true},
+            "resolvedDependencies": [
+                {"uri": "git+https://forge.example/o/r@refs/heads/main", "digest": {"gitCommit": commit("1")}},
+                {"uri": "pkg:docker/base@1.2", "digest": {"sha256": "2".repeat(64)}},
+            ],
+        },
+        "runDetails": {"builder": {"id": "https://b"}},
+    });
+    let statement = statement("https://slsa.dev/provenance/v1", &predicate).to_string();
+    let document = world.attested(PAYLOAD_TYPE, statement.as_bytes());
+    let reason = |asks: &str| {
+        let asked = format!("{KEYED}[policy.provenance]\nparameters = {{release = true}}\n{asks}\n");
+        reason(&policies(&world, &asked), &document)
+    };
+    let source = "git+https://forge.example/o/r@refs/heads/main";
+    assert_eq!(reason(&format!("materials = [\"{source}\", \"pkg:docker/base@1.2 sha256:{}\"]", "2".repeat(64))), None);
+    assert_eq!(reason(&format!("materials = [\"{source} gitCommit:{}\"]", commit("1"))), None);
+    for wrong in [format!("{source} gitCommit:{}", commit("3")), "pkg:docker/base".into(), source.replace("main", "x")]
+    {
+        assert_eq!(reason(&format!("materials = [\"{wrong}\"]")), Some(Reason::MaterialMismatch), "{wrong}");
+    }
+    assert_eq!(reason("other_parameters = \"refused\""), None);
+    let none_expected = format!("{KEYED}[policy.provenance]\nother_parameters = \"refused\"\n");
+    assert_eq!(self::reason(&policies(&world, &none_expected), &document), Some(Reason::ParameterMismatch));
+}
+
+#[test]
 fn a_bare_envelope_is_not_signed_by_an_identity() {
     let world = World::new();
     let text = "[[policy]]\nname = \"n\"\nidentity = \"me\"\nissuer = \"https://i\"\n";
@@ -135,6 +167,12 @@ fn what_is_wrong_is_named_by_its_key() {
         ("[policy.provenance]\ncommit = \"00\"", "policy[0].provenance.commit: "),
         ("[policy.provenance]\nsource = \"here\"", "policy[0].provenance.source: "),
         ("[policy.provenance.parameters]\na = [1]", "policy[0].provenance.parameters.a: "),
+        (
+            "[policy.provenance]\nmaterials = [\"git+https://f\", \"pkg:a sha256:00\"]",
+            "policy[0].provenance.materials[1]: ",
+        ),
+        ("[policy.provenance]\nmaterials = [\" sha256:00\"]", "policy[0].provenance.materials[0]: "),
+        ("[policy.provenance]\nother_parameters = \"some\"", "expected `allowed` or `refused`"),
         ("[policy.summary]\nlevels = []", "missing field `verifier`"),
         ("[policy.summary]\nverifier = \"\"", "policy[0].summary.verifier: "),
         ("[[policy]]\nname = \"builds\"\nkey = \"build.pub\"", "policy[1].name: \"builds\" is there twice"),

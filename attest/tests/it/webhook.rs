@@ -147,7 +147,7 @@ fn review(images: &[&str]) -> Value {
         "request": {
             "uid": "705ab4f5", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE",
             "name": "web", "namespace": "shop", "userInfo": {"username": "alice"}, "dryRun": false,
-            "object": {"spec": {"containers": containers}},
+            "object": {"metadata": {"uid": "0a1b2c3d"}, "spec": {"containers": containers}},
         },
     })
 }
@@ -186,6 +186,7 @@ async fn an_answer_is_recorded_with_what_it_stands_on() {
     let resources: Vec<_> =
         decision["resources"].as_array().unwrap().iter().map(|r| (&r["type"], &r["name"])).collect();
     assert_eq!(resources, [(&json!("Pod"), &json!("web")), (&json!("container image"), &json!(image()))]);
+    assert_eq!(decision["resources"][0]["uid"], "0a1b2c3d");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! `tarn attest conformance`: the protocol of the Sigstore client conformance suite.
 
 use super::{Signed, document, report};
+use crate::command::named_file::NamedFile;
 use crate::output::Format;
 use clap::{Args as ClapArgs, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tarn_attest::{RequestedSigner, conformance};
 
@@ -60,9 +61,10 @@ impl Args {
 impl VerifyBundle {
     fn run(self) -> anyhow::Result<ExitCode> {
         let mut signed = Signed::named(&self.artifact)?;
-        let bundle = document(&self.bundle)?;
-        let key = self.key.as_deref().map(document).transpose()?;
-        let root = self.trusted_root.as_deref().map(document).transpose()?;
+        let bundle = document(NamedFile::by("--bundle", &self.bundle))?;
+        let of = |option, path: Option<&Path>| path.map(|path| document(NamedFile::by(option, path))).transpose();
+        let key = of("--key", self.key.as_deref())?;
+        let root = of("--trusted-root", self.trusted_root.as_deref())?;
         let signer = match &key {
             Some(key) => RequestedSigner::Key(key),
             None => RequestedSigner::Identity {

@@ -4,6 +4,7 @@ use super::keep::{self, Read};
 use super::source::ImageArgs;
 use super::{Signed, document};
 use crate::command::arguments::LakeArgs;
+use crate::command::named_file::NamedFile;
 use crate::command::{Usage, block_on};
 use crate::input::{self, Input};
 use crate::output::{Format, print_rows};
@@ -82,7 +83,7 @@ impl Args {
     fn files(&self, policy: &TrustPolicy, now: DateTime<Utc>) -> anyhow::Result<Intake> {
         let mut intake = Intake::default();
         for Found { path, named } in documents(&self.paths)? {
-            let bytes = document(&path)?;
+            let bytes = document(NamedFile::argument(&path))?;
             if !named && !is_document(&bytes) {
                 intake.others += 1;
                 continue;

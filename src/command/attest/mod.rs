@@ -9,6 +9,7 @@ mod source;
 mod verify;
 
 use super::Usage;
+use super::named_file::NamedFile;
 use crate::output::{Format, print_rows};
 use crate::trust;
 use clap::{Args as ClapArgs, Subcommand};
@@ -92,19 +93,15 @@ impl Signed {
 /// A document's bytes; of one that is too large, as many as it takes for the verifier to say so.
 ///
 /// **Errors**: [`Usage`] when it cannot be read.
-fn document(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let wrong = |error: std::io::Error| Usage(format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    let most = bounds::DOCUMENT.bytes_max as u64 + 1;
-    File::open(path).map_err(wrong)?.take(most).read_to_end(&mut bytes).map_err(wrong)?;
-    Ok(bytes)
+fn document(given: NamedFile<'_>) -> Result<Vec<u8>, Usage> {
+    given.head(bounds::DOCUMENT.bytes_max as u64 + 1)
 }
 
-/// A policy file.
+/// The policy file of `--policies`.
 ///
 /// **Errors**: [`Usage`], which says what is wrong with it.
 fn policies(path: &Path) -> anyhow::Result<Policies> {
-    trust::policies(path, None).map_err(|e| Usage(e).into())
+    trust::policies(path, None).map_err(|e| Usage(format!("--policies: {e}")).into())
 }
 
 /// The policy of a name, or the only one.

@@ -1,5 +1,6 @@
 //! Where an image is, and what is attached to it there: a layout on disk or a registry.
 
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use crate::command::{Usage, block_on};
 use crate::config;
 use clap::Args as ClapArgs;
@@ -10,9 +11,6 @@ use tarn_attest::oci::registry::{Access, Credentials, Registry};
 use tarn_attest::oci::{self, Attached, Layout, Repository};
 use tarn_attest::ocsf::{ArtifactType, Named};
 use tarn_attest::{Digest, Policies, TrustPolicy};
-
-/// A configuration of Docker's is some kilobytes, certificates as well.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where an image is.
 #[derive(ClapArgs)]
@@ -102,7 +100,7 @@ impl ImageArgs {
         let access = Access {
             credentials,
             insecure_http: self.insecure_http,
-            authorities: self.registry_ca.as_deref().map(small).transpose()?,
+            authorities: registry_ca(self.registry_ca.as_deref())?,
         };
         let registry = Registry::new(reference.clone(), access).map_err(|e| Usage(format!("--image: {e}")))?;
         let patience = Duration::from_secs(self.registry_timeout);
@@ -155,7 +153,7 @@ impl Docker {
     /// **Errors**: [`Usage`] for one that cannot be read.
     pub(super) fn find() -> anyhow::Result<Option<Self>> {
         let Some(path) = config::docker_config().filter(|path| path.is_file()) else { return Ok(None) };
-        Ok(Some(Self { bytes: small(&path)?, path }))
+        Ok(Some(Self { bytes: NamedFile::argument(&path).bytes(SMALL_BYTES_MAX)?, path }))
     }
 
     /// Whom it names to ask a registry.
@@ -168,13 +166,9 @@ impl Docker {
     }
 }
 
-pub(super) fn small(path: &Path) -> anyhow::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let wrong = |error: std::io::Error| Usage(format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(wrong)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Usage(format!("{}: more than {FILE_BYTES_MAX} bytes", path.display())).into());
-    }
-    Ok(bytes)
+/// The certificates of `--registry-ca`.
+///
+/// **Errors**: [`Usage`] when they cannot be read.
+pub(super) fn registry_ca(path: Option<&Path>) -> Result<Option<Vec<u8>>, Usage> {
+    path.map(|path| NamedFile::by("--registry-ca", path).bytes(SMALL_BYTES_MAX)).transpose()
 }

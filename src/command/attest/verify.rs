@@ -4,11 +4,12 @@ use super::source::ImageArgs;
 use super::{Signed, document, image, report};
 use crate::command::Usage;
 use crate::command::arguments::key_value;
+use crate::command::named_file::NamedFile;
 use crate::output::Format;
 use clap::{ArgGroup, Args as ClapArgs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tarn_attest::evidence::provenance::{self, Source};
+use tarn_attest::evidence::provenance::{self, ExpectedMaterial, Source};
 use tarn_attest::evidence::vsa;
 use tarn_attest::policy::Expectation;
 use tarn_attest::{Algorithm, Digest, Request, RequestedSigner};
@@ -57,7 +58,7 @@ struct SignerArgs {
     /// The trust policies (docs/attest.md), instead of a signer and what must have been said
     #[arg(long, value_name = "FILE", conflicts_with_all = ["trusted_root", "issuer", "predicate_type", "sbom",
         "provenance_builder", "provenance_build_type", "provenance_source", "provenance_entry_point",
-        "provenance_parameter", "summary_verifier"])]
+        "provenance_parameter", "provenance_material", "summary_verifier"])]
     policies: Option<PathBuf>,
     /// The policy to verify by; the only one of the file by default
     #[arg(long, value_name = "NAME", requires = "policies")]
@@ -104,6 +105,9 @@ struct ExpectedArgs {
     /// SLSA provenance of a build with this parameter, such as workflow.ref=refs/heads/main; repeat it for more
     #[arg(long, value_name = "PATH=VALUE", value_parser = key_value)]
     provenance_parameter: Vec<(String, String)>,
+    /// SLSA provenance of a build that this went into: its URI, and in one argument with it a digest; repeat it for more
+    #[arg(long, value_name = "URI [DIGEST]", value_parser = |text: &str| text.parse::<ExpectedMaterial>())]
+    provenance_material: Vec<ExpectedMaterial>,
     /// A SLSA verification summary by this verifier
     #[arg(long, value_name = "URI")]
     summary_verifier: Option<String>,
@@ -135,8 +139,9 @@ impl Args {
             let (mut signed, bundle) = read(self.artifact.as_deref(), self.bundle.as_deref())?;
             return report(&policy.verify(signed.artifact(), &bundle, chrono::Utc::now()), self.format);
         }
-        let key = self.signer.key.as_deref().map(document).transpose()?;
-        let root = self.trusted_root.as_deref().map(document).transpose()?;
+        let of = |option, path: Option<&Path>| path.map(|path| document(NamedFile::by(option, path))).transpose();
+        let key = of("--key", self.signer.key.as_deref())?;
+        let root = of("--trusted-root", self.trusted_root.as_deref())?;
         let issuer = self.signer.issuer.as_deref().unwrap_or_default();
         let signer = match (&key, &self.signer.identity, &self.signer.identity_pattern) {
             (Some(key), ..) => RequestedSigner::Key(key),
@@ -161,9 +166,9 @@ fn read(artifact: Option<&str>, bundle: Option<&Path>) -> anyhow::Result<(Signed
     let Some(name) = artifact else { return Err(Usage("expected a file or a digest".into()).into()) };
     let signed = Signed::named(name)?;
     let bundle = match (bundle, &signed) {
-        (Some(path), _) => document(path)?,
+        (Some(path), _) => document(NamedFile::by("--bundle", path))?,
         (None, Signed::Digest(_)) => return Err(Usage("a digest needs --bundle".into()).into()),
-        (None, _) => document(Path::new(&format!("{name}.sigstore.json")))?,
+        (None, _) => document(NamedFile::argument(Path::new(&format!("{name}.sigstore.json"))))?,
     };
     Ok((signed, bundle))
 }
@@ -177,7 +182,8 @@ impl ExpectedArgs {
             || self.provenance_build_type.is_some()
             || self.provenance_source.is_some()
             || self.provenance_entry_point.is_some()
-            || !self.provenance_parameter.is_empty();
+            || !self.provenance_parameter.is_empty()
+            || !self.provenance_material.is_empty();
         let kinds = [self.predicate_type.is_some(), self.sbom, provenance, self.summary_verifier.is_some()];
         if kinds.iter().filter(|asked| **asked).count() > 1 {
             let of = "--predicate-type, --sbom, --provenance-… and --summary-…";
@@ -201,6 +207,7 @@ impl ExpectedArgs {
                 source: self.provenance_source.map(|source| Source { commit, ..source }),
                 entry_point: self.provenance_entry_point,
                 parameters: self.provenance_parameter.into_iter().collect(),
+                materials: self.provenance_material,
                 ..provenance::Expectations::default()
             }))
         } else {

@@ -3,8 +3,8 @@
 use super::lane::{Lane, Log, Origin, Written};
 use super::program::{Program, Rsigma, Run};
 use super::{hints, table, variations};
-use crate::command::Usage;
 use crate::command::arguments::{PlaceholderArgs, load_rules};
+use crate::command::named_file::NamedFile;
 use crate::output::{Format, print_rows};
 use crate::progress;
 use anyhow::Context;
@@ -90,7 +90,7 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         for lane in &self.lanes {
-            std::fs::metadata(lane).map_err(|e| Usage(format!("{}: {e}", lane.display())))?;
+            NamedFile::by("--lane", lane).is_there()?;
         }
         if cfg!(debug_assertions) {
             eprintln!("warning: this is a debug build; `cargo build --release` makes one that is worth measuring");
@@ -110,7 +110,7 @@ impl Args {
     fn rules(&self, folder: &TempDir) -> anyhow::Result<(PathBuf, usize)> {
         let placeholders = PlaceholderArgs { placeholders: Vec::new() };
         let count = |paths: &[PathBuf]| anyhow::Ok(load_rules(paths, &placeholders)?.rules.len());
-        let loaded = count(&self.rules)?;
+        let loaded = count(&self.rules).context("--rules")?;
         match &self.rules[..] {
             [one] if self.times == 1 => Ok((one.clone(), loaded)),
             several => {

@@ -1,6 +1,6 @@
 //! The programs that are measured, as children: their time, processor time, peak memory and findings.
 
-use crate::command::Usage;
+use crate::command::named_file::NamedFile;
 use crate::report::peak_memory_of;
 use anyhow::Context;
 use std::fs::File;
@@ -53,6 +53,7 @@ impl Rsigma {
     /// **Errors**: [`Usage`] when `asked` does not run.
     pub fn find(asked: Option<&Path>) -> anyhow::Result<Option<Self>> {
         let path = asked.unwrap_or(Path::new("rsigma"));
+        let file = NamedFile::by("--rsigma", path);
         let version = Command::new(path).arg("--version").stdin(Stdio::null()).output();
         match version {
             Ok(output) if output.status.success() => {
@@ -62,8 +63,8 @@ impl Rsigma {
             }
             Ok(_) if asked.is_none() => Ok(None),
             Err(_) if asked.is_none() => Ok(None),
-            Ok(output) => Err(Usage(format!("{}: {}", path.display(), output.status)).into()),
-            Err(error) => Err(Usage(format!("{}: {error}", path.display())).into()),
+            Ok(output) => Err(file.wrong(output.status).into()),
+            Err(error) => Err(file.wrong(error).into()),
         }
     }
 

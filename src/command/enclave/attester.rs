@@ -1,7 +1,7 @@
 //! What attests this process: the Nitro Secure Module of its enclave, or software in its place.
 
-use super::{measure, small_text};
-use crate::command::Usage;
+use super::measure;
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use sha2::{Digest as _, Sha384};
@@ -36,19 +36,20 @@ impl Attester {
     /// The Nitro Secure Module, which this Tarn was built without.
     #[cfg(not(all(feature = "nsm", target_os = "linux")))]
     pub(super) fn nitro() -> anyhow::Result<Self> {
-        Err(Usage("this Tarn was built without the feature `nsm`, by which it asks /dev/nsm".to_owned()).into())
+        let without = "this Tarn was built without the feature `nsm`, by which it asks /dev/nsm".to_owned();
+        Err(crate::command::Usage(without).into())
     }
 
     /// A simulated enclave whose image is a file, or this program.
     ///
-    /// **Errors**: [`Usage`] for files that cannot be read, or are something else.
+    /// **Errors**: [`Usage`](crate::command::Usage) for files that cannot be read, or are something else.
     pub(super) fn simulated(authority: &Path, measured: Option<&Path>, debug: bool) -> anyhow::Result<Self> {
-        let read = SimulatedAuthority::from_text(&small_text(authority)?);
-        let authority = read.map_err(|error| Usage(format!("{}: {error}", authority.display())))?;
+        let file = NamedFile::by("--authority", authority);
+        let authority = SimulatedAuthority::from_text(&file.text(SMALL_BYTES_MAX)?).map_err(|e| file.wrong(e))?;
         // The kernel and the application of a real image; here there is none but the file.
         let parts = [b"simulated kernel".as_slice(), b"simulated application"];
         let [kernel, application] = parts.map(|part| Sha384::digest(part).to_vec());
-        let mut pcrs = [measure::of(measured)?, kernel, application];
+        let mut pcrs = [measure::of(measured.map(|path| NamedFile::by("--measure", path)))?, kernel, application];
         if debug {
             pcrs.iter_mut().for_each(|value| value.fill(0));
         }

@@ -1,5 +1,6 @@
 //! `tarn enclave authority`: a simulated root of trust, for machines without hardware.
 
+use crate::command::named_file::NamedFile;
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use std::fs::OpenOptions;
@@ -25,8 +26,8 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let authority = SimulatedAuthority::generate(Utc::now())?;
-        create(&self.out, authority.to_text().as_bytes())?;
-        create(&self.root, authority.root().to_text().as_bytes())?;
+        create("--out", &self.out, authority.to_text().as_bytes())?;
+        create("--root", &self.root, authority.root().to_text().as_bytes())?;
         eprintln!(
             "a simulated root in {}; whoever has {} can attest anything",
             self.root.display(),
@@ -37,8 +38,8 @@ impl Args {
 }
 
 /// Writes a new file for its owner alone.
-fn create(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let named = |error: std::io::Error| anyhow::anyhow!("{}: {error}", path.display());
+fn create(option: &'static str, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let named = |error| NamedFile::by(option, path).wrong(error);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(named)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(named)
+    Ok(file.write_all(bytes).and_then(|()| file.sync_all()).map_err(named)?)
 }

@@ -3,8 +3,8 @@
 use super::ledger::LedgerRecorder;
 use super::provenance::{EvidenceFile, LakeEvidence};
 use super::store::StoreArgs;
-use super::{small_file, small_text};
 use crate::command::arguments::LakeArgs;
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use crate::command::serve::init_logs;
 use crate::command::{Usage, block_on, ledger_key};
 use crate::recording::{Recorder, Rows};
@@ -13,7 +13,7 @@ use chrono::Utc;
 use clap::Args as ClapArgs;
 use reqwest::Url;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tarn_enclave::broker::{Broker, Limits, Parts, Provenance, router};
@@ -93,10 +93,10 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let mode = if self.trial { Mode::Trial } else { Mode::Production };
-        let policies = Policies::new(&small_text(&self.policy).context("--policy")?, mode)
-            .map_err(|error| Usage(format!("--policy: {}: {error}", self.policy.display())))?;
+        let policy = NamedFile::by("--policy", &self.policy);
+        let policies = Policies::new(&policy.text(SMALL_BYTES_MAX)?, mode).map_err(|e| policy.wrong(e))?;
         let verifiers = self.roots.verifiers()?;
-        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose().context("--evidence")?;
+        let evidence = self.evidence.as_deref().map(EvidenceFile::read).transpose()?;
         block_on(async {
             init_logs(None)?;
             let signer = ledger_key::signer(&self.ledger_key).await.context("--ledger-key")?;
@@ -137,18 +137,18 @@ impl Args {
 impl Roots {
     fn verifiers(&self) -> anyhow::Result<Verifiers> {
         let nitro = match (&self.nitro_root, &self.simulated_root) {
-            (Some(path), _) => Some(nitro_root(path).context("--nitro-root")?),
-            (None, Some(path)) => Some(simulated_root(path).context("--simulated-root")?),
+            (Some(path), _) => Some(nitro_root(NamedFile::by("--nitro-root", path))?),
+            (None, Some(path)) => Some(simulated_root(NamedFile::by("--simulated-root", path))?),
             (None, None) => None,
         };
         let mut tokens = Vec::new();
         if let (Some(path), Some(issuer)) = (&self.azure_keys, &self.azure_issuer) {
             let issuer = Issuer { issuer: issuer.clone(), audience: None };
-            tokens.push(Tokens::new(Service::AzureMaa, keys(path).context("--azure-keys")?, issuer));
+            tokens.push(Tokens::new(Service::AzureMaa, keys(NamedFile::by("--azure-keys", path))?, issuer));
         }
         if let (Some(path), Some(audience)) = (&self.google_keys, &self.google_audience) {
             let issuer = Issuer { issuer: GOOGLE_ISSUER.to_owned(), audience: Some(audience.clone()) };
-            tokens.push(Tokens::new(Service::ConfidentialSpace, keys(path).context("--google-keys")?, issuer));
+            tokens.push(Tokens::new(Service::ConfidentialSpace, keys(NamedFile::by("--google-keys", path))?, issuer));
         }
         if nitro.is_none() && tokens.is_empty() && !self.sample {
             return Err(Usage("no evidence is taken: give a root, a key set, or --sample".to_owned()).into());
@@ -157,17 +157,16 @@ impl Roots {
     }
 }
 
-fn nitro_root(path: &Path) -> anyhow::Result<Nitro> {
-    let root = HardwareRoot::from_der(&small_file(path)?);
-    Ok(Nitro::new(root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
+fn nitro_root(file: NamedFile<'_>) -> Result<Nitro, Usage> {
+    let root = HardwareRoot::from_der(&file.bytes(SMALL_BYTES_MAX)?);
+    Ok(Nitro::new(root.map_err(|error| file.wrong(error))?))
 }
 
-fn simulated_root(path: &Path) -> anyhow::Result<Nitro> {
-    let root = SimulatedRoot::from_text(&small_text(path)?);
-    Ok(Nitro::simulated(&root.map_err(|error| Usage(format!("{}: {error}", path.display())))?))
+fn simulated_root(file: NamedFile<'_>) -> Result<Nitro, Usage> {
+    let root = SimulatedRoot::from_text(&file.text(SMALL_BYTES_MAX)?);
+    Ok(Nitro::simulated(&root.map_err(|error| file.wrong(error))?))
 }
 
-fn keys(path: &Path) -> anyhow::Result<HardwareKeys> {
-    let keys = HardwareKeys::from_jwks(&small_file(path)?);
-    keys.map_err(|error| Usage(format!("{}: {error}", path.display())).into())
+fn keys(file: NamedFile<'_>) -> Result<HardwareKeys, Usage> {
+    HardwareKeys::from_jwks(&file.bytes(SMALL_BYTES_MAX)?).map_err(|error| file.wrong(error))
 }

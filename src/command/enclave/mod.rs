@@ -10,11 +10,7 @@ mod seal;
 mod store;
 mod unseal;
 
-use super::Usage;
 use clap::{Args as ClapArgs, Subcommand};
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Seal files, release their keys to attested workloads, and open them there
@@ -50,27 +46,4 @@ impl Args {
             Command::Authority(args) => args.run(),
         }
     }
-}
-
-/// Bytes of a file that is read whole: policies, roots, key sets.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// A small file's bytes.
-///
-/// **Errors**: [`Usage`] when it cannot be read, or is not small.
-fn small_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let wrong = |error: std::io::Error| Usage(format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    File::open(path).map_err(wrong)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Usage(format!("{}: is larger than {FILE_BYTES_MAX} bytes", path.display())).into());
-    }
-    Ok(bytes)
-}
-
-/// A small file's text.
-///
-/// **Errors**: as [`small_file`], or no UTF-8.
-fn small_text(path: &Path) -> anyhow::Result<String> {
-    String::from_utf8(small_file(path)?).map_err(|_| Usage(format!("{}: is no text", path.display())).into())
 }

@@ -4,8 +4,7 @@
 //! has under its key's signature, and that is the newest verdict on its document by its trust policy: a verification that
 //! failed later takes it back, logged or not.
 
-use super::small_file;
-use crate::command::Usage;
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use async_trait::async_trait;
@@ -256,8 +255,8 @@ impl EvidenceFile {
     ///
     /// **Errors**: [`Usage`] when it cannot be read, or has another form.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let wrong = |error: serde_json::Error| Usage(format!("{}: {error}", path.display()));
-        Ok(Self(serde_json::from_slice(&small_file(path)?).map_err(wrong)?))
+        let file = NamedFile::by("--evidence", path);
+        Ok(Self(serde_json::from_slice(&file.bytes(SMALL_BYTES_MAX)?).map_err(|e| file.wrong(e))?))
     }
 }
 

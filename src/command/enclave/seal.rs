@@ -1,6 +1,7 @@
 //! `tarn enclave seal`: a file under a new key, and the key into the store.
 
 use super::store::data_key;
+use crate::command::named_file::NamedFile;
 use crate::command::{Usage, block_on};
 use anyhow::Context;
 use clap::Args as ClapArgs;
@@ -44,8 +45,7 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let wrong = |error: std::io::Error| Usage(format!("{}: {error}", self.file.display()));
-        let input = File::open(&self.file).map_err(wrong)?;
+        let input = NamedFile::argument(&self.file).open()?;
         let bytes = match (&self.kms_key, &self.wrapping_key) {
             (Some(kms_key), _) => self.with_kms(input, kms_key)?,
             (None, Some(wrapping_key)) => self.with_local(input, wrapping_key)?,
@@ -91,12 +91,12 @@ impl Args {
 /// A new file beside where it goes, for its owner alone.
 pub(super) fn beside(path: &Path) -> anyhow::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    NamedTempFile::new_in(folder).with_context(|| format!("{}", folder.display()))
+    NamedTempFile::new_in(folder).with_context(|| format!("--out: {}", folder.display()))
 }
 
 /// Puts a whole file where it goes.
 pub(super) fn place(file: NamedTempFile, path: &Path) -> anyhow::Result<()> {
     file.as_file().sync_all()?;
-    file.persist(path).with_context(|| format!("{}", path.display()))?;
+    file.persist(path).with_context(|| format!("--out: {}", path.display()))?;
     Ok(())
 }

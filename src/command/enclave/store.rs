@@ -2,7 +2,6 @@
 
 use super::attester::Attester;
 use crate::command::Usage;
-use anyhow::Context as _;
 use clap::{Args as ClapArgs, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,7 +57,7 @@ impl StoreArgs {
             (Keys::Kms, Some(_)) => Err(Usage("keys of KMS have no --wrapping-key".to_owned()).into()),
             (Keys::Kms, None) => {
                 let attester = match &self.authority {
-                    Some(authority) => Attester::simulated(authority, None, false).context("--authority")?,
+                    Some(authority) => Attester::simulated(authority, None, false)?,
                     None => Attester::nitro()?,
                 };
                 kms(&self.store, attester).await

@@ -2,6 +2,7 @@
 
 use super::attester::Attester;
 use super::seal::{beside, place};
+use crate::command::named_file::NamedFile;
 use crate::command::{Usage, block_on};
 use anyhow::{Context, bail};
 use base64::Engine as _;
@@ -11,7 +12,6 @@ use kbs_types::{Challenge, ErrorInformation, Response};
 use reqwest::{Client, RequestBuilder, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,9 +69,8 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let wrong = |error: std::io::Error| Usage(format!("{}: {error}", self.file.display()));
-        let sealed = Sealed::open(BufReader::new(File::open(&self.file).map_err(wrong)?))
-            .map_err(|error| Usage(format!("{}: {error}", self.file.display())))?;
+        let file = NamedFile::argument(&self.file);
+        let sealed = Sealed::open(BufReader::new(file.open()?)).map_err(|error| file.wrong(error))?;
         let attester = self.attester()?;
         let key = match block_on(self.key(sealed.name(), &attester))?? {
             Ok(key) => key,

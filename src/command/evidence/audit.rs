@@ -1,8 +1,9 @@
 //! `tarn evidence audit`: the whole ledger, read and held against what others know of it.
 
-use super::{KeyArg, WitnessArgs, place, read, told};
+use super::{KeyArg, WitnessArgs, place, told};
 use crate::command::arguments::LakeArgs;
-use crate::command::{Usage, block_on};
+use crate::command::block_on;
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use crate::output::{Format, print_rows};
 use crate::recording::{Rows, times};
 use chrono::Utc;
@@ -54,8 +55,8 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let (key, witnesses) = (self.key.load()?, self.witnesses.load()?);
         let checkpoint = |path: &PathBuf| -> anyhow::Result<Checkpoint> {
-            let checkpoint = Checkpoint::verify(&read(path, 1 << 20)?, &key);
-            checkpoint.map_err(|e| Usage(format!("--known {}: {e}", path.display())).into())
+            let file = NamedFile::by("--known", path);
+            Checkpoint::verify(&file.bytes(SMALL_BYTES_MAX)?, &key).map_err(|e| file.wrong(e).into())
         };
         let known = self.known.iter().map(checkpoint).collect::<anyhow::Result<Vec<_>>>()?;
         let report = block_on(async {

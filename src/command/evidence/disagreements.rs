@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
-use tarn_attest::admission::disagreements::{Disagreement, Disagreements};
+use tarn_attest::admission::disagreements::{Disagreement, Disagreements, IMAGE_POLICY};
 use tarn_attest::ledger::{Entry, LAKE_PREFIX, Ledger, Signer};
 use tarn_attest::lineage::Row;
 use tarn_lake::{Lake, SqlOptions, SqlSession};
@@ -111,7 +111,7 @@ async fn find(session: &SqlSession, span: Span) -> anyhow::Result<Vec<Disagreeme
     let others = format!(
         "({OURS}) IS NOT TRUE AND (action_id IS NOT NULL OR \"metadata.log_name\" = 'audit')
          AND (\"metadata.correlation_uid\" IN (SELECT \"metadata.correlation_uid\" FROM api_activity WHERE {OURS})
-              OR contains(raw_data, '@sha256:')){}",
+              OR contains(raw_data, '@sha256:') OR contains(raw_data, '{IMAGE_POLICY}')){}",
         within(span)
     );
     if !held.is_empty() {

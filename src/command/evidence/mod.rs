@@ -10,9 +10,8 @@ mod reverify;
 mod verify;
 
 use super::Usage;
-use anyhow::Context as _;
+use super::named_file::NamedFile;
 use clap::{Args as ClapArgs, Subcommand};
-use std::io::Read;
 use std::path::Path as FilePath;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -54,6 +53,9 @@ impl Args {
     }
 }
 
+/// A key's file is a line.
+const KEY_BYTES_MAX: u64 = 64 << 10;
+
 /// The public key that things are checked with.
 #[derive(ClapArgs, Clone, Debug)]
 struct KeyArg {
@@ -91,7 +93,7 @@ impl WitnessArgs {
 /// A key, given as its text or as a file with it.
 ///
 /// **Errors**: [`Usage`] for what is neither. What looks like a key's text is not repeated, as it may be a secret one.
-fn key<K>(option: &str, given: &str, parse: impl Fn(&str) -> Result<K, KeyError>) -> anyhow::Result<K> {
+fn key<K>(option: &'static str, given: &str, parse: impl Fn(&str) -> Result<K, KeyError>) -> anyhow::Result<K> {
     let wrong = |what: String| Usage(format!("{option}: {what}"));
     let no_key = match parse(given) {
         Ok(key) => return Ok(key),
@@ -103,20 +105,8 @@ fn key<K>(option: &str, given: &str, parse: impl Fn(&str) -> Result<K, KeyError>
         let file = if is_text { "no such file".to_owned() } else { format!("{given}: no such file") };
         return Err(wrong(format!("{file}, and {no_key}, or a file with it")).into());
     }
-    let bytes = read(path, 64 << 10).context(option.to_owned())?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong(format!("{given}: not the text of a key")))?;
-    parse(&text).map_err(|e| wrong(format!("{given}: {e}")).into())
-}
-
-/// A file's bytes.
-///
-/// **Errors**: [`Usage`] for one that is not there or larger than `max`.
-fn read(path: &FilePath, max: usize) -> anyhow::Result<Vec<u8>> {
-    let usage = |e: &dyn std::fmt::Display| Usage(format!("{}: {e}", path.display()));
-    let file = std::fs::File::open(path).map_err(|e| usage(&e))?;
-    let mut bytes = Vec::new();
-    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|e| usage(&e))?;
-    if bytes.len() > max { Err(usage(&format!("more than {max} bytes")).into()) } else { Ok(bytes) }
+    let file = NamedFile::by(option, path);
+    parse(&file.text(KEY_BYTES_MAX)?).map_err(|e| file.wrong(e).into())
 }
 
 /// Where a lake's ledger is.

@@ -73,9 +73,9 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let root = self.trusted_root.as_deref().map(trust::root).transpose();
-        let root = root.map_err(|e| Usage(format!("--trusted-root {e}")))?;
+        let root = root.map_err(|e| Usage(format!("--trusted-root: {e}")))?;
         let today = match &self.policies {
-            Some(path) => Today::Policies(trust::policies(path, root).map_err(Usage)?),
+            Some(path) => Today::Policies(trust::policies(path, root).map_err(|e| Usage(format!("--policies: {e}")))?),
             None => Today::Root(Arc::new(root.map_or_else(Verifier::production, Ok)?)),
         };
         let found = block_on(self.pass(&today))??;

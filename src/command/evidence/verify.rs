@@ -1,6 +1,7 @@
 //! `tarn evidence verify`: proof files, checked with a public key and nothing else.
 
-use super::{KeyArg, WitnessArgs, read, rfc3339};
+use super::{KeyArg, WitnessArgs, rfc3339};
+use crate::command::named_file::NamedFile;
 use crate::output::{Format, print_rows};
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
@@ -35,7 +36,7 @@ impl Args {
         let (key, witnesses) = (self.key.load()?, self.witnesses.load()?);
         let (mut rows, mut failed) = (Vec::new(), 0);
         for path in &self.files {
-            let outcome = verify_witnessed(&read(path, PROOF_BYTES_MAX)?, &key, &witnesses);
+            let outcome = verify_witnessed(&NamedFile::argument(path).bytes(PROOF_BYTES_MAX as u64)?, &key, &witnesses);
             if let Err(reason) = &outcome {
                 failed += 1;
                 eprintln!("{}: {reason}", path.display());

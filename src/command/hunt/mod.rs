@@ -10,6 +10,7 @@ use crate::output::{Format, Printer};
 use crate::progress;
 use crate::report::report_exceptions;
 use crate::stream::LATENESS_US;
+use anyhow::Context as _;
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use futures::StreamExt;
@@ -82,7 +83,7 @@ impl Args {
             let why = "it goes through all days at once, and events of a day that is done may still arrive";
             return Err(Usage(format!("--order arrival has no --resume: {why}")).into());
         }
-        let set = load_and_report(&self.rules, &self.placeholders)?;
+        let set = load_and_report(&self.rules, &self.placeholders).context("--rules")?;
         let (engine, reports) = Engine::new(self.sources.load()?, set);
         report_engine(&engine, &reports)?;
         block_on(self.hunt(Arc::new(engine), span))?

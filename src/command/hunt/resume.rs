@@ -2,7 +2,7 @@
 //!
 //! Replaced whole after each run of days, when their findings are out: a hunt that is killed repeats at most the last.
 
-use crate::command::Usage;
+use crate::command::named_file::NamedFile;
 use anyhow::Context;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -43,13 +43,14 @@ impl Resume {
     pub fn open(path: &Path, lake: &str, engine: &Arc<Engine>) -> anyhow::Result<(Self, Correlator)> {
         let (lake, rules) = (lake.to_owned(), digest(engine));
         let mut resume = Self { path: path.to_owned(), lake, rules, done: None };
+        let file = NamedFile::by("--resume", path);
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok((resume, Correlator::new(engine.clone(), limits())));
             }
-            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+            read => read.map_err(|error| file.wrong(error))?,
         };
-        let wrong = |what: String| Usage(format!("{}: {what}; name another file, or delete this one", path.display()));
+        let wrong = |what: String| file.wrong(format_args!("{what}; name another file, or delete this one"));
         let line = memchr::memchr(b'\n', &bytes).unwrap_or(bytes.len());
         let head: Head =
             serde_json::from_slice(&bytes[..line]).map_err(|e| wrong(format!("not the state of a hunt ({e})")))?;

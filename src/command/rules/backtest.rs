@@ -9,6 +9,7 @@ use crate::command::{Usage, block_on};
 use crate::hunting::Span;
 use crate::input;
 use crate::output::{Format, print_rows};
+use anyhow::Context as _;
 use chrono::Utc;
 use clap::{ArgGroup, Args as ClapArgs};
 use std::path::PathBuf;
@@ -80,7 +81,8 @@ impl Args {
         let sources = self.sources.load()?;
         let new = self.version(&sources, &self.rules)?;
         report_engine(&new.engine, &new.reports)?;
-        let old = self.against.as_ref().map(|path| self.version(&sources, std::slice::from_ref(path))).transpose()?;
+        let old = self.against.as_ref().map(|path| self.version(&sources, std::slice::from_ref(path)));
+        let old = old.transpose().context("--against")?;
         block_on(async {
             let data = self.data(&sources, span).await?;
             let pass = if old.is_some() { Pass::New } else { Pass::Only };
@@ -106,7 +108,7 @@ impl Args {
                     Usage("--events - cannot be: standard input is read once, and this reads twice".into()).into()
                 );
             }
-            let (source, inputs) = (self.source.resolve(sources)?, input::expand(&self.events)?);
+            let (source, inputs) = (self.source.resolve(sources)?, input::expand(&self.events).context("--events")?);
             let now = now.timestamp_micros();
             return Ok(Data::Files(Files { inputs, source, zone: self.zone.zone, now, threads }));
         };

@@ -66,10 +66,10 @@ type Row = Map<String, Value>;
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let paths = [self.paths.as_slice(), &self.rules].concat();
-        let set = match paths.as_slice() {
-            [] => tarn_rules::pack(),
-            paths => load_and_report(paths, &self.placeholders)?,
+        let set = match (self.paths.as_slice(), self.rules.as_slice()) {
+            ([], []) => tarn_rules::pack(),
+            ([], paths) => load_and_report(paths, &self.placeholders).context("--rules")?,
+            (paths, _) => load_and_report(paths, &self.placeholders)?,
         };
         let sources = self.sources.load()?;
         let (engine, reports) = Engine::new(sources.clone(), set.clone());
@@ -84,7 +84,7 @@ impl Args {
         };
         if let Some(file) = &self.navigator {
             let layer = serde_json::to_vec_pretty(&navigator::layer(&coverage, &over))?;
-            std::fs::write(file, layer).with_context(|| format!("cannot write {}", file.display()))?;
+            std::fs::write(file, layer).with_context(|| format!("--navigator: cannot write {}", file.display()))?;
         }
         let format = Format::or_default(self.format);
         let mut rows = rows(&coverage, format);

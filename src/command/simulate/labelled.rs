@@ -3,7 +3,9 @@
 use super::score::percent;
 use crate::command::Usage;
 use crate::command::arguments::{PlaceholderArgs, SourcesArgs, load_and_report, report_engine};
+use crate::command::named_file::NamedFile;
 use crate::output::{Format, print_rows};
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -55,7 +57,7 @@ impl Args {
         };
         let rules = match self.rules.as_slice() {
             [] => tarn_rules::pack(),
-            paths => load_and_report(paths, &PlaceholderArgs { placeholders: Vec::new() })?,
+            paths => load_and_report(paths, &PlaceholderArgs { placeholders: Vec::new() }).context("--rules")?,
         };
         for rule in table.missing(&rules) {
             eprintln!("warning: the table names a rule that is not there: {rule}.yml");
@@ -96,12 +98,12 @@ impl Args {
 
 fn usage(error: TableError) -> anyhow::Error {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Usage(format!("{error}{cause}")).into()
+    Usage(format!("--table: {error}{cause}")).into()
 }
 
 /// The files of labelled records, by name.
 fn logs(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let error = |e: std::io::Error| Usage(format!("{}: {e}", path.display()));
+    let error = |e: std::io::Error| NamedFile::by("--logs", path).wrong(e);
     if !std::fs::metadata(path).map_err(error)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

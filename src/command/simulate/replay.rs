@@ -63,7 +63,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let sources = match &self.target.sources {
             None => Sources::builtin()?,
-            Some(folder) => Sources::with_folder(folder).map_err(|e| Usage(e.to_string()))?,
+            Some(folder) => Sources::with_folder(folder).map_err(|e| Usage(format!("--sources: {e}")))?,
         };
         let recordings = Recordings::new(Arc::new(sources), Utc::now()).read_all(&self.paths);
         let recordings = recordings.map_err(|error| match error {

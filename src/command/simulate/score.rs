@@ -43,14 +43,14 @@ impl ScoreArgs {
     ///
     /// **Errors**: a file that cannot be written.
     pub fn finish(&self, card: &Scorecard) -> anyhow::Result<ExitCode> {
-        let write = |path: &Option<PathBuf>, text: &dyn Fn() -> anyhow::Result<String>| match path {
-            Some(path) => write(path, &text()?),
+        let write = |option, path: &Option<PathBuf>, text: &dyn Fn() -> anyhow::Result<String>| match path {
+            Some(path) => write(path, &text()?).context(option),
             None => Ok(()),
         };
-        write(&self.json, &|| Ok(json::document(card)?))?;
-        write(&self.junit, &|| Ok(junit::document(card)?))?;
-        write(&self.markdown, &|| Ok(markdown::report(card)))?;
-        write(&self.layer, &|| Ok(serde_json::to_string_pretty(&navigator::layer(card))?))?;
+        write("--json", &self.json, &|| Ok(json::document(card)?))?;
+        write("--junit", &self.junit, &|| Ok(junit::document(card)?))?;
+        write("--markdown", &self.markdown, &|| Ok(markdown::report(card)))?;
+        write("--layer", &self.layer, &|| Ok(serde_json::to_string_pretty(&navigator::layer(card))?))?;
         print_rows(&table::rows(card), Format::or_default(self.format))?;
         eprintln!("{}", table::summary(card));
         match self.fail_under {

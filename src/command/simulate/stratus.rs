@@ -2,6 +2,7 @@
 
 use super::score::ScoreArgs;
 use super::target::TargetArgs;
+use crate::command::named_file::NamedFile;
 use crate::command::{Usage, block_on};
 use chrono::Utc;
 use clap::Args as ClapArgs;
@@ -57,12 +58,8 @@ impl Args {
         let (techniques, rules) = (self.chosen()?, self.target.ruleset()?);
         let trials: Vec<Trial> = techniques.iter().map(|technique| technique.trial(&rules)).collect();
         let path = self.stratus.clone().unwrap_or_else(|| "stratus".into());
-        let binary = Binary::find(Some(&path)).ok_or_else(|| {
-            Usage(format!(
-                "{} does not run: install it (https://stratus-red-team.cloud) or name it with --stratus",
-                path.display()
-            ))
-        })?;
+        let install = "it does not run: install it (https://stratus-red-team.cloud), or name another";
+        let binary = Binary::find(Some(&path)).ok_or_else(|| NamedFile::by("--stratus", &path).wrong(install))?;
         let (card, is_clean) = block_on(self.detonate(&binary, trials))??;
         let code = self.score.finish(&card)?;
         Ok(if is_clean { code } else { ExitCode::FAILURE })

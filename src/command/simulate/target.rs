@@ -1,7 +1,7 @@
 //! The daemon that a simulation goes through: one that runs, or one of our own for the time of it.
 
-use crate::command::Usage;
 use crate::command::arguments::{PlaceholderArgs, load_rules};
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use crate::config;
 use anyhow::Context;
 use clap::Args;
@@ -50,7 +50,7 @@ impl TargetArgs {
     pub fn ruleset(&self) -> anyhow::Result<Ruleset> {
         match self.rules.as_slice() {
             [] => Ok(tarn_rules::pack()),
-            paths => load_rules(paths, &PlaceholderArgs { placeholders: Vec::new() }),
+            paths => load_rules(paths, &PlaceholderArgs { placeholders: Vec::new() }).context("--rules"),
         }
     }
 
@@ -66,10 +66,7 @@ impl TargetArgs {
     pub async fn open(&self) -> anyhow::Result<Target> {
         if let Some(url) = &self.to {
             let token = match &self.token_file {
-                Some(path) => {
-                    let text = std::fs::read_to_string(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
-                    Some(text.trim().to_owned())
-                }
+                Some(path) => Some(NamedFile::by("--token-file", path).text(SMALL_BYTES_MAX)?.trim().to_owned()),
                 None => config::secret("TARN_TOKEN"),
             };
             return Ok(Target { client: Client::new(url.clone(), token)?, embedded: None });

@@ -2,6 +2,7 @@
 
 mod confirmations;
 mod crowd;
+mod handed_over;
 #[cfg(feature = "kms")]
 mod kms;
 mod place;

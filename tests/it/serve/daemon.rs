@@ -143,6 +143,18 @@ impl Daemon {
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
+    /// The titles of what its rules found.
+    pub fn titles(&self) -> Vec<String> {
+        let found: serde_json::Value = serde_json::from_str(&self.get("/v1/findings").body).unwrap();
+        let found = found["findings"].as_array().unwrap();
+        found.iter().map(|finding| finding["finding_info"]["title"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until its rules found something.
+    pub fn finds(&self, title: &str) {
+        self.wait(title, |daemon| daemon.titles().iter().any(|found| found == title));
+    }
+
     /// Waits until a condition holds.
     pub fn wait(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);

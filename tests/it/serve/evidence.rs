@@ -73,12 +73,6 @@ fn told(answer: &Answer) -> Vec<Value> {
     serde_json::from_str::<Value>(&answer.body).unwrap()["records"].as_array().unwrap().clone()
 }
 
-fn titles(daemon: &Daemon) -> Vec<String> {
-    let found: Value = serde_json::from_str(&daemon.get("/v1/findings").body).unwrap();
-    let found = found["findings"].as_array().unwrap();
-    found.iter().map(|finding| finding["finding_info"]["title"].as_str().unwrap().to_owned()).collect()
-}
-
 fn settled(daemon: &Daemon) {
     daemon.wait("the ledger", |d| d.metric("tarn_ledger_sequence") == d.metric("tarn_log_last_sequence"));
 }
@@ -104,8 +98,8 @@ fn a_document_is_records_rows_leaves_and_findings_once() {
     let failed = told(&daemon.post("/v1/evidence", &other));
     assert_eq!(of(&failed[0]), (json!(false), json!("failed"), json!(true)));
     assert_eq!((&failed[0]["reason"], &failed[0]["components"]), (&json!("signature_invalid"), &json!(0)));
-    daemon.wait("a finding", |d| titles(d).iter().any(|t| t == "Signature or Transparency Log Proof Does Not Hold"));
-    assert_eq!(titles(&daemon).len(), 1, "what passed is no finding");
+    daemon.finds("Signature or Transparency Log Proof Does Not Hold");
+    assert_eq!(daemon.titles().len(), 1, "what passed is no finding");
     // Nobody signed this one.
     let bare = told(&daemon.post("/v1/evidence?name=bill.json", &signed::bill_of("c").to_string()));
     assert_eq!(of(&bare[0]), (json!(false), json!("not_checked"), json!(true)));
@@ -339,7 +333,7 @@ fn what_is_handed_over_is_a_row_once_and_seen_by_rules() {
     };
     assert_eq!(hand_over(), json!({"records": 3, "new": 2}));
     assert_eq!(hand_over(), json!({"records": 3, "new": 0}));
-    daemon.wait("a finding", |d| titles(d).iter().any(|t| t == "Evidence Ledger Is Not as It Was Logged"));
+    daemon.finds("Evidence Ledger Is Not as It Was Logged");
     for (body, words) in [
         ("{}", "record 1: missing field `class_uid`"),
         ("{\"class_uid\":1,\"metadata\":{\"uid\":\"x\"}}", "class_uid 1: there is no such class"),
@@ -389,10 +383,9 @@ fn an_audit_tells_the_daemon() {
         assert!(run.code == 1 && run.stderr.contains("recorded: "), "{}", run.stderr);
     };
     audit();
-    daemon.wait("a finding", |d| titles(d).iter().any(|t| t == "Evidence Ledger Is Not as It Was Logged"));
+    daemon.finds("Evidence Ledger Is Not as It Was Logged");
     audit();
-    let told = titles(&daemon).into_iter().filter(|t| t == "Evidence Ledger Is Not as It Was Logged").count();
-    assert_eq!(told, 1);
+    assert_eq!(daemon.titles(), ["Evidence Ledger Is Not as It Was Logged"], "once, and by no rule on images");
     assert!(daemon.stop());
     assert_eq!(place.sql(RECORDS), [json!({"n": 2, "uids": 2})]);
 }

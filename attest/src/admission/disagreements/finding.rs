@@ -23,7 +23,7 @@ impl Disagreement {
         }
         let uid = hex::encode(hasher.finalize());
         let (severity_id, severity) = match self.theirs {
-            Verdict::LetIn => (4, "High"),
+            Verdict::LetIn | Verdict::Runs => (4, "High"),
             Verdict::Passed | Verdict::Failed => (3, "Medium"),
             Verdict::Denied => (2, "Low"),
         };
@@ -57,6 +57,7 @@ impl Disagreement {
     fn title(&self) -> String {
         match (self.ours, self.theirs) {
             (Outcome::Refused, Verdict::LetIn) => "A workload that was refused was let in".to_owned(),
+            (_, Verdict::Runs) => "A workload runs another image than was decided on".to_owned(),
             (_, theirs) => {
                 format!("Deciders disagree on an admission: {} here, {} there", self.ours.as_str(), theirs.as_str())
             }
@@ -64,7 +65,11 @@ impl Disagreement {
     }
 
     fn description(&self) -> String {
-        let Self { decider, about, ours, theirs, .. } = self;
+        let Self { decider, about, ours, theirs, workload, .. } = self;
+        if *theirs == Verdict::Runs {
+            let other = format!("another image, which was {}", ours.as_str());
+            return format!("{about} runs in {workload}, where Tarn's admission webhook decided on {other}");
+        }
         format!("{about}: {} by Tarn's admission webhook, {} by {decider}", ours.as_str(), theirs.as_str())
     }
 }

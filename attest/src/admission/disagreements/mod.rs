@@ -1,5 +1,5 @@
 //! Where others decide otherwise: another policy engine about the same image or the same request, or an API server that let
-//! in what was refused here.
+//! in what was refused here, or a node that runs an image that nobody decided on.
 //!
 //! Records are OCSF objects, as the lake gives them; who fetches them is the caller. They are held against the decision that
 //! was the newest at their time. A policy engine's verdict is held against what is known of the image; what the API server
@@ -7,10 +7,12 @@
 
 mod finding;
 mod read;
+mod running;
 
 use super::decision::Outcome;
 use crate::lineage::{NAMED_MAX, Row, named_digests};
-use read::Record;
+pub use read::IMAGE_POLICY;
+use read::{Image, Record};
 use std::collections::{BTreeMap, HashMap};
 
 /// Decisions of ours that are held.
@@ -31,6 +33,8 @@ pub enum Verdict {
     LetIn,
     /// The API server refused it.
     Denied,
+    /// A node runs it, in the place of what was decided on.
+    Runs,
 }
 
 impl Verdict {
@@ -41,6 +45,7 @@ impl Verdict {
             Self::Failed => "failed",
             Self::LetIn => "let_in",
             Self::Denied => "denied",
+            Self::Runs => "runs",
         }
     }
 
@@ -51,6 +56,8 @@ impl Verdict {
             Self::Failed => image == Outcome::Attested,
             Self::LetIn => image == Outcome::Refused && workload == Outcome::Refused,
             Self::Denied => workload != Outcome::Refused,
+            // That it is another image is the difference.
+            Self::Runs => true,
         }
     }
 }
@@ -60,7 +67,7 @@ impl Verdict {
 pub struct Disagreement {
     /// Who else decided: a policy, else a product.
     pub decider: String,
-    /// About what: an image's digest, or the uid of an admission request.
+    /// About what: an image's digest, the uid of an admission request, or a workload.
     pub about: String,
     /// What was decided here.
     pub ours: Outcome,
@@ -85,7 +92,7 @@ struct Ours {
     record: String,
     time: i64,
     workload: Outcome,
-    images: Vec<(String, Outcome)>,
+    images: Vec<Image>,
 }
 
 /// Our decisions, and how others differ.
@@ -95,6 +102,8 @@ pub struct Disagreements {
     by_request: HashMap<String, usize>,
     /// By their times.
     by_image: HashMap<String, Vec<usize>>,
+    /// The same by the workload's kind, and its namespace and name.
+    by_workload: HashMap<(String, String), Vec<usize>>,
     found: BTreeMap<(String, String, &'static str, Verdict), Disagreement>,
     /// Decisions and disagreements beyond the bounds.
     left_out: u64,
@@ -111,9 +120,10 @@ impl Disagreements {
         }
         let (workload, images) = record.decided();
         let at = self.ours.len();
-        for (digest, _) in &images {
-            self.by_image.entry(digest.clone()).or_default().push(at);
+        for image in &images {
+            self.by_image.entry(image.digest.clone()).or_default().push(at);
         }
+        self.by_workload.entry((record.kind().to_owned(), record.workload())).or_default().push(at);
         if let Some(uid) = record.metadata.correlation_uid {
             self.by_request.insert(uid, at);
         }
@@ -123,7 +133,7 @@ impl Disagreements {
     /// All decisions of ours were taken: from here on, others are held against them.
     pub fn begin(&mut self) {
         let ours = &self.ours;
-        for at in self.by_image.values_mut() {
+        for at in self.by_image.values_mut().chain(self.by_workload.values_mut()) {
             at.sort_by_key(|at| ours[*at].time);
         }
     }
@@ -147,10 +157,11 @@ impl Disagreements {
             }
             return;
         }
+        let is_unnamed = digests.is_empty();
         for digest in digests.into_iter().take(NAMED_MAX) {
             let Some(at) = self.decided(&digest, record.time, theirs) else { continue };
             let Ours { workload, images, .. } = &self.ours[at];
-            let Some(image) = images.iter().find(|(of, _)| *of == digest).map(|(_, outcome)| *outcome) else {
+            let Some(image) = images.iter().find(|image| image.digest == digest).map(|image| image.outcome) else {
                 continue;
             };
             if theirs.differs(image, *workload) {
@@ -158,17 +169,52 @@ impl Disagreements {
                 self.found(digest, at, ours, theirs, &record);
             }
         }
+        for (container, digest) in record.running() {
+            self.runs(&container, digest, &record);
+        }
+        if let Some(theirs) = record.reported().filter(|_| is_unnamed) {
+            self.reported(theirs, &record);
+        }
+    }
+
+    /// Holds what a report says of a workload's images against what was decided on it.
+    fn reported(&mut self, theirs: Verdict, record: &Record) {
+        let Some(all) = self.by_workload.get(&(record.kind().to_owned(), record.workload())) else { return };
+        let Some(at) = self.newest(all, record.time).or_else(|| all.first().copied()) else { return };
+        let ours = self.ours[at].workload;
+        if theirs.differs(ours, ours) {
+            self.found(record.workload(), at, ours, theirs, record);
+        }
+    }
+
+    /// Holds an image that a container runs against the one that was decided on for it. One that there is any decision on is
+    /// no stranger: an update that the node has still to follow, or what was refused, which is told as such.
+    fn runs(&mut self, container: &str, digest: String, record: &Record) {
+        let of_pod = self.by_workload.get(&("Pod".to_owned(), record.workload()));
+        let of_pod = of_pod.and_then(|all| self.newest(all, record.time));
+        let Some(at) = of_pod else { return };
+        // One that was named by a tag alone may be any.
+        let Some(image) = self.ours[at].images.iter().find(|image| image.container == container) else { return };
+        if image.digest != digest && self.decided(&digest, record.time, Verdict::Runs).is_none() {
+            let ours = image.outcome;
+            self.found(digest, at, ours, Verdict::Runs, record);
+        }
     }
 
     /// Our newest decision on an image at a time. A policy engine may have been first, what the API server did comes after.
     fn decided(&self, digest: &str, time: i64, theirs: Verdict) -> Option<usize> {
         let all = self.by_image.get(digest)?;
-        let after = all.partition_point(|at| self.ours[*at].time <= time.saturating_add(SKEW_MS));
-        match (after.checked_sub(1), theirs) {
-            (Some(at), _) => all.get(at).copied(),
+        match (self.newest(all, time), theirs) {
+            (Some(at), _) => Some(at),
             (None, Verdict::Passed | Verdict::Failed) => all.first().copied(),
-            (None, Verdict::LetIn | Verdict::Denied) => None,
+            (None, Verdict::LetIn | Verdict::Denied | Verdict::Runs) => None,
         }
+    }
+
+    /// The newest of some decisions at a time.
+    fn newest(&self, all: &[usize], time: i64) -> Option<usize> {
+        let after = all.partition_point(|at| self.ours[*at].time <= time.saturating_add(SKEW_MS));
+        all.get(after.checked_sub(1)?).copied()
     }
 
     fn found(&mut self, about: String, at: usize, ours: Outcome, theirs: Verdict, record: &Record) {

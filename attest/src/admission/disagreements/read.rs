@@ -1,13 +1,17 @@
 //! Records to what was decided, and by whom.
 
 use super::Verdict;
+use super::running::running;
 use crate::admission::Outcome;
 use crate::lineage::Row;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 200;
+/// What Kyverno's results of image policies are marked with.
+pub const IMAGE_POLICY: &str = "KyvernoImageValidatingPolicy";
 
 #[derive(Deserialize)]
 pub(super) struct Record {
@@ -48,6 +52,8 @@ struct Policy {
     name: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
+    #[serde(default)]
+    data: Value,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +62,8 @@ struct Resource {
     namespace: String,
     #[serde(default)]
     name: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +72,15 @@ struct Enrichment {
     value: String,
     #[serde(default)]
     desc: String,
+    #[serde(default)]
+    data: Value,
+}
+
+/// An image that was decided on, by its digest.
+pub(super) struct Image {
+    pub(super) container: String,
+    pub(super) digest: String,
+    pub(super) outcome: Outcome,
 }
 
 impl Record {
@@ -72,7 +89,7 @@ impl Record {
     }
 
     /// What was decided here: of the workload, and of each image with a digest.
-    pub(super) fn decided(&self) -> (Outcome, Vec<(String, Outcome)>) {
+    pub(super) fn decided(&self) -> (Outcome, Vec<Image>) {
         let workload = match (self.action_id, self.disposition_id) {
             (Some(2), _) => Outcome::Refused,
             (_, Some(19)) => Outcome::Warned,
@@ -80,15 +97,36 @@ impl Record {
         };
         let image = |one: &Enrichment| {
             let (_, digest) = one.value.split_once('@')?;
-            Some((digest.to_ascii_lowercase(), if one.desc == "attested" { Outcome::Attested } else { workload }))
+            let container = one.data.get("container").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let outcome = if one.desc == "attested" { Outcome::Attested } else { workload };
+            Some(Image { container, digest: digest.to_ascii_lowercase(), outcome })
         };
         (workload, self.enrichments.iter().filter_map(image).collect())
     }
 
     pub(super) fn workload(&self) -> String {
         let named = |resource: &&Resource| !resource.name.is_empty() && !resource.name.contains('@');
-        let Some(Resource { namespace, name }) = self.resources.iter().find(named) else { return String::new() };
+        let Some(Resource { namespace, name, .. }) = self.resources.iter().find(named) else { return String::new() };
         shown(&if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") })
+    }
+
+    /// The kind of the workload, such as `Pod`.
+    pub(super) fn kind(&self) -> &str {
+        self.resources.first().and_then(|resource| resource.kind.as_deref()).unwrap_or_default()
+    }
+
+    /// What Kyverno's image policies say in a report, which names the workload and not the image.
+    pub(super) fn reported(&self) -> Option<Verdict> {
+        let results = self.policy.data.as_array()?.iter().filter(|result| result["source"] == IMAGE_POLICY);
+        let results: Vec<&str> = results.filter_map(|result| result["result"].as_str()).collect();
+        let said = |result: &str, verdict| results.contains(&result).then_some(verdict);
+        said("fail", Verdict::Failed).or_else(|| said("pass", Verdict::Passed))
+    }
+
+    /// The images that a node says its containers run, by their names.
+    pub(super) fn running(&self) -> BTreeMap<String, String> {
+        let wrote = self.metadata.log_name.as_deref() == Some("audit") && self.verdict() == Some(Verdict::LetIn);
+        if wrote { running(&self.raw_data) } else { BTreeMap::new() }
     }
 
     /// What another says, if it says anything.

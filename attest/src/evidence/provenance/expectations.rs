@@ -4,7 +4,9 @@ use super::{Provenance, Source};
 use crate::digest::Digest;
 use crate::reason::Reason;
 use crate::record::{Check, Failure, Trail};
+use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// What provenance must say. What is absent is not looked at.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +28,8 @@ pub struct Expectations {
 }
 
 /// Parameters that a policy does not name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OtherParameters {
     /// They may be anything.
     #[default]
@@ -42,6 +45,19 @@ pub struct ExpectedMaterial {
     pub uri: String,
     /// One of its digests.
     pub digest: Option<Digest>,
+}
+
+impl FromStr for ExpectedMaterial {
+    type Err = String;
+
+    /// `URI`, or `URI DIGEST` (`git+https://github.com/o/r@refs/heads/main gitCommit:0123…`).
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (uri, digest) = match text.split_once(' ') {
+            Some((uri, digest)) => (uri, Some(digest.parse().map_err(|e| format!("{digest:?}: {e}"))?)),
+            None => (text, None),
+        };
+        if uri.is_empty() { Err("expected a URI".into()) } else { Ok(Self { uri: uri.to_owned(), digest }) }
+    }
 }
 
 /// Checks provenance, whose signature was verified before.

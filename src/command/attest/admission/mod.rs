@@ -3,9 +3,9 @@
 mod rotation;
 mod source;
 
-use super::source::small;
 use super::{document, policies};
 use crate::command::arguments::{LakeArgs, key_value};
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use crate::command::serve::init_logs;
 use crate::command::{Usage, block_on, ledger_key};
 use crate::recording::{Recorder, Rows};
@@ -132,7 +132,7 @@ impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         init_logs(None)?;
-        let (version, by) = ruled(&self.policies).context("--policies")?;
+        let (version, by) = ruled(&self.policies)?;
         let (source, asked) = self.source.open()?;
         let summarizer = self.summaries.open()?;
         let tls = self.tls.open(self.listen)?;
@@ -223,10 +223,11 @@ impl RecordsArgs {
 impl SummariesArgs {
     fn open(&self) -> anyhow::Result<Option<Summarizer>> {
         let (Some(path), Some(verifier)) = (&self.vsa_key, &self.vsa_verifier) else { return Ok(None) };
-        let summarizer = Summarizer::read(&document(path)?, verifier);
+        let key = NamedFile::by("--vsa-key", path);
+        let summarizer = Summarizer::read(&document(key)?, verifier);
         Ok(Some(summarizer.map_err(|e| match e {
             admission::SummarizerError::Verifier(_) => Usage(format!("--vsa-verifier: {e}")),
-            _ => Usage(format!("{}: {e}", path.display())),
+            _ => key.wrong(e),
         })?))
     }
 }
@@ -234,8 +235,12 @@ impl SummariesArgs {
 impl TlsArgs {
     /// What tells the files from changed ones.
     fn digest(&self) -> anyhow::Result<Digest> {
-        let files = [&self.tls_cert, &self.tls_key, &self.tls_client_ca].into_iter().flatten();
-        let files = files.map(|path| small(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let all =
+            [("--tls-cert", &self.tls_cert), ("--tls-key", &self.tls_key), ("--tls-client-ca", &self.tls_client_ca)];
+        let read = |(option, path): (_, &Option<PathBuf>)| {
+            path.as_deref().map(|path| NamedFile::by(option, path).bytes(SMALL_BYTES_MAX))
+        };
+        let files = all.into_iter().filter_map(read).collect::<Result<Vec<_>, Usage>>()?;
         Ok(digest_of(files.iter().map(|bytes| Some(bytes.as_slice()))))
     }
 

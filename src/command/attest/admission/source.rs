@@ -1,9 +1,8 @@
 //! Where the webhook's evidence comes from, and who asks for it.
 
-use super::super::source::{Docker, of_environment, small};
+use super::super::source::{Docker, of_environment, registry_ca};
 use super::rotation::{Rotating, digest_of};
 use crate::command::Usage;
-use anyhow::Context as _;
 use clap::{ArgGroup, Args as ClapArgs};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -66,7 +65,7 @@ impl SourceArgs {
     }
 
     fn asked(&self) -> anyhow::Result<Asked> {
-        let authorities = self.registry_ca.as_deref().map(small).transpose().context("--registry-ca")?;
+        let authorities = registry_ca(self.registry_ca.as_deref())?;
         // The environment says no registry, and one's credentials are not for another.
         let given = if self.registry.len() == 1 { of_environment()? } else { None };
         let docker = if given.is_none() { Docker::find()? } else { None };

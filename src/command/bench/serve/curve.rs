@@ -28,7 +28,8 @@ pub struct Curve {
 impl Curve {
     /// Of a load that began then. **Errors**: the file cannot be made.
     pub fn new(path: Option<&Path>, begun: Instant) -> anyhow::Result<Self> {
-        let out = path.map(File::create).transpose().context("the curve's file")?;
+        let create = |path: &Path| File::create(path).with_context(|| format!("--curve: {}", path.display()));
+        let out = path.map(create).transpose()?;
         let (frames, looked) = (Vec::new(), None);
         Ok(Self { begun, out, frames, looked, visible_lag_s: 0.0, detection_lag_s: 0.0, lake_lag_s: 0.0 })
     }

@@ -10,7 +10,7 @@ mod peer;
 use super::lane::{Lane as Made, Log, Origin};
 use super::program::Rsigma;
 use super::{hints, variations};
-use crate::command::Usage;
+use crate::command::named_file::NamedFile;
 use crate::output::{Format, print_rows};
 use anyhow::Context;
 use clap::Args as ClapArgs;
@@ -199,7 +199,7 @@ impl Args {
 
     fn lane(&self, folder: &Path) -> anyhow::Result<PathBuf> {
         if let Some(lane) = &self.lane {
-            std::fs::metadata(lane).map_err(|e| Usage(format!("{}: {e}", lane.display())))?;
+            NamedFile::by("--lane", lane).is_there()?;
             if self.events.is_none() && lane.extension().is_some_and(|name| name == "ndjson") {
                 return Ok(lane.clone());
             }
@@ -223,7 +223,7 @@ impl Args {
         std::fs::write(folder.join("mark.yml"), marks::RULE)?;
         let mut rules = vec![folder.join("mark.yml")];
         for path in &self.rules {
-            rules.push(std::fs::canonicalize(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?);
+            rules.push(std::fs::canonicalize(path).map_err(|e| NamedFile::by("--rules", path).wrong(e))?);
         }
         let mut config = String::from("lake = 'lake'\nstate = 'state'\n");
         writeln!(config, "rules = {rules:?}")?;

@@ -5,6 +5,7 @@ mod listing;
 use super::score::ScoreArgs;
 use super::target::TargetArgs;
 use crate::command::arguments::{PlaceholderArgs, SourcesArgs, load_and_report, report_engine};
+use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use crate::command::{Usage, block_on};
 use crate::progress;
 use anyhow::Context;
@@ -81,12 +82,12 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let tests = definition::read(&self.atomics).map_err(|e| Usage(told(&e)))?;
+        let tests = definition::read(&self.atomics).map_err(|e| Usage(format!("--atomics: {}", told(&e))))?;
         let atomics = self.atomics.canonicalize()?;
         let mut list = List::shipped()?;
         if let Some(path) = &self.also_allow {
-            let own = std::fs::read_to_string(path).map_err(|e| Usage(format!("{}: {e}", path.display())))?;
-            list.extend(List::parse(&own).map_err(|e| Usage(format!("{}: {e}", path.display())))?);
+            let own = NamedFile::by("--also-allow", path);
+            list.extend(List::parse(&own.text(SMALL_BYTES_MAX)?).map_err(|e| own.wrong(e))?);
         }
         let wanted = |test: &Test| self.only.is_empty() || self.only.iter().any(|id| listing::is_of(test, id));
         if self.list {
@@ -95,7 +96,7 @@ impl Args {
         let sources = self.sources.load()?;
         let rules = match self.rules.as_slice() {
             [] => tarn_rules::pack(),
-            paths => load_and_report(paths, &self.placeholders)?,
+            paths => load_and_report(paths, &self.placeholders).context("--rules")?,
         };
         let (engine, reports) = Engine::new(sources, rules);
         report_engine(&engine, &reports)?;
@@ -220,7 +221,7 @@ fn sandbox_works(program: &Path, atomics: &Path) -> anyhow::Result<()> {
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    Ok(BufWriter::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?))
+    Ok(BufWriter::new(File::create(path).with_context(|| format!("--write-events: cannot write {}", path.display()))?))
 }
 
 /// An error with its causes, one line.
