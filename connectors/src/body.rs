@@ -91,7 +91,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: &BodyLimits) -> Resul
     if said.is_some_and(|said| said > limit) {
         return Err(BodyError::TooLarge { limit, decompressed: false });
     }
-    let collected = tokio::time::timeout(limits.timeout, collect(body, limit));
+    let collected = tokio::time::timeout(limits.timeout, collect(body, said.unwrap_or(0), limit));
     let wire = collected.await.map_err(|_| BodyError::Slow { limit: limits.timeout })??;
     let encoding = headers.get(header::CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes()).to_lowercase());
     let encoding = encoding.as_deref().map(str::trim);
@@ -125,7 +125,8 @@ fn unzstd(bytes: &[u8], limits: &BodyLimits) -> Result<Bytes, BodyError> {
     }
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+/// All of a body, which says that it has so many bytes.
+async fn collect(mut body: Body, said: usize, limit: usize) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     let mut first: Option<Bytes> = None;
     while let Some(frame) = body.frame().await {
@@ -138,6 +139,10 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
         match first.take() {
             None if whole.is_empty() => first = Some(data),
             before => {
+                // Growing step by step would copy it each time.
+                if whole.is_empty() {
+                    whole.reserve(said);
+                }
                 whole.extend_from_slice(before.as_deref().unwrap_or_default());
                 whole.extend_from_slice(&data);
             }

@@ -8,9 +8,9 @@ use crate::sql::{SqlOptions, SqlSession};
 use crate::table::{TableSnapshot, known_features};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::cache::default_cache::DefaultCache;
-use deltalake_core::DeltaTable;
 use deltalake_core::kernel::{EagerSnapshot, Snapshot};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::table::state::DeltaTableState;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -48,7 +48,8 @@ struct Inner {
 /// A table as it was seen last.
 #[derive(Clone, Debug)]
 struct Known {
-    log: DeltaTable,
+    log: LogStoreRef,
+    state: DeltaTableState,
     /// What it held then, or at an earlier version.
     table: Option<Arc<TableSnapshot>>,
 }
@@ -161,7 +162,7 @@ impl Lake {
             return Ok(Some(Arc::clone(same)));
         }
         let table = Arc::new(TableSnapshot::read(name, &snapshot, before.as_deref())?);
-        if let Some(known) = self.known().get_mut(name).filter(|known| known.log.version() == Some(table.version)) {
+        if let Some(known) = self.known().get_mut(name).filter(|known| known.state.version() == table.version) {
             known.table = Some(Arc::clone(&table));
         }
         Ok(Some(table))
@@ -216,11 +217,11 @@ impl Lake {
     /// A table's log as it is now: only what came after the last look is read. None where there is no such table.
     pub(crate) async fn snapshot(&self, table: &str) -> Result<Option<EagerSnapshot>, LakeError> {
         let delta = LakeError::delta(table);
-        let known = self.known().get(table).map(|known| known.log.clone());
-        if let Some(mut log) = known {
+        let known = self.known().get(table).cloned();
+        if let Some(Known { log, mut state, .. }) = known {
             // A table that was put in its place, or a log that was cut, is read anew.
-            if log.update_state().await.is_ok() {
-                return self.know(table, log).map(Some);
+            if state.update(log.as_ref(), None).await.is_ok() {
+                return Ok(Some(self.know(table, log, state)));
             }
             self.known().remove(table);
         }
@@ -228,21 +229,21 @@ impl Lake {
         if !log.is_delta_table_location().await.map_err(&delta)? {
             return Ok(None);
         }
-        let mut fresh = DeltaTable::new(log);
-        fresh.update_state().await.map_err(&delta)?;
-        self.know(table, fresh).map(Some)
+        let state = DeltaTableState::try_new(log.as_ref(), None).await.map_err(&delta)?;
+        Ok(Some(self.know(table, log, state)))
     }
 
-    fn know(&self, table: &str, seen: DeltaTable) -> Result<EagerSnapshot, LakeError> {
-        let snapshot = seen.snapshot().map_err(LakeError::delta(table))?.snapshot().clone();
+    /// Remembers a table's log as it was seen, or as a commit of our own left it.
+    pub(crate) fn know(&self, table: &str, log: LogStoreRef, state: DeltaTableState) -> EagerSnapshot {
+        let snapshot = state.snapshot().clone();
         let mut known = self.known();
         match known.get_mut(table) {
             // Another task may have looked later and come back first.
-            Some(known) if known.log.version().is_some_and(|version| version > snapshot.version()) => {}
-            Some(known) => known.log = seen,
-            None => _ = known.insert(table.to_owned(), Known { log: seen, table: None }),
+            Some(known) if known.state.version() > state.version() => {}
+            Some(known) => (known.log, known.state) = (log, state),
+            None => _ = known.insert(table.to_owned(), Known { log, state, table: None }),
         }
-        Ok(snapshot)
+        snapshot
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {

@@ -1,5 +1,6 @@
 //! What the daemon counts, and how Prometheus reads it.
 
+use super::consumers::Positions;
 use chrono::Utc;
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -39,6 +40,15 @@ struct Ledger {
 }
 
 impl Metrics {
+    /// Where consumers are at a start. There are no alerts, no copy and no ledger unless something says so later.
+    pub fn begin(&self, had: Positions) {
+        self.detected(had.detected, 0);
+        self.checkpointed(had.detected);
+        self.offered(had.taken.unwrap_or(u64::MAX));
+        self.copied(u64::MAX);
+        self.ledgered(u64::MAX);
+    }
+
     /// A delivery that is on disk.
     pub fn accepted(&self, records: u64, dead_letters: u64, bytes: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);

@@ -30,6 +30,7 @@ mod intake;
 mod listening;
 mod mapping;
 mod metrics;
+mod opening;
 mod outbox;
 mod rates;
 mod recovery;

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::consumers::{Consumers, Positions, Replay};
 use super::copying::Copying;
 use super::detection::Detector;
-use super::evidence::{Followed, Keeper, Known, Trust};
+use super::evidence::{Followed, Keeper, Trust};
 use super::intake::{Bounds, Room};
 use super::listening::{Bound, Receivers};
 use super::metrics::Metrics;
@@ -14,8 +14,8 @@ use super::outbox::Offering;
 use super::rates::Rates;
 use super::repeats::Repeats;
 use super::{
-    Server, cutting, database, detection, evidence, http, intake, listening, mapping, outbox, recovery, rules, updates,
-    upkeep, with_causes,
+    Server, cutting, database, detection, evidence, http, intake, listening, mapping, opening, outbox, recovery, rules,
+    updates, upkeep,
 };
 use crate::mapping::Mapping;
 use anyhow::Context;
@@ -28,10 +28,9 @@ use tarn_connectors::listen::Tls;
 use tarn_connectors::query::Queries;
 use tarn_ingest::mapper::MapOptions;
 use tarn_ingest::source::Sources;
-use tarn_lake::log::files::{Bucket, Disk, Files};
-use tarn_lake::log::{Log, LogOptions};
-use tarn_lake::{Lake, Live, LiveOptions, SqlOptions, StoreOptions};
-use tokio::task::JoinSet;
+use tarn_lake::log::files::Bucket;
+use tarn_lake::{Lake, SqlOptions, StoreOptions};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Findings under way, in bytes.
@@ -53,42 +52,11 @@ impl Server {
         let bound = Bound::bind(&config, tls.as_ref(), &access).await?;
 
         let lake = Lake::open_or_create(&config.lake, store).await?;
-        let consumers: Arc<OnceLock<Consumers>> = Arc::default();
-        let to_consumers = consumers.clone();
-        let durable = move |sequence, frame| {
-            if let Some(consumers) = to_consumers.get() {
-                consumers.durable(sequence, frame);
-            }
-        };
-        let soft = config.log.disk_mib << 20;
-        let options = LogOptions {
-            segment_bytes: config.log.segment_mib << 20,
-            // Findings find room where events do not any more.
-            bytes_max: soft + soft / 4,
-            frame_bytes_max: config.frame_bytes_max(),
-            sync_wait: Duration::from_millis(config.log.group_ms),
-        };
         let bucket = config.log.store.as_ref().map(|url| Bucket::open(url, store)).transpose()?.map(Arc::new);
-        let files: Arc<dyn Files> = match &bucket {
-            Some(bucket) => bucket.clone(),
-            None => Arc::new(Disk::new(&config.state.join("log"))),
-        };
-        let log = Log::open_in(files, options, durable)?;
-        let options = LiveOptions {
-            commit_every: Duration::from_secs(config.commit.seconds),
-            commit_bytes: config.commit.mib << 20,
-            ..LiveOptions::default()
-        };
-        let (live, committer) = Live::open(&lake, &format!("log/{}", log.writer()), options).await?;
-        if log.torn_bytes() > 0 {
-            tracing::warn!(bytes = log.torn_bytes(), "an interrupted write was cut off the durable log");
-        }
+        let consumers: Arc<OnceLock<Consumers>> = Arc::default();
+        let log = opening::log(&config, bucket.clone(), consumers.clone())?;
         let metrics = Arc::new(Metrics::default());
-        let failures = metrics.clone();
-        let committing = tokio::spawn(committer.run(move |error| {
-            failures.store_failed();
-            tracing::error!(error = %with_causes(error), "the lake's store failed; trying again");
-        }));
+        let (live, committing) = opening::live(&config, &lake, &log, metrics.clone()).await?;
 
         let checkpoint = Checkpoint::new(&config.state, log.writer(), bucket.clone());
         let limits = detection::limits(&config.detection);
@@ -101,27 +69,16 @@ impl Server {
         let taken = outbox.as_ref().map(|outbox| outbox.taken()).transpose()?;
         let had = Positions { mapped: *live.committed().borrow(), detected: restored.sequence, taken };
         had.check(log.last(), &config.state)?;
-        metrics.offered(had.taken.unwrap_or(u64::MAX));
-        metrics.copied(u64::MAX);
+        metrics.begin(had);
         let copying = match (bucket, &outbox) {
             (Some(bucket), Some(outbox)) => {
                 Some(Copying::begin(bucket, outbox.clone(), metrics.clone(), is_new == Some(true))?)
             }
             _ => None,
         };
-        metrics.detected(had.detected, 0);
-        metrics.checkpointed(had.detected);
-        metrics.ledgered(u64::MAX);
-        let keeper = match signer {
-            Some(signer) => {
-                let followed =
-                    Followed { log: log.clone(), sources: sources.clone(), committed: live.committed(), classes };
-                let (lake, known, metrics) = (lake.clone(), Known::new(&config.state), metrics.clone());
-                let keeper = Keeper::open(lake, signer, known, followed, metrics).await;
-                Some(keeper.context("evidence.ledger_key")?)
-            }
-            None => None,
-        };
+        let followed = Followed { log: log.clone(), sources: sources.clone(), committed: live.committed(), classes };
+        let keeper = opening::keeper(&config, signer, &lake, followed, metrics.clone()).await?;
+
         let (mapping, to_map) = channel();
         let (to_detection, to_detect) = channel();
         let (to_outbox, to_offer) = channel();
@@ -169,15 +126,8 @@ impl Server {
                 tracing::info!(frames, "frames of the log were read again");
             }
         }
-        let copying = copying.map(|copying| {
-            let stop = CancellationToken::new();
-            (stop.clone(), tokio::spawn(copying.run(stop)))
-        });
-        let ledger = keeper.map(|keeper| {
-            let stop = CancellationToken::new();
-            (stop.clone(), tokio::spawn(keeper.run(stop)))
-        });
-        let stop = CancellationToken::new();
+        let copying = copying.map(|copying| until_stopped(|stop| copying.run(stop)));
+        let ledger = keeper.map(|keeper| until_stopped(|stop| keeper.run(stop)));
         let mut server = Self {
             config,
             log,
@@ -192,7 +142,7 @@ impl Server {
             outbox,
             copying,
             delivering,
-            stop,
+            stop: CancellationToken::new(),
             listening: Vec::new(),
             tasks,
             committing,
@@ -263,4 +213,13 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Begins what goes on until it is told to stop.
+fn until_stopped<F>(run: impl FnOnce(CancellationToken) -> F) -> (CancellationToken, JoinHandle<F::Output>)
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let stop = CancellationToken::new();
+    (stop.clone(), tokio::spawn(run(stop)))
 }

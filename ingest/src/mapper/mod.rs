@@ -190,18 +190,38 @@ pub struct Mapper {
 struct Scratch {
     unmapped: String,
     key: Vec<u8>,
+    spots: Vec<Spot>,
 }
 
 /// What a walk found in a record.
-#[derive(Default)]
-struct Found<'a> {
+struct Found<'a, 's> {
     fields: Vec<(u16, &'a str, bool)>,
     other: Vec<(String, &'a str)>,
+    /// Where each of the source's fields is in `fields`: placements ask for many more than a record has.
+    spots: &'s mut [Spot],
+    /// Fields that came more than once, by a repeated key or under two names: a column takes one of the values.
+    repeated: Vec<u16>,
 }
 
-impl<'a> Sink<'a> for Found<'a> {
+/// Where a field is.
+#[derive(Clone, Copy, Default)]
+struct Spot {
+    /// One more than the place of its first value; 0 where the record does not have it.
+    first: u32,
+    /// Whether it was there apart from what holds it.
+    alone: bool,
+}
+
+impl<'a> Sink<'a> for Found<'a, '_> {
     fn field(&mut self, field: u16, raw: &'a str, covered: bool) {
         self.fields.push((field, raw, covered));
+        let spot = &mut self.spots[field as usize];
+        if spot.first == 0 {
+            spot.first = self.fields.len() as u32;
+        }
+        if !covered && std::mem::replace(&mut spot.alone, true) {
+            self.repeated.push(field);
+        }
     }
 
     fn other(&mut self, prefix: &str, key: Option<&'a str>, raw: &'a str) {
@@ -214,16 +234,21 @@ impl<'a> Sink<'a> for Found<'a> {
     }
 }
 
-impl<'a> Found<'a> {
-    /// Fields that came more than once, by a repeated key or under two names: a column takes one of the values.
-    fn repeated(&self) -> Vec<u16> {
-        let mut whole = self.fields.iter().filter(|(_, _, covered)| !covered).map(|(f, _, _)| *f).collect::<Vec<_>>();
-        whole.sort_unstable();
-        whole.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+impl<'a, 's> Found<'a, 's> {
+    /// Nothing yet, of a source with so many fields.
+    fn new(fields: usize, spots: &'s mut Vec<Spot>) -> Self {
+        spots.clear();
+        spots.resize(fields, Spot::default());
+        Self { fields: Vec::new(), other: Vec::new(), spots, repeated: Vec::new() }
+    }
+
+    /// Where a field's first value is.
+    fn position(&self, field: u16) -> Option<usize> {
+        self.spots[field as usize].first.checked_sub(1).map(|at| at as usize)
     }
 
     fn get(&self, field: u16) -> Option<&'a str> {
-        self.fields.iter().find(|(f, _, _)| *f == field).map(|(_, raw, _)| *raw)
+        self.position(field).map(|at| self.fields[at].1)
     }
 }
 
@@ -259,6 +284,7 @@ impl Mapper {
     /// The same; the block's first record has the number `first`, each other one the next.
     pub fn push_numbered(&mut self, block: &Block, only: Option<SourceId>, first: i64) {
         let mut members = Vec::new();
+        let mut spots = std::mem::take(&mut self.scratch.spots);
         for (number, span) in (first..).zip(&block.records) {
             let text = block.json(span);
             block.members(span, &mut members);
@@ -273,7 +299,7 @@ impl Mapper {
                 }
             }
             let event: Cow<'_, str> = unwrap(source, shape, text);
-            let mut found = Found::default();
+            let mut found = Found::new(source.fields.len(), &mut spots);
             let trie = if source.shapes.is_empty() { 0 } else { shape as usize };
             let inner: Vec<(&str, &str)>;
             let walked = if matches!(&event, Cow::Borrowed(e) if e.len() == text.len()) {
@@ -286,13 +312,14 @@ impl Mapper {
             lane.get_or_insert_with(|| Lane::new(source, &self.tables)).tries[trie].walk(walked, &mut found);
             self.row(source, &found, block, span, number);
         }
+        self.scratch.spots = spots;
         self.dead.extend(block.dead.iter().cloned());
     }
 
     fn row(
         &mut self,
         source: &crate::source::Source,
-        found: &Found<'_>,
+        found: &Found<'_, '_>,
         block: &Block,
         span: &RecordSpan,
         number: i64,
@@ -353,14 +380,14 @@ impl Mapper {
         program.required(builder, &mut fallbacks);
         if !kept.is_empty() || !fallbacks.is_empty() {
             self.scratch.unmapped.clear();
-            unmapped::write(&mut self.scratch.unmapped, &kept, &roots, &fallbacks);
+            unmapped::write(&mut self.scratch.unmapped, &mut kept, &roots, &fallbacks);
             set(builder, common.unmapped, Value::Text(&self.scratch.unmapped));
         }
         set(builder, common.raw_data, Value::Text(block.original(span)));
         builder.end_row();
     }
 
-    fn kind(&mut self, source: &crate::source::Source, found: &Found<'_>) -> usize {
+    fn kind(&mut self, source: &crate::source::Source, found: &Found<'_, '_>) -> usize {
         let lane = self.lanes[source.id.0 as usize].get_or_insert_with(|| Lane::new(source, &self.tables));
         let telling = || found.fields.iter().filter(|(f, _, _)| lane.discriminates[*f as usize]);
         let key = &mut self.scratch.key;

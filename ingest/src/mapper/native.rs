@@ -149,9 +149,9 @@ fn left_over(own: Option<&Json>, kept: &[(String, Json)], fallbacks: &[&str]) ->
         }
         own => all.extend(own.map(|own| ("unmapped", own.to_string()))),
     }
-    let all: Vec<(&str, &str)> = all.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let mut all: Vec<(&str, &str)> = all.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let mut text = String::new();
-    unmapped::write(&mut text, &all, &[], fallbacks);
+    unmapped::write(&mut text, &mut all, &[], fallbacks);
     Some(text)
 }
 

@@ -5,17 +5,18 @@ use super::{Found, KindCoverage};
 use crate::json::{self, Kind as JsonKind};
 use crate::source::{Convert, Kind, Made, Place, Source, TimeFormat, parse_time};
 use std::borrow::Cow;
-use std::collections::HashSet;
 use tarn_schema_ocsf::record::Value;
 use tarn_schema_ocsf::schema::{Attribute, Requirement};
-use tarn_schema_ocsf::{BatchBuilder, ClassUid, LeafType, Schema, Slot, TableSchema, validate};
+use tarn_schema_ocsf::validate::Form;
+use tarn_schema_ocsf::{BatchBuilder, ClassUid, LeafType, Schema, Slot, TableSchema};
 
 /// What a value has to be for its column.
 struct Target {
     slot: Slot,
-    type_name: &'static str,
-    /// The enum's values, for integers.
-    allowed: Option<HashSet<i64>>,
+    /// What its type asks of a text.
+    form: &'static Form,
+    /// The enum's values, in order, for integers.
+    allowed: Option<Vec<i64>>,
     range: Option<(i64, i64)>,
 }
 
@@ -25,10 +26,13 @@ impl Target {
         let schema = Schema::v1_8();
         let attribute: &'static Attribute = schema.leaf(class, path).ok()?.attribute;
         let integer = matches!(slot.leaf_type(), LeafType::Int32 | LeafType::Int64);
-        let allowed = (integer && !attribute.values.is_empty())
-            .then(|| attribute.values.keys().filter_map(|k| k.parse().ok()).collect());
+        let allowed = (integer && !attribute.values.is_empty()).then(|| {
+            let mut values: Vec<i64> = attribute.values.keys().filter_map(|k| k.parse().ok()).collect();
+            values.sort_unstable();
+            values
+        });
         let range = schema.type_named(&attribute.type_name).and_then(|t| t.range);
-        Some(Self { slot, type_name: &attribute.type_name, allowed, range })
+        Some(Self { slot, form: Form::of(&attribute.type_name), allowed, range })
     }
 
     /// Writes a text; whether it was written, and whether the column gives the same text back.
@@ -38,12 +42,12 @@ impl Target {
             LeafType::Json => (Value::Text(text), true),
             LeafType::Int32 | LeafType::Int64 => {
                 let n = integer(text)?;
-                let fits = self.allowed.as_ref().is_none_or(|a| a.contains(&n))
+                let fits = self.allowed.as_ref().is_none_or(|a| a.binary_search(&n).is_ok())
                     && self.range.is_none_or(|(a, b)| (a..=b).contains(&n));
                 if !fits {
                     return None;
                 }
-                (Value::Int(n), n.to_string() == text)
+                (Value::Int(n), is_shortest(text))
             }
             LeafType::Float64 => {
                 let n: f64 = text.parse().ok()?;
@@ -59,10 +63,7 @@ impl Target {
                 (Value::Time(parse(TimeFormat::Utc).or_else(|| parse(TimeFormat::Epoch))?), false)
             }
         };
-        if matches!(value, Value::Text(_))
-            && self.slot.leaf_type() == LeafType::Text
-            && !validate::fits(self.type_name, text)
-        {
+        if matches!(value, Value::Text(_)) && self.slot.leaf_type() == LeafType::Text && !self.form.fits(text) {
             return None;
         }
         match builder.set(self.slot, value) {
@@ -77,6 +78,12 @@ fn integer(text: &str) -> Option<i64> {
         return u64::from_str_radix(hex, 16).ok().and_then(|n| i64::try_from(n).ok());
     }
     text.parse().ok()
+}
+
+/// Whether the text of an integer is the one that it is printed as: without signs, zeros or bases that it does not need.
+fn is_shortest(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    text == "0" || digits.starts_with(|first: char| first.is_ascii_digit() && first != '0')
 }
 
 enum To {
@@ -271,7 +278,7 @@ impl Program {
     pub(super) fn run<'a>(
         &'a self,
         source: &'a Source,
-        found: &Found<'a>,
+        found: &Found<'a, '_>,
         builder: &mut BatchBuilder,
         kept: &mut Vec<(&'a str, &'a str)>,
         fallbacks: &mut Vec<&'a str>,
@@ -279,13 +286,12 @@ impl Program {
     ) -> Vec<&'a str> {
         // Bits of each found field: written somewhere, written verbatim, written to a JSON column.
         let mut fate = vec![0_u8; found.fields.len()];
-        let repeated = found.repeated();
         let mut roots = Vec::new();
         for op in &self.ops {
             let written = op.run(found, builder, &source.absent);
             if let (true, Some((exact, json))) = (op.places, written) {
                 for from in &op.from {
-                    if let Some(i) = found.fields.iter().position(|(f, _, _)| f == from) {
+                    if let Some(i) = found.position(*from) {
                         // A column that several fields made gives back none of them.
                         let exact = exact && !op.shared && op.from.len() == 1;
                         fate[i] |= 1 | (u8::from(exact) << 1) | (u8::from(json) << 2);
@@ -305,7 +311,7 @@ impl Program {
         }
         for ((field, raw, covered), fate) in found.fields.iter().zip(&fate) {
             let name = source.fields[*field as usize].as_str();
-            let told = fate & 2 != 0 && !repeated.contains(field);
+            let told = fate & 2 != 0 && !found.repeated.contains(field);
             if (!told && !covered) || self.untold.contains(field) {
                 kept.push((name, raw));
             }
@@ -366,12 +372,12 @@ fn absent<'a>(raw: &'a str, texts: &[String]) -> Option<&'a str> {
 
 impl Op {
     /// Runs; whether something was written: verbatim?, to a JSON column?
-    fn run(&self, found: &Found<'_>, builder: &mut BatchBuilder, absent_texts: &[String]) -> Option<(bool, bool)> {
+    fn run(&self, found: &Found<'_, '_>, builder: &mut BatchBuilder, absent_texts: &[String]) -> Option<(bool, bool)> {
         // A table that lists such a text says what it means.
         let listed = |text: &str| matches!(&self.convert, Convert::Lookup(table, _) if table.contains_key(text));
         let value = |raw: &&str| json::kind(raw) != JsonKind::Null && absent(raw, absent_texts).is_none_or(listed);
-        let raws: Vec<Option<&str>> = self.from.iter().map(|f| found.get(*f).filter(value)).collect();
-        let first = raws.iter().flatten().next().copied();
+        let raws = || self.from.iter().map(|f| found.get(*f).filter(value));
+        let first = raws().flatten().next();
         let table_first = || -> Option<Cow<'_, str>> { first.map(json::text) };
         match &self.convert {
             Convert::Plain => {
@@ -407,7 +413,7 @@ impl Op {
                 self.write(builder, value, &text).map(|(_, json)| (false, json))
             }
             Convert::Function(function) => {
-                let texts: Vec<Cow<'_, str>> = raws.iter().map(|r| r.map_or(Cow::Borrowed(""), json::text)).collect();
+                let texts: Vec<Cow<'_, str>> = raws().map(|r| r.map_or(Cow::Borrowed(""), json::text)).collect();
                 let texts: Vec<&str> = if self.first {
                     texts.iter().find(|t| !t.is_empty()).map(|t| t.as_ref()).into_iter().collect()
                 } else {
@@ -446,5 +452,17 @@ impl Op {
             builder.begin_object(target.slot);
         }
         target.write(builder, value).map(|exact| (exact && value == original && !target.slot.is_child(), false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_is_shortest_as_it_is_printed() {
+        for text in ["0", "-0", "+5", "5", "-5", "05", "-05", "0x1f", "10", "9223372036854775807"] {
+            assert_eq!(is_shortest(text), integer(text).is_some_and(|n| n.to_string() == text), "{text}");
+        }
     }
 }

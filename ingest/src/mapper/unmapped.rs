@@ -16,17 +16,13 @@ enum Node<'a> {
 
 /// Writes the object. A name that is also another name's beginning keeps its dots, and so does one below a field that a
 /// JSON column holds whole (`roots`): an object of its name would stand for that field.
-pub fn write(out: &mut String, kept: &[(&str, &str)], roots: &[&str], fallbacks: &[&str]) {
-    let mut root = BTreeMap::new();
-    // Shorter names first: where a whole object stands under one, longer names keep their dots beside it.
-    let (mut dotted, plain): (Vec<_>, Vec<_>) = kept.iter().partition(|(path, _)| path.contains('.'));
-    dotted.sort_by_key(|(path, _)| path.matches('.').count());
-    for (path, raw) in plain.into_iter().chain(dotted) {
-        let below = |root: &&str| path.strip_prefix(*root).is_some_and(|rest| rest.starts_with('.'));
-        insert(&mut root, path, raw, if roots.iter().any(below) { 0 } else { NESTING_MAX });
-    }
+pub fn write<'a>(out: &mut String, kept: &mut [(&'a str, &'a str)], roots: &[&str], fallbacks: &[&str]) {
     out.push('{');
-    write_members(out, &root);
+    if kept.iter().any(|(path, _)| path.contains('.')) {
+        write_members(out, &nested(kept, roots));
+    } else {
+        write_plain(out, kept);
+    }
     if !fallbacks.is_empty() {
         if out.len() > 1 {
             out.push(',');
@@ -100,6 +96,41 @@ fn sound(raw: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+fn nested<'a>(kept: &mut [(&'a str, &'a str)], roots: &[&str]) -> BTreeMap<&'a str, Node<'a>> {
+    // Shorter names first: where a whole object stands under one, longer names keep their dots beside it.
+    kept.sort_by_cached_key(|(path, _)| path.matches('.').count());
+    let mut root = BTreeMap::new();
+    for (path, raw) in kept {
+        let below = |root: &&str| path.strip_prefix(*root).is_some_and(|rest| rest.starts_with('.'));
+        insert(&mut root, path, raw, if roots.iter().any(below) { 0 } else { NESTING_MAX });
+    }
+    root
+}
+
+/// What [`write_members`] writes where no name has a dot: no tree has to be built for that.
+fn write_plain(out: &mut String, kept: &mut [(&str, &str)]) {
+    kept.sort_by_key(|(name, _)| *name);
+    for (i, same) in kept.chunk_by(|a, b| a.0 == b.0).enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_string(out, same[0].0);
+        out.push(':');
+        match same {
+            [(_, raw)] => out.push_str(&sound(raw)),
+            same => write_list(out, same.iter().map(|(_, raw)| *raw)),
+        }
+    }
+}
+
+fn write_list<'a>(out: &mut String, values: impl Iterator<Item = &'a str>) {
+    for (i, raw) in values.enumerate() {
+        out.push(if i == 0 { '[' } else { ',' });
+        out.push_str(&sound(raw));
+    }
+    out.push(']');
+}
+
 fn write_members(out: &mut String, members: &BTreeMap<&str, Node<'_>>) {
     for (i, (key, node)) in members.iter().enumerate() {
         if i > 0 {
@@ -109,13 +140,7 @@ fn write_members(out: &mut String, members: &BTreeMap<&str, Node<'_>>) {
         out.push(':');
         match node {
             Node::Raw(raw) => out.push_str(&sound(raw)),
-            Node::Repeated(values) => {
-                for (i, raw) in values.iter().enumerate() {
-                    out.push(if i == 0 { '[' } else { ',' });
-                    out.push_str(&sound(raw));
-                }
-                out.push(']');
-            }
+            Node::Repeated(values) => write_list(out, values.iter().copied()),
             Node::Object(inner) => {
                 out.push('{');
                 write_members(out, inner);
@@ -128,25 +153,37 @@ fn write_members(out: &mut String, members: &BTreeMap<&str, Node<'_>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn names_without_dots_are_written_as_the_tree_would(kept in prop::collection::vec(("[a-c]{0,2}", "[0-9]"), 0..8)) {
+            let mut kept: Vec<(&str, &str)> = kept.iter().map(|(name, raw)| (name.as_str(), raw.as_str())).collect();
+            let (mut by_tree, mut plain) = (String::new(), String::new());
+            write_members(&mut by_tree, &nested(&mut kept.clone(), &[]));
+            write_plain(&mut plain, &mut kept);
+            prop_assert_eq!(plain, by_tree);
+        }
+    }
 
     #[test]
     fn names_nest_and_nothing_is_lost() {
         let mut out = String::new();
-        write(&mut out, &[("a.b", "1"), ("a.c", "\"x\""), ("d", "null"), ("d.e", "2"), ("", "3")], &[], &["time"]);
+        write(&mut out, &mut [("a.b", "1"), ("a.c", "\"x\""), ("d", "null"), ("d.e", "2"), ("", "3")], &[], &["time"]);
         assert_eq!(out, r#"{"":3,"a":{"b":1,"c":"x"},"d":null,"d.e":2,"tarn_fallbacks":["time"]}"#);
     }
 
     #[test]
     fn names_below_what_a_column_holds_keep_their_dots() {
         let mut out = String::new();
-        write(&mut out, &[("a.b", "1"), ("a.b", "2"), ("ab.c", "3"), ("a.b.c", "4")], &["a"], &[]);
+        write(&mut out, &mut [("a.b", "1"), ("a.b", "2"), ("ab.c", "3"), ("a.b.c", "4")], &["a"], &[]);
         assert_eq!(out, r#"{"a.b":[1,2],"a.b.c":4,"ab":{"c":3}}"#);
     }
 
     #[test]
     fn a_name_that_comes_again_is_a_list() {
         let mut out = String::new();
-        write(&mut out, &[("a.b", "1"), ("c", "null"), ("a.b", "[2]"), ("a.b", "\"x\"")], &[], &[]);
+        write(&mut out, &mut [("a.b", "1"), ("c", "null"), ("a.b", "[2]"), ("a.b", "\"x\"")], &[], &[]);
         assert_eq!(out, r#"{"a":{"b":[1,[2],"x"]},"c":null}"#);
     }
 
@@ -154,10 +191,10 @@ mod tests {
     fn hostile_names_and_texts_stay_readable() {
         let deep = "a.".repeat(100_000) + "b";
         let mut out = String::new();
-        write(&mut out, &[(&deep, "1"), ("s", r#"["\ud83d\ude00 \ud800x\\ud800 \udc00"]"#)], &[], &[]);
+        write(&mut out, &mut [(&deep, "1"), ("s", r#"["\ud83d\ude00 \ud800x\\ud800 \udc00"]"#)], &[], &[]);
         let read: serde_json::Value = serde_json::from_str(&out).unwrap_or_default();
         let mut both = String::new();
-        write(&mut both, &[("a.b", "1"), ("a", r#"{"b.c":2}"#)], &[], &[]);
+        write(&mut both, &mut [("a.b", "1"), ("a", r#"{"b.c":2}"#)], &[], &[]);
         assert_eq!(both, r#"{"a":{"b.c":2},"a.b":1}"#);
         assert_eq!(read["s"][0], "😀 \u{fffd}x\\ud800 \u{fffd}");
     }

@@ -1,21 +1,46 @@
 //! Times as vendors write them, to microseconds since 1970 in UTC.
 
 use super::definition::TimeFormat;
-use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// Parses a time; `zone` is what a bare time is in.
 pub fn parse(text: &str, format: TimeFormat, zone: Tz) -> Option<i64> {
     let text = text.trim();
-    match format {
-        TimeFormat::Zoned => zoned(text),
-        TimeFormat::Utc => zoned(text).or_else(|| Some(naive(text)?.and_utc().timestamp_micros())),
-        TimeFormat::Bare => zoned(text).or_else(|| {
-            let local = zone.from_local_datetime(&naive(text)?);
-            Some(local.earliest()?.with_timezone(&Utc).timestamp_micros())
-        }),
-        TimeFormat::Epoch => epoch(text),
+    let utc = |bare: NaiveDateTime| Some(bare.and_utc().timestamp_micros());
+    let local =
+        |bare: NaiveDateTime| Some(zone.from_local_datetime(&bare).earliest()?.with_timezone(&Utc).timestamp_micros());
+    match (format, usual(text)) {
+        (TimeFormat::Zoned, _) => zoned(text),
+        (TimeFormat::Utc, Some(bare)) => utc(bare),
+        (TimeFormat::Utc, None) => zoned(text).or_else(|| utc(naive(text)?)),
+        (TimeFormat::Bare, Some(bare)) => local(bare),
+        (TimeFormat::Bare, None) => zoned(text).or_else(|| local(naive(text)?)),
+        (TimeFormat::Epoch, _) => epoch(text),
     }
+}
+
+/// `2026-03-17 10:30:00.5`, which most bare times are, read without trying the other spellings first. What is none of them, or
+/// looks as if, is left to these.
+fn usual(text: &str) -> Option<NaiveDateTime> {
+    let (whole, fraction) = text.split_at_checked(19)?;
+    let number = |range: std::ops::Range<usize>| {
+        let digits = whole.as_bytes().get(range)?;
+        digits.iter().try_fold(0, |n, digit| digit.is_ascii_digit().then(|| n * 10 + u32::from(digit - b'0')))
+    };
+    let is = |at: usize, separators: &[u8]| whole.as_bytes().get(at).is_some_and(|byte| separators.contains(byte));
+    if !(is(4, b"-") && is(7, b"-") && is(10, b" T") && is(13, b":") && is(16, b":")) {
+        return None;
+    }
+    let nanos = match fraction.strip_prefix('.') {
+        None => fraction.is_empty().then_some(0)?,
+        Some(digits) if matches!(digits.len(), 1..=9) && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse::<u32>().ok()? * 10_u32.pow(9 - digits.len() as u32)
+        }
+        Some(_) => return None,
+    };
+    let date = NaiveDate::from_ymd_opt(number(0..4)? as i32, number(5..7)?, number(8..10)?)?;
+    date.and_hms_nano_opt(number(11..13)?, number(14..16)?, number(17..19)?, nanos)
 }
 
 /// As [`parse`]; a bare time without a year (RFC 3164) is the last such moment that is not more than a day after
@@ -85,6 +110,31 @@ fn epoch(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_usual_spelling_is_read_as_among_all(text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,10})?") {
+            if let Some(read) = usual(&text) {
+                prop_assert_eq!(Some(read), naive(&text));
+                prop_assert_eq!(zoned(&text), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_looks_like_the_usual_spelling_is_left_to_the_others() {
+        for text in [
+            "2026-03-17 10:30:00.5Z",
+            "2026-03-17 10:30:00.",
+            "2026-03-17 10:30:60",
+            "2026-03-17_10:30:00",
+            "2026-03-17 10:30:0é",
+        ] {
+            assert_eq!(usual(text), None, "{text}");
+        }
+        assert!(usual("2026-03-17T10:30:00").is_some());
+    }
 
     #[test]
     fn no_epoch_is_below_zero() {

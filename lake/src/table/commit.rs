@@ -127,7 +127,9 @@ async fn attempt(lake: &Lake, log: &LogStoreRef, addition: &Addition, sequence: 
     let partition_by = Some(vec![EVENT_DAY.to_owned()]);
     let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
     let commit = CommitBuilder::from(properties).with_actions(actions);
-    commit.build(Some(&snapshot), Arc::clone(log), operation).await.map_err(&delta)?;
+    let done = commit.build(Some(&snapshot), Arc::clone(log), operation).await.map_err(&delta)?;
+    // What is known already need not be read back.
+    lake.know(table, Arc::clone(log), done.snapshot);
     Ok(())
 }
 

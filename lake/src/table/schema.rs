@@ -5,6 +5,9 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, new_null_ar
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use std::sync::Arc;
 
+/// The column of records as they came.
+pub(crate) const RAW_DATA: &str = "raw_data";
+
 /// Columns whose files carry minima and maxima in the Delta log, where a table has them: what a filter of an
 /// investigation usually names. Each costs some hundred bytes of log per file, so not all columns are here.
 const STATISTICS: &[&str] = &[
@@ -68,7 +71,7 @@ pub(crate) fn statistics_property(schema: &Schema) -> String {
 /// Whether a column is a text of high entropy, for which a dictionary only costs.
 pub(crate) fn is_bulk(field: &Field) -> bool {
     let json = field.metadata().get("ocsf.type").is_some_and(|t| t == "json");
-    json || matches!(field.name().as_str(), "raw_data" | "unmapped" | "metadata.uid" | "bytes" | "message")
+    json || matches!(field.name().as_str(), RAW_DATA | "unmapped" | "metadata.uid" | "bytes" | "message")
 }
 
 /// `base` with the columns, and the children of lists of structs, that only `more` has.

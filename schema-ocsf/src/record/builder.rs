@@ -16,6 +16,8 @@ pub struct BatchBuilder {
     // The last id written to each enum column with a caption, in this row.
     ids: Vec<Option<i64>>,
     pair_of: Vec<Option<u16>>,
+    // The columns of lists, which are few.
+    lists: Vec<u16>,
     rows: usize,
     text_bytes: usize,
     values: usize,
@@ -28,8 +30,10 @@ impl BatchBuilder {
         for (i, pair) in schema.pairs.iter().enumerate() {
             pair_of[pair.id as usize] = Some(i as u16);
         }
-        let columns = schema.shapes.iter().map(Column::new).collect();
-        Self { columns, ids: vec![None; schema.pairs.len()], pair_of, schema, rows: 0, text_bytes: 0, values: 0 }
+        let columns: Vec<Column> = schema.shapes.iter().map(Column::new).collect();
+        let lists = (0..).zip(&columns).filter(|(_, column)| !matches!(column, Column::Scalar(_)));
+        let (lists, ids) = (lists.map(|(i, _)| i).collect(), vec![None; schema.pairs.len()]);
+        Self { columns, ids, pair_of, lists, schema, rows: 0, text_bytes: 0, values: 0 }
     }
 
     /// The table.
@@ -141,9 +145,9 @@ impl BatchBuilder {
             }
         }
         self.rows += 1;
-        for column in &mut self.columns {
-            match column {
-                // Lists remember where a row ends; scalars are padded when next touched.
+        // Lists remember where a row ends; scalars are padded when next touched.
+        for column in &self.lists {
+            match &mut self.columns[*column as usize] {
                 Column::List { ends, values } if values.len() > last_end(ends) => {
                     pad_ends(ends, self.rows, values.len())
                 }

@@ -2,7 +2,7 @@
 
 use crate::column::LeafType;
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder,
+    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use std::sync::Arc;
@@ -31,7 +31,11 @@ pub(super) enum Values {
     Timestamp(TimestampMicrosecondBuilder),
 }
 
-/// Texts. One batch has about as many as the one before it, so their place is taken at once: growing copies it.
+/// What a batch's texts may leave of their place.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+/// Texts. One batch has about as many as the one before it, so their place is taken at once, with some more: growing copies
+/// it.
 #[derive(Default)]
 pub(super) struct Texts {
     builder: StringBuilder,
@@ -45,7 +49,7 @@ impl Texts {
     fn push(&mut self, text: &str) {
         if !self.begun {
             let ((rows, bytes), nulls) = (self.last, self.builder.len());
-            self.builder = StringBuilder::with_capacity(rows, bytes);
+            self.builder = StringBuilder::with_capacity(rows, bytes + bytes / 4);
             self.builder.append_nulls(nulls);
             self.begun = true;
         }
@@ -56,7 +60,12 @@ impl Texts {
         if std::mem::take(&mut self.begun) {
             self.last = (self.builder.len(), self.builder.values_slice().len());
         }
-        Arc::new(self.builder.finish())
+        let mut texts = self.builder.finish();
+        // Place that nothing took is given back where it is worth it.
+        if texts.values().capacity() > texts.values().len() + SPARE_BYTES_MAX {
+            texts.shrink_to_fit();
+        }
+        Arc::new(texts)
     }
 }
 

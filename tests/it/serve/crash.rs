@@ -129,7 +129,11 @@ fn counts(folder: &Path, sql: &str) -> BTreeMap<String, i64> {
 /// Starts once more, lets it catch up, stops it, and looks.
 fn judge(folder: &Path, sent: &Sent, crashes: usize) {
     let daemon = started(folder, &[]);
-    daemon.wait("detection", |d| d.metric("tarn_detected_sequence") == d.metric("tarn_log_last_sequence"));
+    // What so many lives left may take longer than stopping may.
+    for position in ["tarn_detected_sequence", "tarn_visible_sequence"] {
+        daemon
+            .wait_for(Duration::from_secs(600), position, |d| d.metric(position) == d.metric("tarn_log_last_sequence"));
+    }
     assert!(daemon.stop());
     let events = counts(folder, "SELECT metadata.uid AS uid, count(*) AS n FROM api_activity GROUP BY 1");
     let found = "SELECT finding_info.related_events[1].uid AS uid, count(*) AS n FROM detection_finding \

@@ -156,8 +156,13 @@ impl Daemon {
     }
 
     /// Waits until a condition holds.
-    pub fn wait(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+    pub fn wait(&self, what: &str, holds: impl FnMut(&Self) -> bool) {
+        self.wait_for(Duration::from_secs(30), what, holds);
+    }
+
+    /// Waits for so long at most.
+    pub fn wait_for(&self, longest: Duration, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + longest;
         while !holds(self) {
             assert!(Instant::now() < deadline, "{what} has not come");
             std::thread::sleep(Duration::from_millis(20));

@@ -5,7 +5,7 @@ use super::members::is_of_files;
 use super::{CHUNK_ROWS, Layout};
 use crate::error::LakeError;
 use crate::table::ARRIVAL;
-use crate::table::schema::{has_statistics, is_bulk};
+use crate::table::schema::{RAW_DATA, has_statistics, is_bulk};
 use crate::table::stats::Gathered;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
@@ -25,12 +25,21 @@ const ROW_GROUP_ROWS: usize = 65_536;
 /// is done with it, and saves next to nothing.
 const COMPRESSED_BYTES_MIN: usize = 8 << 10;
 
-/// Bytes of a page: it is decompressed for any of its rows, and what reads many columns holds one of each.
+/// Bytes of a dictionary.
+const DICTIONARY_BYTES: usize = 256 << 10;
+
+/// Bytes of a page: it is decompressed for any of its rows, and what reads many columns holds one of each. What is encoded and
+/// compressed at once stays in the processor's caches.
 const PAGE_BYTES: usize = 128 << 10;
 
 /// A page's size is looked at each time when so many rows were added; of originals, which are long, these.
 const PAGE_ROWS: usize = 256;
 const PAGE_ROWS_OF_ORIGINALS: usize = 16;
+
+/// Rows of a field that are best encoded at once. Originals are the longest values by far.
+pub(super) fn rows_at_once(field: &Field) -> usize {
+    if field.name() == RAW_DATA { CHUNK_ROWS / 8 } else { CHUNK_ROWS }
+}
 
 /// Encodes a column of any number of files.
 pub(crate) struct ColumnEncoder<'a> {
@@ -67,8 +76,8 @@ impl<'a> ColumnEncoder<'a> {
         Ok(Self { table, field, stays: field.name() == layout.time_column, compressed, plain })
     }
 
-    /// All `rows` of a file, which come in arrays of up to [`CHUNK_ROWS`], and each but the last in one of so many. None where
-    /// none has a value.
+    /// All `rows` of a file, which come in arrays of [`rows_at_once`], and the last one of what is left. None where none has a
+    /// value.
     pub(crate) fn encode(
         &self,
         rows: usize,
@@ -97,7 +106,7 @@ impl<'a> ColumnEncoder<'a> {
             gathered: Gathered::of(self.field.name()),
             groups: Vec::new(),
             writers: Vec::new(),
-            chunks: 0,
+            rows: 0,
             is_empty: true,
         }
     }
@@ -111,7 +120,7 @@ pub(crate) struct ColumnWriter {
     gathered: Option<Gathered>,
     groups: Vec<Vec<ArrowColumnChunk>>,
     writers: Vec<ArrowColumnWriter>,
-    chunks: usize,
+    rows: usize,
     /// Whether no row has a value so far.
     is_empty: bool,
 }
@@ -122,17 +131,17 @@ impl ColumnWriter {
         &self.field
     }
 
-    /// The next [`CHUNK_ROWS`], or the last ones.
+    /// The next rows: arrays of one length, which a row group is a multiple of, and the last one.
     pub(crate) fn write(&mut self, array: &ArrayRef) -> Result<(), ParquetError> {
         self.is_empty &= array.null_count() == array.len();
         if let Some(gathered) = &mut self.gathered {
             gathered.add(array);
         }
-        if self.chunks.is_multiple_of(ROW_GROUP_ROWS / CHUNK_ROWS) {
+        if self.rows.is_multiple_of(ROW_GROUP_ROWS) {
             self.groups.extend(closed(&mut self.writers)?);
             self.writers = self.factory.create_column_writers(self.groups.len())?;
         }
-        self.chunks += 1;
+        self.rows += array.len();
         write(&mut self.writers, &self.field, array)
     }
 
@@ -167,9 +176,9 @@ fn properties(field: &Field, compression: Compression) -> WriterProperties {
         .set_compression(compression)
         .set_statistics_enabled(statistics)
         .set_dictionary_enabled(!is_bulk(field) && !matches!(field.name().as_str(), ARRIVAL | GRAMS))
-        .set_dictionary_page_size_limit(256 * 1024)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_data_page_size_limit(PAGE_BYTES)
-        .set_write_batch_size(if field.name() == "raw_data" { PAGE_ROWS_OF_ORIGINALS } else { PAGE_ROWS });
+        .set_write_batch_size(if field.name() == RAW_DATA { PAGE_ROWS_OF_ORIGINALS } else { PAGE_ROWS });
     // Distinct, and mostly one more than the row before: differences take bits.
     match field.name() == ARRIVAL {
         true => properties.set_encoding(Encoding::DELTA_BINARY_PACKED).build(),

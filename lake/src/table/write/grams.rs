@@ -8,6 +8,7 @@
 use super::members::UNMAPPED;
 use super::{CHUNK_ROWS, ColumnEncoder, EncodedColumn, Layout};
 use crate::error::LakeError;
+use crate::table::schema::RAW_DATA;
 use ahash::{AHashSet, RandomState};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -51,7 +52,7 @@ impl Grams {
 
     /// Takes rows of a column from `first` on.
     pub(crate) fn add(&mut self, field: &Field, first: usize, array: &ArrayRef) {
-        if matches!(field.name().as_str(), "raw_data" | UNMAPPED) {
+        if matches!(field.name().as_str(), RAW_DATA | UNMAPPED) {
             return;
         }
         match array.data_type() {

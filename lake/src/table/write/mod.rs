@@ -26,7 +26,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Rows that go to the encoder at once.
+/// Rows that go to the encoder at once, at most.
 pub(crate) const CHUNK_ROWS: usize = 4096;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -122,8 +122,8 @@ pub(crate) fn encode(
         let arrays: Vec<ArrayRef> = batches.iter().map(|batch| conformed(batch, field)).collect();
         let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
         for (((_, picks), columns), besides) in days.iter().zip(&mut columns).zip(&mut besides) {
-            let chunks =
-                picks.chunks(CHUNK_ROWS).map(|picks| interleave(&arrays, picks).map_err(LakeError::arrow(table)));
+            let chunks = picks.chunks(column::rows_at_once(field));
+            let chunks = chunks.map(|picks| interleave(&arrays, picks).map_err(LakeError::arrow(table)));
             columns.extend(encoder.encode(picks.len(), besides.of(field, chunks))?);
         }
     }
