@@ -1,6 +1,6 @@
 //! `tarn bench`: lanes are reproducible and repeat nothing; what is measured is what ran.
 
-use crate::command::{data, tarn, tarn_reading, text};
+use crate::command::{data, program, tarn, tarn_reading, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -155,13 +155,11 @@ fn a_given_lane_grows_and_its_findings_are_counted() {
 #[cfg(unix)]
 #[test]
 fn rsigma_gets_hints_and_is_compared_with() {
-    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rsigma");
     let script =
         "#!/bin/sh\nif [ \"$1\" = --version ]; then echo rsigma 9.9; exit; fi\ngrep -o '\"product\":\"windows\"'\n";
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program(&path, script);
     let lane = folder.path().join("lane.ndjson");
     tarn(&["bench", "lane", "--events", "300", "--out", text(&lane)]).ok();
     let rows =
@@ -208,7 +206,6 @@ fn rsigmas_daemon() -> (std::net::SocketAddr, std::sync::Arc<std::sync::atomic::
 #[cfg(unix)]
 #[test]
 fn rsigmas_daemon_takes_the_load_of_ours() {
-    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let (address, hinted) = rsigmas_daemon();
     let path = folder.path().join("rsigma");
@@ -216,8 +213,7 @@ fn rsigmas_daemon_takes_the_load_of_ours() {
     let script = format!(
         "#!/bin/sh\nif [ \"$1\" = --version ]; then echo rsigma 9.9; exit; fi\necho '{says}' >&2\nexec sleep 600\n"
     );
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program(&path, &script);
     let rules = pack().join("windows");
     let always = ["bench", "serve", "--rules", text(&rules), "--events", "300", "--body-kib", "64", "--format", "json"];
     let run = tarn(&[&always[..], &["--rsigma", text(&path)]].concat()).ok();

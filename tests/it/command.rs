@@ -1,6 +1,7 @@
 //! The binary, and where real logs are.
 
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -55,6 +56,17 @@ pub fn tarn_reading<S: AsRef<std::ffi::OsStr>>(arguments: &[S], input: &[u8]) ->
     // A command that refuses its arguments does not read.
     let _ = writing.join().unwrap();
     run
+}
+
+/// Writes a program. Another process does: one that this process has open for writing while a test beside begins a process of
+/// its own cannot be run.
+#[cfg(unix)]
+pub fn program(path: &Path, script: &str) {
+    let mut shell = Command::new("sh");
+    let mut child =
+        shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 /// A text for a path.

@@ -32,13 +32,18 @@ impl Place {
     }
 
     fn start(&self, over: &[(&str, &str)]) -> Daemon {
+        self.begun(over).unwrap()
+    }
+
+    /// The same; none where it died before it served.
+    fn begun(&self, over: &[(&str, &str)]) -> Option<Daemon> {
         let rules = format!("['{}']", concat!(env!("CARGO_MANIFEST_DIR"), "/rules/sigma/trust"));
         let own = [
             ("TARN_SERVE__EVIDENCE__LEDGER_KEY", "evidence.key"),
             ("TARN_SERVE__EVIDENCE__POLICIES", "policies.toml"),
             ("TARN_SERVE__RULES", rules.as_str()),
         ];
-        Daemon::start(self.path(), &[&own, over].concat()).unwrap()
+        Daemon::start(self.path(), &[&own, over].concat())
     }
 
     /// A bill of materials of some artifact, signed.
@@ -223,7 +228,8 @@ fn killed_between_answer_and_ledger() {
     let places = ["before-answer:2", "before-ledger:1", "after-ledger:1", "before-ledger:1", "before-cut:2"];
     let mut answered = 0;
     for at in places {
-        let daemon = place.start(&[("TARN_SERVE_CRASH_AT", at)]);
+        // What the one before left behind may be enough to die of at once.
+        let Some(daemon) = place.begun(&[("TARN_SERVE_CRASH_AT", at)]) else { continue };
         for document in &documents {
             match request(daemon.address, "POST", "/v1/evidence", "", document) {
                 Some(answer) => answered += told(&answer).len(),

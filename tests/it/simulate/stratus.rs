@@ -1,10 +1,9 @@
 //! Stratus Red Team, played by a script: what it logs, a daemon reads from a file.
 
 use super::{by_technique, call};
-use crate::command::text;
+use crate::command::{program, text};
 use crate::serve::daemon::Daemon;
 use serde_json::Value;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -37,8 +36,7 @@ cat line >> log.ndjson
         folder = text(folder)
     );
     let path = folder.join("stratus");
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program(&path, &script);
     std::fs::write(folder.join("log.ndjson"), "").unwrap();
 }
 
