@@ -3,8 +3,10 @@
 //! `object_store` 0.13 does not fsync. A Delta commit that exists but is empty after a power cut breaks its table, so
 //! here a file is complete on the disk before its name appears, and its folder is synced before `put` returns.
 
+use crate::buffers::Buffers;
 use crate::folder::{create_folder, sync_folder};
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -15,17 +17,20 @@ use object_store::{
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
 
 /// Object-store access to the whole local filesystem, with fsync.
 #[derive(Debug)]
 pub(crate) struct DurableLocal {
     inner: LocalFileSystem,
+    buffers: Arc<Buffers>,
 }
 
 impl DurableLocal {
     pub(crate) fn new() -> Self {
-        Self { inner: LocalFileSystem::new() }
+        Self { inner: LocalFileSystem::new(), buffers: Arc::default() }
     }
 }
 
@@ -124,6 +129,19 @@ impl ObjectStore for DurableLocal {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let (path, buffers, ranges) =
+            (self.inner.path_to_filesystem(location)?, Arc::clone(&self.buffers), ranges.to_vec());
+        blocking(move || {
+            let read = || -> io::Result<Vec<Bytes>> {
+                let mut file = File::open(&path)?;
+                ranges.into_iter().map(|range| buffers.read(&mut file, range)).collect()
+            };
+            read().map_err(|e| io_error(&path, e))
+        })
+        .await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -14,6 +14,7 @@
 //! `docs/lake.md` says how they relate, and what a crash leaves behind.
 
 mod arrival;
+mod buffers;
 mod durable;
 mod error;
 mod folder;

@@ -1,0 +1,119 @@
+//! Ranges of local files, in memory that is used again: a scan reads as much as a table has, and memory that is new costs
+//! more than the reading.
+
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes that wait to be used again, at most.
+const IDLE_BYTES_MAX: usize = 32 << 20;
+
+/// Ranges of which buffers are used again; shorter ones are cheap, and longer ones are rare.
+const BYTES: Range<usize> = 32 << 10..8 << 20;
+
+/// Buffers that nobody uses.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    idle: Mutex<Vec<Vec<u8>>>,
+}
+
+/// A buffer in use, given back when it is dropped.
+struct Used {
+    buffer: Vec<u8>,
+    length: usize,
+    home: Arc<Buffers>,
+}
+
+impl AsRef<[u8]> for Used {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        self.home.give(std::mem::take(&mut self.buffer));
+    }
+}
+
+impl Buffers {
+    /// A range of a file.
+    ///
+    /// **Errors**: reading fails, or the file ends before the range does.
+    pub(crate) fn read(self: &Arc<Self>, file: &mut File, range: Range<u64>) -> io::Result<Bytes> {
+        if range.start > range.end || range.end > file.metadata()?.len() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("no bytes {range:?} in it")));
+        }
+        file.seek(SeekFrom::Start(range.start))?;
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        if !BYTES.contains(&length) {
+            let mut bytes = vec![0; length];
+            file.read_exact(&mut bytes)?;
+            return Ok(bytes.into());
+        }
+        let mut used = Used { buffer: self.take(length), length, home: Arc::clone(self) };
+        file.read_exact(&mut used.buffer[..length])?;
+        Ok(Bytes::from_owner(used))
+    }
+
+    /// A buffer of at least so many bytes, and of no more than four times as many.
+    fn take(&self, length: usize) -> Vec<u8> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = idle.iter().enumerate().filter(|(_, buffer)| (length..=4 * length).contains(&buffer.len()));
+        match fits.min_by_key(|(_, buffer)| buffer.len()).map(|(at, _)| at) {
+            Some(at) => idle.swap_remove(at),
+            None => vec![0; length.next_power_of_two()],
+        }
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(buffer);
+        while idle.iter().map(Vec::len).sum::<usize>() > IDLE_BYTES_MAX {
+            idle.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn ranges_are_those_of_the_file_and_buffers_are_used_again() {
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let buffers = Arc::new(Buffers::default());
+        let idle = || buffers.idle.lock().unwrap().iter().map(Vec::len).collect::<Vec<_>>();
+        for range in [0..3_000_000, 5..5, 17..40_017, 2_999_999..3_000_000, 0..100_000] {
+            let read = buffers.read(&mut file, range.clone()).unwrap();
+            assert_eq!(read, bytes[range.start as usize..range.end as usize], "{range:?}");
+        }
+        assert_eq!(idle(), [4_194_304, 65_536, 131_072]);
+        let (held, again) =
+            (buffers.read(&mut file, 0..40_000).unwrap(), buffers.read(&mut file, 1_000..41_000).unwrap());
+        assert_eq!((held, idle()), (Bytes::copy_from_slice(&bytes[..40_000]), vec![4_194_304]));
+        assert_eq!(again, bytes[1_000..41_000]);
+        drop(again);
+        let many: Vec<Bytes> = (0..20).map(|_| buffers.read(&mut file, 0..3_000_000).unwrap()).collect();
+        drop(many);
+        assert!(idle().iter().sum::<usize>() <= IDLE_BYTES_MAX, "{:?}", idle());
+    }
+
+    #[test]
+    fn what_a_file_does_not_have_is_an_error() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1; 100]).unwrap();
+        let buffers = Arc::new(Buffers::default());
+        for range in [0..101, 200..300, 50..u64::MAX, Range { start: 9, end: 8 }] {
+            let error = buffers.read(&mut file, range.clone()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{range:?}");
+        }
+    }
+}
