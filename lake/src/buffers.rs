@@ -39,11 +39,16 @@ impl Drop for Used {
 }
 
 impl Buffers {
-    /// A range of a file.
+    /// Ranges of a file.
     ///
-    /// **Errors**: reading fails, or the file ends before the range does.
-    pub(crate) fn read(self: &Arc<Self>, file: &mut File, range: Range<u64>) -> io::Result<Bytes> {
-        if range.start > range.end || range.end > file.metadata()?.len() {
+    /// **Errors**: reading fails, or the file ends before a range does.
+    pub(crate) fn read(self: &Arc<Self>, file: &mut File, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
+        let length = file.metadata()?.len();
+        ranges.iter().map(|range| self.one(file, length, range)).collect()
+    }
+
+    fn one(self: &Arc<Self>, file: &mut File, of: u64, range: &Range<u64>) -> io::Result<Bytes> {
+        if range.start > range.end || range.end > of {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("no bytes {range:?} in it")));
         }
         file.seek(SeekFrom::Start(range.start))?;
@@ -90,18 +95,17 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let buffers = Arc::new(Buffers::default());
+        let one = |file: &mut File, range| buffers.read(file, &[range]).unwrap().remove(0);
         let idle = || buffers.idle.lock().unwrap().iter().map(Vec::len).collect::<Vec<_>>();
         for range in [0..3_000_000, 5..5, 17..40_017, 2_999_999..3_000_000, 0..100_000] {
-            let read = buffers.read(&mut file, range.clone()).unwrap();
-            assert_eq!(read, bytes[range.start as usize..range.end as usize], "{range:?}");
+            assert_eq!(one(&mut file, range.clone()), bytes[range.start as usize..range.end as usize], "{range:?}");
         }
         assert_eq!(idle(), [4_194_304, 65_536, 131_072]);
-        let (held, again) =
-            (buffers.read(&mut file, 0..40_000).unwrap(), buffers.read(&mut file, 1_000..41_000).unwrap());
+        let (held, again) = (one(&mut file, 0..40_000), one(&mut file, 1_000..41_000));
         assert_eq!((held, idle()), (Bytes::copy_from_slice(&bytes[..40_000]), vec![4_194_304]));
         assert_eq!(again, bytes[1_000..41_000]);
         drop(again);
-        let many: Vec<Bytes> = (0..20).map(|_| buffers.read(&mut file, 0..3_000_000).unwrap()).collect();
+        let many = buffers.read(&mut file, &vec![0..3_000_000; 20]).unwrap();
         drop(many);
         assert!(idle().iter().sum::<usize>() <= IDLE_BYTES_MAX, "{:?}", idle());
     }
@@ -112,7 +116,7 @@ mod tests {
         file.write_all(&[1; 100]).unwrap();
         let buffers = Arc::new(Buffers::default());
         for range in [0..101, 200..300, 50..u64::MAX, Range { start: 9, end: 8 }] {
-            let error = buffers.read(&mut file, range.clone()).unwrap_err();
+            let error = buffers.read(&mut file, &[0..100, range.clone()]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{range:?}");
         }
     }

@@ -135,11 +135,8 @@ impl ObjectStore for DurableLocal {
         let (path, buffers, ranges) =
             (self.inner.path_to_filesystem(location)?, Arc::clone(&self.buffers), ranges.to_vec());
         blocking(move || {
-            let read = || -> io::Result<Vec<Bytes>> {
-                let mut file = File::open(&path)?;
-                ranges.into_iter().map(|range| buffers.read(&mut file, range)).collect()
-            };
-            read().map_err(|e| io_error(&path, e))
+            let read = File::open(&path).and_then(|mut file| buffers.read(&mut file, &ranges));
+            read.map_err(|e| io_error(&path, e))
         })
         .await
     }
