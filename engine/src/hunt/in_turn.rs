@@ -27,18 +27,21 @@ fn of_union(union: &Arc<dyn ExecutionPlan>, at_once: usize) -> Result<Arc<dyn Ex
         let input = Arc::clone(input);
         (0..input.output_partitioning().partition_count()).map(move |partition| (Arc::clone(&input), partition))
     };
-    let next: VecDeque<_> = union.children().into_iter().flat_map(partitions).collect();
+    let next: VecDeque<Input> = union.children().into_iter().flat_map(partitions).collect();
     let streams = at_once.clamp(1, next.len().max(1));
     let turns: Arc<dyn PartitionStream> = Arc::new(Turns { schema: union.schema(), next: Arc::new(Mutex::new(next)) });
     let exec = StreamingTableExec::try_new(union.schema(), vec![turns; streams], None, [], false, None)?;
     Ok(Arc::new(exec))
 }
 
+/// A plan, and the number of one of its partitions.
+type Input = (Arc<dyn ExecutionPlan>, usize);
+
 /// Rows of partitions of inputs: the next one that no other stream has begun, and so on.
 #[derive(Debug)]
 struct Turns {
     schema: SchemaRef,
-    next: Arc<Mutex<VecDeque<(Arc<dyn ExecutionPlan>, usize)>>>,
+    next: Arc<Mutex<VecDeque<Input>>>,
 }
 
 impl PartitionStream for Turns {
