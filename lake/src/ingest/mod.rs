@@ -7,7 +7,8 @@
 //! commit                              ingest log entry ─► Delta commit per table ─► done mark
 //! ```
 //!
-//! **Bounds**: [`IngestOptions::buffer_bytes`] of rows are buffered, the same again may be under way to the store.
+//! **Bounds**: [`IngestOptions::buffer_bytes`] of rows are buffered, the same again may be being encoded, and what four tables
+//! were encoded to may be under way to the store.
 //! **After a crash** before the log entry exists, its rows were never there, and its files are litter that nothing refers
 //! to. After it, the next [`crate::Lake::ingest`] commits it first.
 
@@ -30,13 +31,17 @@ use identity::{Digest, Fingerprint, HEAD_BYTES, Hasher, Reached};
 use manifest::{Index, Known, Manifest};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// Files that are written at once: a sync of one waits for the disk, and takes others along.
 pub(crate) const PUTS_AT_ONCE: usize = 16;
+
+/// Tables whose files are under way at once, one of them being encoded.
+const FLUSHES_AT_ONCE: usize = 4;
 
 /// How an ingest buffers and commits.
 #[derive(Clone, Debug)]
@@ -137,8 +142,10 @@ pub struct Ingest {
     buffered: usize,
     rows: BTreeMap<String, u64>,
     groups: BTreeMap<String, Group>,
-    /// At most one, so that memory is bounded: the next waits for it.
-    flush: Option<JoinHandle<Written>>,
+    /// Oldest first.
+    flushes: VecDeque<JoinHandle<Written>>,
+    /// Whose rows are encoded: one at a time, so that memory is bounded.
+    encoding: Arc<Semaphore>,
     containers: BTreeMap<Digest, Known>,
     begun: BTreeSet<Digest>,
     positions: BTreeMap<String, u64>,
@@ -160,7 +167,8 @@ impl Ingest {
             buffered: 0,
             rows: BTreeMap::new(),
             groups: BTreeMap::new(),
-            flush: None,
+            flushes: VecDeque::new(),
+            encoding: Arc::new(Semaphore::new(1)),
             containers: BTreeMap::new(),
             begun: BTreeSet::new(),
             positions: BTreeMap::new(),
@@ -366,7 +374,9 @@ impl Ingest {
         while self.buffered > 0 {
             self.write_largest().await?;
         }
-        self.await_flush().await?;
+        while !self.flushes.is_empty() {
+            self.await_flush().await?;
+        }
         self.finished = Index::default();
         let containers: Vec<Known> = std::mem::take(&mut self.containers).into_values().collect();
         let mut summary = CommitSummary { rows: std::mem::take(&mut self.rows), ..CommitSummary::default() };
@@ -392,13 +402,19 @@ impl Ingest {
             return Ok(());
         };
         self.buffered -= buffer.bytes;
-        self.await_flush().await?;
+        if self.flushes.len() == FLUSHES_AT_ONCE {
+            self.await_flush().await?;
+        }
+        let turn = self.encoding.clone().acquire_owned().await.map_err(|_| LakeError::Stopped)?;
         let IngestOptions { days_max, for_hunts, now, .. } = self.options;
         let layout = Layout { days_max, for_hunts, ..Layout::of(&table, now) };
         let lake = self.lake.clone();
-        self.flush = Some(tokio::spawn(async move {
+        self.flushes.push_back(tokio::spawn(async move {
             let name = table.clone();
-            let work = move || encode(&name, &buffer.batches, &layout);
+            let work = move || {
+                let _turn = turn;
+                encode(&name, &buffer.batches, &layout)
+            };
             let (schema, files) = tokio::task::spawn_blocking(work).await.map_err(|_| LakeError::Stopped)??;
             let puts = files.into_iter().map(|file| put(lake.clone(), table.clone(), file));
             let written = stream::iter(puts).buffered(PUTS_AT_ONCE).try_collect().await?;
@@ -408,7 +424,7 @@ impl Ingest {
     }
 
     async fn await_flush(&mut self) -> Result<(), LakeError> {
-        let Some(flush) = self.flush.take() else { return Ok(()) };
+        let Some(flush) = self.flushes.pop_front() else { return Ok(()) };
         let (table, schema, files) = flush.await.map_err(|_| LakeError::Stopped)??;
         let group = self.groups.entry(table).or_default();
         group.schema = Some(match group.schema.take() {
@@ -424,9 +440,9 @@ impl Ingest {
 pub(crate) async fn put(lake: Lake, table: String, file: Encoded) -> Result<NewFile, LakeError> {
     let kind = if file.for_hunts { FOR_HUNTS } else { "" };
     let path = format!("{EVENT_DAY}={}/part-{}{kind}.zstd.parquet", file.day, uuid::Uuid::new_v4());
-    let size = file.bytes.len() as u64;
+    let size = file.bytes.content_length() as u64;
     let target = Path::from(format!("tables/{table}/{path}"));
-    lake.store().put(&target, file.bytes.into()).await.map_err(LakeError::store(&target))?;
+    lake.store().put(&target, file.bytes).await.map_err(LakeError::store(&target))?;
     let modified_ms = Utc::now().timestamp_millis();
     Ok(NewFile { path, event_day: file.day, size, rows: file.rows, modified_ms, stats: file.stats })
 }

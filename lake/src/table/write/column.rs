@@ -2,6 +2,7 @@
 
 use super::grams::GRAMS;
 use super::members::is_of_files;
+use super::pages::Pages;
 use super::{CHUNK_ROWS, Layout};
 use crate::error::LakeError;
 use crate::table::ARRIVAL;
@@ -13,7 +14,7 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use std::io::sink;
 use std::sync::Arc;
@@ -24,6 +25,10 @@ const ROW_GROUP_ROWS: usize = 65_536;
 /// In a short file a column of fewer bytes is not compressed: setting up its compressor takes longer than all else that
 /// is done with it, and saves next to nothing.
 const COMPRESSED_BYTES_MIN: usize = 8 << 10;
+
+/// A page that compression makes no smaller than this share of it is stored as it is: most such pages are numbers of a dictionary's
+/// values, which take longer to decompress than to read.
+const COMPRESSED_TO_MAX: f64 = 0.85;
 
 /// Bytes of a dictionary.
 const DICTIONARY_BYTES: usize = 256 << 10;
@@ -163,7 +168,7 @@ fn writers(
     let properties = Arc::new(properties(field, compression));
     // Nothing is written there: the columns of a file come together in `assemble`.
     let file = SerializedFileWriter::new(sink(), parquet.root_schema_ptr(), properties)?;
-    Ok(ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema)))
+    Ok(ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema)).with_page_store_factory(Arc::new(Pages)))
 }
 
 fn properties(field: &Field, compression: Compression) -> WriterProperties {
@@ -172,7 +177,11 @@ fn properties(field: &Field, compression: Compression) -> WriterProperties {
         (false, true) => EnabledStatistics::None,
         (false, false) => EnabledStatistics::Chunk,
     };
+    // Pages of the first version are put together before they are compressed, and what they are compressed to is moved twice.
     let properties = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_2_0)
+        .set_data_page_v2_compression_ratio_threshold(COMPRESSED_TO_MAX)
+        .set_encoding(Encoding::PLAIN)
         .set_compression(compression)
         .set_statistics_enabled(statistics)
         .set_dictionary_enabled(!is_bulk(field) && !matches!(field.name().as_str(), ARRIVAL | GRAMS))

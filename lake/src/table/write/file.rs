@@ -6,21 +6,26 @@ use super::{Layout, OUTLIER_DAY};
 use crate::error::LakeError;
 use crate::table::stats::to_json;
 use arrow::datatypes::{Date32Type, Schema};
+use object_store::{PutPayload, PutPayloadMut};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// Bytes of a footer for each column and row group, roughly.
 const FOOTER_BYTES: usize = 256;
+
+/// Bytes of a file that lie together in memory, at most: what its columns leave as they go into it is room for the next.
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// One file, encoded.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     /// Its partition's value.
     pub(crate) day: String,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: PutPayload,
     pub(crate) rows: u64,
     /// Whether it has columns that only hunts read.
     pub(crate) for_hunts: bool,
@@ -43,24 +48,37 @@ pub(crate) fn assemble(
     Ok(Encoded { day, bytes, rows: rows as u64, for_hunts, stats })
 }
 
-fn bytes(columns: Vec<EncodedColumn>, layout: &Layout) -> Result<Vec<u8>, ParquetError> {
+fn bytes(columns: Vec<EncodedColumn>, layout: &Layout) -> Result<PutPayload, ParquetError> {
     let schema = Arc::new(Schema::new(columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>()));
     let chunks = columns.iter().flat_map(|column| column.groups.iter().flatten());
     let sizes = chunks.map(|chunk| chunk.close().bytes_written as usize + FOOTER_BYTES);
-    let buffer = Vec::with_capacity(sizes.sum());
+    let blocks = Blocks(PutPayloadMut::new().with_block_size(BLOCK_BYTES.min(sizes.sum())));
     let properties = properties(&schema, layout);
-    let (mut file, _) = ArrowWriter::try_new(buffer, schema, Some(properties))?.into_serialized_writer()?;
+    let (mut file, _) = ArrowWriter::try_new(blocks, schema, Some(properties))?.into_serialized_writer()?;
     let mut columns: Vec<_> = columns.into_iter().map(|column| column.groups.into_iter()).collect();
     loop {
         let chunks: Vec<_> = columns.iter_mut().filter_map(Iterator::next).collect();
         if chunks.is_empty() {
-            return file.into_inner();
+            return Ok(file.into_inner()?.0.freeze());
         }
         let mut group = file.next_row_group()?;
         for chunk in chunks.into_iter().flatten() {
             chunk.append_to_row_group(&mut group)?;
         }
         group.close()?;
+    }
+}
+
+struct Blocks(PutPayloadMut);
+
+impl Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

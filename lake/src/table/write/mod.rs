@@ -8,6 +8,7 @@ mod column;
 mod file;
 mod grams;
 mod members;
+mod pages;
 
 pub(crate) use besides::Besides;
 pub(crate) use column::{ColumnEncoder, EncodedColumn};
