@@ -9,7 +9,7 @@ use crate::table::ARRIVAL;
 use crate::table::schema::{RAW_DATA, has_statistics, is_bulk};
 use crate::table::stats::Gathered;
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -26,9 +26,11 @@ const ROW_GROUP_ROWS: usize = 65_536;
 /// is done with it, and saves next to nothing.
 const COMPRESSED_BYTES_MIN: usize = 8 << 10;
 
-/// A page that compression makes no smaller than this share of it is stored as it is: most such pages are numbers of a dictionary's
-/// values, which take longer to decompress than to read.
+/// A page that compression makes no smaller than this share of it is stored as it is.
 const COMPRESSED_TO_MAX: f64 = 0.85;
+
+/// The same of texts that have a dictionary: their pages are its values' numbers, which take longer to decompress than to read.
+const NUMBERS_COMPRESSED_TO_MAX: f64 = 0.5;
 
 /// Bytes of a dictionary.
 const DICTIONARY_BYTES: usize = 256 << 10;
@@ -68,7 +70,8 @@ pub(crate) struct EncodedColumn {
 impl<'a> ColumnEncoder<'a> {
     pub(crate) fn new(table: &'a str, field: &'a FieldRef, layout: &Layout) -> Result<Self, LakeError> {
         let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
-        let writers = |compression| writers(field, &schema, compression).map(Arc::new);
+        let ascends = field.name() == ARRIVAL || field.name() == layout.time_column;
+        let writers = |compression| writers(&schema, properties(field, ascends, compression)).map(Arc::new);
         let writers = |compression| writers(compression).map_err(LakeError::parquet(table));
         let zstd = ZstdLevel::try_new(1).map_err(LakeError::parquet(table))?;
         // What hunts read again and again is quicker to read.
@@ -159,40 +162,38 @@ impl ColumnWriter {
 }
 
 /// Makes the column's writers for one row group after the other.
-fn writers(
-    field: &Field,
-    schema: &SchemaRef,
-    compression: Compression,
-) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
+fn writers(schema: &SchemaRef, properties: WriterProperties) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
     let parquet = ArrowSchemaConverter::new().convert(schema)?;
-    let properties = Arc::new(properties(field, compression));
     // Nothing is written there: the columns of a file come together in `assemble`.
-    let file = SerializedFileWriter::new(sink(), parquet.root_schema_ptr(), properties)?;
+    let file = SerializedFileWriter::new(sink(), parquet.root_schema_ptr(), Arc::new(properties))?;
     Ok(ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema)).with_page_store_factory(Arc::new(Pages)))
 }
 
-fn properties(field: &Field, compression: Compression) -> WriterProperties {
+/// Of a column whose values ascend, for the most part, or of another one.
+fn properties(field: &Field, ascends: bool, compression: Compression) -> WriterProperties {
     let statistics = match (has_statistics(field.name()), is_bulk(field) || is_of_files(field.name())) {
         (true, _) => EnabledStatistics::Page,
         (false, true) => EnabledStatistics::None,
         (false, false) => EnabledStatistics::Chunk,
     };
+    let has_dictionary = !is_bulk(field) && !ascends && field.name() != GRAMS;
+    let of_dictionary = has_dictionary && *field.data_type() == DataType::Utf8;
     // Pages of the first version are put together before they are compressed, and what they are compressed to is moved twice.
-    let properties = WriterProperties::builder()
+    WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
-        .set_data_page_v2_compression_ratio_threshold(COMPRESSED_TO_MAX)
-        .set_encoding(Encoding::PLAIN)
+        .set_data_page_v2_compression_ratio_threshold(match of_dictionary {
+            true => NUMBERS_COMPRESSED_TO_MAX,
+            false => COMPRESSED_TO_MAX,
+        })
+        // Differences of what ascends take bits.
+        .set_encoding(if ascends { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN })
         .set_compression(compression)
         .set_statistics_enabled(statistics)
-        .set_dictionary_enabled(!is_bulk(field) && !matches!(field.name().as_str(), ARRIVAL | GRAMS))
+        .set_dictionary_enabled(has_dictionary)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_data_page_size_limit(PAGE_BYTES)
-        .set_write_batch_size(if field.name() == RAW_DATA { PAGE_ROWS_OF_ORIGINALS } else { PAGE_ROWS });
-    // Distinct, and mostly one more than the row before: differences take bits.
-    match field.name() == ARRIVAL {
-        true => properties.set_encoding(Encoding::DELTA_BINARY_PACKED).build(),
-        false => properties.build(),
-    }
+        .set_write_batch_size(if field.name() == RAW_DATA { PAGE_ROWS_OF_ORIGINALS } else { PAGE_ROWS })
+        .build()
 }
 
 fn write(writers: &mut [ArrowColumnWriter], field: &Field, array: &ArrayRef) -> Result<(), ParquetError> {
