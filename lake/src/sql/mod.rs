@@ -7,6 +7,7 @@
 //! **Bounds**: [`SqlOptions::memory_bytes`] for sorts, joins and aggregates, which spill to temporary files where they
 //! can; a query that cannot goes no further than that, with an error.
 
+mod by_dictionary;
 mod count_distinct;
 mod date_trunc;
 mod digest_uid;
@@ -17,6 +18,7 @@ mod json_get;
 mod listing;
 mod originals;
 mod provider;
+mod regexp_replace;
 pub mod rewrite;
 mod scope;
 pub mod slo;
@@ -27,8 +29,10 @@ pub use for_hunts::ForHunts;
 pub use json_get::json_get;
 pub use provider::LakeTable;
 
+use by_dictionary::GroupByDictionary;
 use count_distinct::DistinctTexts;
 use date_trunc::DateTrunc;
+use regexp_replace::RegexpReplace;
 
 use crate::lake::{FOOTERS_BYTES, Lake};
 use crate::table::TableSnapshot;
@@ -118,10 +122,12 @@ impl SqlSession {
             let mut rules = Optimizer::new().rules;
             rules.insert(0, Arc::new(DistinctTexts::new()));
             let state = SessionStateBuilder::new().with_config(config.clone()).with_runtime_env(Arc::clone(&runtime));
-            let context =
-                SessionContext::new_with_state(state.with_default_features().with_optimizer_rules(rules).build());
+            let state = state.with_default_features().with_optimizer_rules(rules);
+            let state = state.with_physical_optimizer_rule(Arc::new(GroupByDictionary));
+            let context = SessionContext::new_with_state(state.build());
             context.register_udf(ScalarUDF::from(json_get()));
             context.register_udf(ScalarUDF::from(DateTrunc::new()));
+            context.register_udf(ScalarUDF::from(RegexpReplace::new()));
             context.register_udf(digest_uid::digest_uid());
             for function in slo::functions() {
                 context.register_udf(function);

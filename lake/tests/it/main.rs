@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod arrival;
+mod by_dictionary;
 mod crash;
 mod events;
 mod faulty;

@@ -97,7 +97,7 @@ pub struct Upkeep {
 impl Default for Upkeep {
     fn default() -> Self {
         let retain_days = BTreeMap::new();
-        Self { enabled: true, every_minutes: 1, target_mib: 128, files_min: 8, retain_days, vacuum_hours: 168 }
+        Self { enabled: true, every_minutes: 1, target_mib: 64, files_min: 8, retain_days, vacuum_hours: 168 }
     }
 }
 
