@@ -27,6 +27,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::basic::Encoding;
+use parquet::file::metadata::RowGroupMetaData;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -162,17 +163,16 @@ impl Columns {
     async fn open(&self, mut reader: Box<dyn AsyncFileReader>) -> Result<Open> {
         let footer = reader.get_metadata(None).await?;
         let plain = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
-        // Values of a file's own column, numbers where its rows have nothing else.
+        // Whether all rows of a column have numbers of a dictionary.
         let numbered = |name: &str| {
-            let roots = (0..plain.parquet_schema().num_columns())
-                .filter(|leaf| plain.parquet_schema().get_column_root(*leaf).name() == name);
-            let mut leaves = roots.collect::<Vec<_>>().into_iter();
-            leaves.all(|leaf| {
-                footer.row_groups().iter().all(|group| {
-                    let pages = group.column(leaf).page_encoding_stats_mask();
-                    pages.is_some_and(|pages| pages.is_only(Encoding::RLE_DICTIONARY))
-                })
-            })
+            let columns = plain.parquet_schema();
+            let of_column = |leaf: &usize| columns.get_column_root(*leaf).name() == name;
+            let in_group = |group: &RowGroupMetaData, leaf: usize| {
+                let pages = group.column(leaf).page_encoding_stats_mask();
+                pages.is_some_and(|pages| pages.is_only(Encoding::RLE_DICTIONARY))
+            };
+            let mut leaves = (0..columns.num_columns()).filter(of_column);
+            leaves.all(|leaf| footer.row_groups().iter().all(|group| in_group(group, leaf)))
         };
         let asked = |name: &str| self.schema.fields().iter().position(|field| field.name() == name);
         let typed = |field: &FieldRef| {
@@ -249,7 +249,7 @@ impl Run {
                 Some(batch) => {
                     let (texts, values) = self.columns.split(&batch, &open.at)?;
                     self.add(&texts, &values)?;
-                    // Another run's queries go on meanwhile.
+                    // Other queries go on meanwhile.
                     tokio::task::consume_budget().await;
                 }
                 None => self.open = None,
