@@ -21,13 +21,13 @@ async fn calls(lake: &tarn_lake::Lake) {
         let addresses: Vec<String> = (0..rows).map(|_| format!("198.51.100.{}", next(200))).collect();
         let row = |n: usize| {
             let mut values = vec![("status_id", Value::Int(n as i64 % 3))];
-            if users > 0 && n % 11 > 0 {
+            if users > 0 && !n.is_multiple_of(11) {
                 values.push(("actor.user.name", Value::Text(&names[n])));
             }
-            if n % 7 > 0 {
+            if !n.is_multiple_of(7) {
                 values.push(("cloud.region", Value::Text(&regions[n])));
             }
-            if n % 5 > 0 {
+            if !n.is_multiple_of(5) {
                 values.push(("src_endpoint.ip", Value::Text(&addresses[n])));
             }
             if day == 3 {
