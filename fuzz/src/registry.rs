@@ -145,8 +145,13 @@ fn text(data: &[u8]) -> HeaderValue {
 
 /// Docker's configuration: nothing that may be a secret is in a message, nor shown with the user.
 pub fn docker_config(data: &[u8]) {
+    let config = serde_json::from_slice::<Value>(data);
+    // A fuzzer learns what its inputs are compared with, and puts it where it may be seen.
+    if config.as_ref().is_ok_and(|config| config.to_string().contains(MARK)) {
+        return;
+    }
     of_docker(data);
-    if let Ok(mut config) = serde_json::from_slice(data) {
+    if let Ok(mut config) = config {
         mark(&mut config);
         of_docker(config.to_string().as_bytes());
     }
