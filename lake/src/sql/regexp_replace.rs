@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Patterns that a session remembers.
-const PATTERNS_MAX: usize = 64;
+/// Patterns that a session remembers: one may take ten megabytes.
+const PATTERNS_MAX: usize = 8;
 
 /// The function, in place of DataFusion's.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use super::groups::Groups;
 use crate::table::schema::conform;
 use arrow::array::{ArrayRef, NullArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
@@ -203,19 +204,39 @@ impl Columns {
     fn split(&self, batch: &RecordBatch, at: &[Option<usize>]) -> Result<(Vec<ArrayRef>, RecordBatch)> {
         let rows = batch.num_rows();
         let nothing = || Arc::new(NullArray::new(rows)) as ArrayRef;
-        let text = |of: &usize| at.get(*of).copied().flatten().map_or_else(nothing, |at| Arc::clone(batch.column(at)));
-        let texts = self.by.iter().map(text).collect();
+        let text = |of: &usize| match at.get(*of).copied().flatten() {
+            Some(at) if matches!(batch.column(at).data_type(), DataType::Dictionary(key, value) if is_numbered(key, value)) => {
+                Ok(Arc::clone(batch.column(at)))
+            }
+            Some(at) => typed(batch.column(at), &DataType::Utf8View),
+            None => Ok(nothing()),
+        };
+        let texts = self.by.iter().map(text).collect::<Result<_>>()?;
         let columns = self.schema.fields().iter().zip(at).enumerate();
-        let columns = columns.map(|(n, (field, at))| match at {
-            // No aggregate is of them.
-            _ if self.by.contains(&n) => (Arc::new(Field::new(field.name(), DataType::Null, true)), nothing()),
-            Some(at) => (Arc::clone(field), conform(batch.column(*at), field.data_type())),
-            None => (Arc::clone(field), new_null_array(field.data_type(), rows)),
+        let columns = columns.map(|(n, (field, at))| {
+            Ok(match at {
+                // No aggregate is of them.
+                _ if self.by.contains(&n) => (Arc::new(Field::new(field.name(), DataType::Null, true)), nothing()),
+                Some(at) => (Arc::clone(field), typed(batch.column(*at), field.data_type())?),
+                None => (Arc::clone(field), new_null_array(field.data_type(), rows)),
+            })
         });
-        let (fields, columns): (Vec<FieldRef>, Vec<ArrayRef>) = columns.unzip();
+        let (fields, columns): (Vec<FieldRef>, Vec<ArrayRef>) =
+            columns.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok((texts, RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?))
     }
+}
+
+/// Whether a dictionary is as [`Columns::open`] asks for it.
+fn is_numbered(key: &DataType, value: &DataType) -> bool {
+    (key, value) == (&DataType::Int32, &DataType::Utf8)
+}
+
+/// The values as another type: other writers of the table may have their own for the same.
+fn typed(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    let array = conform(array, data_type);
+    Ok(if array.data_type() == data_type { array } else { cast(&array, data_type)? })
 }
 
 /// One partition.
@@ -282,5 +303,28 @@ impl Run {
         self.states = states(&self.aggregates)?;
         self.memory.free();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use arrow::array::{AsArray, Int32Array, LargeStringArray};
+    use arrow::datatypes::Int64Type;
+
+    #[test]
+    fn types_of_other_writers_are_those_of_the_table() {
+        let of = |name: &str, data_type| Field::new(name, data_type, true);
+        let schema =
+            Schema::new(vec![of("user", DataType::Utf8View), of("n", DataType::Int64), of("gone", DataType::Utf8View)]);
+        let columns = Columns { schema: Arc::new(schema), by: vec![0, 2], batch_size: 8 };
+        let of_file = Schema::new(vec![of("n", DataType::Int32), of("user", DataType::LargeUtf8)]);
+        let users = LargeStringArray::from(vec![Some("alice"), None, Some("alice")]);
+        let arrays: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(vec![1, 2, 3])), Arc::new(users)];
+        let batch = RecordBatch::try_new(Arc::new(of_file), arrays).unwrap();
+        let (texts, values) = columns.split(&batch, &[Some(1), Some(0), None]).unwrap();
+        assert_eq!(Groups::new(2).add(&texts).unwrap(), [0, 1, 0]);
+        assert_eq!(values.column(1).as_primitive::<Int64Type>().values(), &[1, 2, 3]);
     }
 }

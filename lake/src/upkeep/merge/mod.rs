@@ -112,6 +112,7 @@ fn merge_stored(table: &str, stored: Vec<Bytes>, day: Option<i32>) -> Result<Opt
     for (columns, besides) in columns.iter_mut().zip(besides) {
         columns.extend(besides.finish()?);
     }
+    // Before there are two of the new ones, in parts and whole.
     drop(opened);
     let files = sorted.iter().zip(columns);
     let files = files.map(|(file, columns)| assemble(table, columns, file.rows, file.day, &layout));
