@@ -158,6 +158,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_mib: 16, decompressed_mib: 64, body_seconds: 30, connections: 1024, frames_mib: 128, wait_ms: 2000 }
+        Self { body_mib: 16, decompressed_mib: 64, body_seconds: 30, connections: 1024, frames_mib: 64, wait_ms: 2000 }
     }
 }
