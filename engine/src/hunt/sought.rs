@@ -6,19 +6,30 @@ use tarn_ingest::source::{LogsourceId, Source};
 use tarn_rules::Expr;
 
 /// Rows with all of one of these lists, each of which is texts of which one is there: in lower case, in any value of the row.
-pub type Sought = Vec<Vec<Vec<String>>>;
+pub type Texts = Vec<Vec<Vec<String>>>;
+
+/// What rows have on which one of some rules fires.
+#[derive(Clone, Debug, Default)]
+pub struct Sought {
+    /// Those that name their mapping.
+    pub mapped: Texts,
+    /// Those that name none, which were OCSF when they came.
+    pub native: Texts,
+}
 
 /// What rows have on which one of some rules fires.
 pub fn sought(engine: &Engine, bound: &[&Bound]) -> Sought {
-    let of = |bound: &&Bound| {
+    let mut all = Sought::default();
+    for bound in bound {
         let source = engine.sources.source(bound.binding.source);
         let mut lists = of_logsources(source, bound);
-        // A row names its mapping, but for one that was OCSF when it came.
-        lists.extend(Needle::of(&source.name).filter(|_| !source.native).filter(is_told).map(|name| vec![name]));
         lists.extend(of_condition(&bound.condition));
-        lists.into_iter().map(|needles| needles.iter().map(|needle| needle.text().to_owned()).collect()).collect()
-    };
-    bound.iter().map(of).collect()
+        let rows = if source.native { &mut all.native } else { &mut all.mapped };
+        lists.extend(Needle::of(&source.name).filter(|_| !source.native).filter(is_told).map(|name| vec![name]));
+        let texts = |needles: Vec<Needle>| needles.iter().map(|needle| needle.text().to_owned()).collect();
+        rows.push(lists.into_iter().map(texts).collect());
+    }
+    all
 }
 
 /// Every list is one of which a needle is there where the condition holds.
