@@ -147,7 +147,7 @@ impl<'a> Hunt<'a> {
                     let (files, others) = session.for_hunts(&name, texts)?;
                     Some(match part {
                         Part::Others => Arc::new(others?) as Arc<dyn TableProvider>,
-                        Part::Keywords(Some(sought)) => Arc::new(files?.with_any_of(&sought.mapped, &sought.native)),
+                        Part::Keywords(Some(sought)) => Arc::new(files?.with_any_of(sought)),
                         Part::Keywords(None) | Part::Members(_) => Arc::new(files?),
                     })
                 });

@@ -6,30 +6,19 @@ use tarn_ingest::source::{LogsourceId, Source};
 use tarn_rules::Expr;
 
 /// Rows with all of one of these lists, each of which is texts of which one is there: in lower case, in any value of the row.
-pub type Texts = Vec<Vec<Vec<String>>>;
-
-/// What rows have on which one of some rules fires.
-#[derive(Clone, Debug, Default)]
-pub struct Sought {
-    /// Those that name their mapping.
-    pub mapped: Texts,
-    /// Those that name none, which were OCSF when they came.
-    pub native: Texts,
-}
+pub type Sought = Vec<Vec<Vec<String>>>;
 
 /// What rows have on which one of some rules fires.
 pub fn sought(engine: &Engine, bound: &[&Bound]) -> Sought {
-    let mut all = Sought::default();
-    for bound in bound {
+    let of = |bound: &&Bound| {
         let source = engine.sources.source(bound.binding.source);
         let mut lists = of_logsources(source, bound);
-        lists.extend(of_condition(&bound.condition));
-        let rows = if source.native { &mut all.native } else { &mut all.mapped };
+        // A row names its mapping, but for one that was OCSF when it came.
         lists.extend(Needle::of(&source.name).filter(|_| !source.native).filter(is_told).map(|name| vec![name]));
-        let texts = |needles: Vec<Needle>| needles.iter().map(|needle| needle.text().to_owned()).collect();
-        rows.push(lists.into_iter().map(texts).collect());
-    }
-    all
+        lists.extend(of_condition(&bound.condition));
+        lists.into_iter().map(|needles| needles.iter().map(|needle| needle.text().to_owned()).collect()).collect()
+    };
+    bound.iter().map(of).collect()
 }
 
 /// Every list is one of which a needle is there where the condition holds.

@@ -48,22 +48,14 @@ async fn filled(folder: &std::path::Path, options: IngestOptions, commits: usize
 }
 
 /// Columns of the rows that a hunt reads, by these filters and these texts.
-async fn read(lake: &Lake, filters: &[Expr], native: Option<&str>) -> Vec<RecordBatch> {
-    read_any_of(lake, filters, native.map(|text| (None, Some(text)))).await
-}
-
-/// The same, by a text in rows that name their mapping, and one in rows that name none.
-async fn read_any_of(lake: &Lake, filters: &[Expr], sought: Option<(Option<&str>, Option<&str>)>) -> Vec<RecordBatch> {
+async fn read(lake: &Lake, filters: &[Expr], sought: Option<&str>) -> Vec<RecordBatch> {
     let session = session(lake).await;
     let texts = ["n", "path", "list"].map(member_column).into_iter().chain([REST.to_owned()]).collect::<Vec<_>>();
     let (files, others) = session.for_hunts("api_activity", &texts).unwrap();
     assert!(others.is_none(), "every row is in a file for hunts");
     let files = files.unwrap();
     let files = match sought {
-        Some((mapped, native)) => {
-            let [mapped, native] = [mapped, native].map(|text| text.map(|text| vec![vec![text.to_owned()]]));
-            files.with_any_of(mapped.as_slice(), native.as_slice())
-        }
+        Some(text) => files.with_any_of(&[vec![vec![text.to_owned()]]]),
         None => files,
     };
     let state = session.context().state();
@@ -140,36 +132,4 @@ async fn rows_that_cannot_be_meant_are_left_out() {
     assert!((1_000..ROWS / 2).contains(&rows(&found)), "{} rows", rows(&found));
     assert!((69_000..ROWS).all(|row| uids(&found).contains(&format!("u{row}"))));
     assert_eq!(rows(&read(&lake, &[ident("time").lt(at(1_000))], Some("tarnadump::")).await), 0, "not both");
-}
-
-/// Rows of which all but these name their mapping.
-async fn mapped(folder: &std::path::Path, native: &[usize]) -> Lake {
-    let lake = lake_in(folder).await;
-    let rows: Vec<Row<'_>> = (0..ROWS)
-        .map(|row| {
-            let name = ("metadata.transformation_info_list[].name", Value::Text("tarnish"));
-            let name = (!native.contains(&row)).then_some(name);
-            let values = [("message", Value::Text("run TarnaDump::all"))].into_iter().chain(name).collect();
-            (START + row as i64 * 1_000_000, values)
-        })
-        .collect();
-    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
-    ingest.append("api_activity", batch(6003, &rows)).await.unwrap();
-    ingest.commit().await.unwrap();
-    lake
-}
-
-#[tokio::test]
-async fn rows_that_name_their_mapping_are_not_looked_at_for_what_native_ones_have() {
-    let folder = tempfile::tempdir().unwrap();
-    let lake = mapped(folder.path(), &[]).await;
-    let (here, gone) = (Some("tarnadump::"), Some("tarnanothing::"));
-    for (sought, expected) in [((here, None), ROWS), ((None, here), 0), ((gone, here), 0), ((here, gone), ROWS)] {
-        assert_eq!(rows(&read_any_of(&lake, &[], Some(sought)).await), expected, "{sought:?}");
-    }
-    // One row that names none, in the second row group.
-    let folder = tempfile::tempdir().unwrap();
-    let lake = mapped(folder.path(), &[69_999]).await;
-    assert_eq!(rows(&read_any_of(&lake, &[], Some((None, here))).await), ROWS - 65_536);
-    assert_eq!(rows(&read_any_of(&lake, &[], Some((gone, gone))).await), 0);
 }

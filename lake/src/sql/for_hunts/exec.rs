@@ -31,25 +31,13 @@ use parquet::file::metadata::RowGroupMetaData;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// The column of which the first element names a row's mapping.
-const MAPPING: &str = "metadata.transformation_info_list";
-
 /// Which rows of a file are read: others may be left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     /// Those of row groups for which it may hold, by their statistics.
     pub(super) predicate: Option<Arc<PruningPredicate>>,
     /// Those of blocks in which these may be.
-    pub(super) needles: Option<Arc<Sought>>,
-}
-
-/// What is looked for in blocks.
-#[derive(Debug)]
-pub(super) struct Sought {
-    /// In rows that name their mapping.
-    pub(super) mapped: Needles,
-    /// In those that name none.
-    pub(super) native: Needles,
+    pub(super) needles: Option<Arc<Needles>>,
 }
 
 /// Reads files that are for hunts.
@@ -203,43 +191,26 @@ fn groups(footer: &ArrowReaderMetadata, predicate: &PruningPredicate) -> RowSele
 async fn blocks(
     reader: Box<dyn AsyncFileReader>,
     footer: &ArrowReaderMetadata,
-    sought: &Sought,
+    needles: &Needles,
 ) -> Result<Option<RowSelection>> {
     let Ok(column) = footer.schema().index_of(GRAMS) else { return Ok(None) };
     let rows = footer.metadata().file_metadata().num_rows() as usize;
     let mask = ProjectionMask::roots(footer.parquet_schema(), [column]);
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.clone());
     let mut batches = builder.with_projection(mask).with_batch_size(64 * BLOCK_ROWS).build()?;
-    let mut groups = footer.metadata().row_groups().iter();
-    let (mut group_end, mut native) = (0, true);
     let (mut selectors, mut at) = (Vec::new(), 0);
     while let Some(batch) = batches.next().await.transpose()? {
         let Some(blocks) = batch.column(0).as_binary_opt::<i32>() else { return Ok(None) };
         for block in blocks.iter().flatten() {
-            // A row group has whole blocks.
-            if at == group_end {
-                let Some(group) = groups.next() else { return Ok(None) };
-                (group_end, native) = (at + group.num_rows() as usize, has_native(group));
-            }
             let length = BLOCK_ROWS.min(rows.saturating_sub(at));
             at += length;
-            let may = sought.mapped.may_be_in(block) || native && sought.native.may_be_in(block);
-            selectors.push(match may {
+            selectors.push(match needles.may_be_in(block) {
                 true => RowSelector::select(length),
                 false => RowSelector::skip(length),
             });
         }
     }
     Ok((at == rows).then(|| selectors.into()))
-}
-
-/// Whether rows of a row group may name no mapping: each gives its column a value, or a null.
-fn has_native(group: &RowGroupMetaData) -> bool {
-    let column = group.columns().iter().find(|column| {
-        let path = column.column_path().parts();
-        path.first().is_some_and(|root| root == MAPPING) && path.last().is_some_and(|leaf| leaf == "name")
-    });
-    column.and_then(|column| column.statistics()?.null_count_opt()) != Some(0)
 }
 
 /// What a footer says of its row groups' values.

@@ -16,7 +16,7 @@ use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use exec::{HuntScanExec, Rows, Sought};
+use exec::{HuntScanExec, Rows};
 use std::sync::Arc;
 
 /// The files of a table that are for hunts.
@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub struct ForHunts {
     files: LakeTable,
     schema: SchemaRef,
-    needles: Option<Arc<Sought>>,
+    needles: Option<Arc<Needles>>,
 }
 
 impl ForHunts {
@@ -55,10 +55,9 @@ impl ForHunts {
     }
 
     /// The same without most of the rows that have not all of one of these lists, each of which is texts of which one is in
-    /// some value of the row but `raw_data`: of `native`, where a row names no mapping, else of `mapped`. They are in lower case.
-    pub fn with_any_of(self, mapped: &[Vec<Vec<String>>], native: &[Vec<Vec<String>>]) -> Self {
-        let sought = Sought { mapped: Needles::new(mapped), native: Needles::new(native) };
-        Self { needles: Some(Arc::new(sought)), ..self }
+    /// some value of the row but `raw_data`. They are in lower case.
+    pub fn with_any_of(self, sought: &[Vec<Vec<String>>]) -> Self {
+        Self { needles: Some(Arc::new(Needles::new(sought))), ..self }
     }
 }
 
