@@ -13,22 +13,23 @@ const LONG_EVERY: usize = 16;
 /// Lines before the input's: audit events that are over, or none.
 const LINES_BEFORE: usize = 8;
 const SYSLOG: &str = "Mar 17 10:30:00 web1 cron[1]: x\n";
+const AUDITD: &str = "type=USER_LOGIN msg=audit(1.0:1): pid=1 res=success\n";
 /// What lines have that are joined with others (audit records, containers' lines), or are no records: ausearch's separators, and
 /// flow logs' headers, which name fields.
-const NOT_ONE_RECORD: [&str; 11] = [
+const NOT_ONE_RECORD: [&str; 12] = [
     "audit(",
     "----",
     "time->",
     " stdout ",
     " stderr ",
-    "addr",
+    "srcaddr",
+    "dstaddr",
     "interface-id",
     "log-status",
     "tcp-flags",
     "flow-direction",
     "tgw-id",
 ];
-const AUDITD: &str = "type=USER_LOGIN msg=audit(1.0:1): pid=1 res=success\n";
 
 fuzz_target!(|data: &[u8]| {
     let _ = blocks(data, SMALL);
