@@ -151,14 +151,14 @@ fn a_given_lane_grows_and_its_findings_are_counted() {
     assert_eq!(more[0]["rules"].as_u64(), rows[0]["rules"].as_u64().map(|n| 3 * n));
 }
 
-/// An rsigma that finds every Windows event with a hint.
+/// An rsigma that finds every Windows event with a hint, and takes half a second for it: ratios have two decimals.
 #[cfg(unix)]
 #[test]
 fn rsigma_gets_hints_and_is_compared_with() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rsigma");
     let script =
-        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo rsigma 9.9; exit; fi\ngrep -o '\"product\":\"windows\"'\n";
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo rsigma 9.9; exit; fi\ngrep -o '\"product\":\"windows\"' && sleep 0.5\n";
     program(&path, script);
     let lane = folder.path().join("lane.ndjson");
     tarn(&["bench", "lane", "--events", "300", "--out", text(&lane)]).ok();
