@@ -157,8 +157,7 @@ fn a_given_lane_grows_and_its_findings_are_counted() {
 fn rsigma_gets_hints_and_is_compared_with() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rsigma");
-    let script =
-        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo rsigma 9.9; exit; fi\ngrep -o '\"product\":\"windows\"' && sleep 0.5\n";
+    let script = "#!/bin/sh\nif [ \"$1\" = --version ]; then echo rsigma 9.9; exit; fi\ngrep -o '\"product\":\"windows\"' && sleep 0.5\n";
     program(&path, script);
     let lane = folder.path().join("lane.ndjson");
     tarn(&["bench", "lane", "--events", "300", "--out", text(&lane)]).ok();

@@ -179,32 +179,71 @@ fn push_compact(out: &mut String, raw: &str) {
 
 /// The inside of a string, unescaped; a lone surrogate becomes U+FFFD.
 pub fn unescape(inner: &str) -> Cow<'_, str> {
-    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else { return Cow::Borrowed(inner) };
-    let mut out = String::with_capacity(inner.len());
-    out.push_str(&inner[..first]);
-    let mut rest = &inner[first..];
-    while let Some(after) = rest.strip_prefix('\\') {
-        let mut used = 1;
-        match after.as_bytes().first() {
-            Some(b'n') => out.push('\n'),
-            Some(b'r') => out.push('\r'),
-            Some(b't') => out.push('\t'),
-            Some(b'b') => out.push('\u{8}'),
-            Some(b'f') => out.push('\u{c}'),
-            Some(b'u') => {
-                let (c, length) = unicode(after);
-                out.push(c);
-                used = length;
+    let bytes = inner.as_bytes();
+    let Some(first) = memchr::memchr(b'\\', bytes) else { return Cow::Borrowed(inner) };
+    // Whole words are written, also where they end in an escape.
+    let mut out = vec![0; bytes.len() + WORD];
+    out[..first].copy_from_slice(&bytes[..first]);
+    let (mut from, mut to) = (first, first);
+    while from < bytes.len() {
+        // Paths have an escape every few bytes: finding each of them by vectors costs more than this.
+        match bytes[from..].first_chunk::<WORD>() {
+            Some(word) => {
+                out[to..to + WORD].copy_from_slice(word);
+                let plain = until_backslash(*word);
+                (from, to) = (from + plain, to + plain);
+                if plain == WORD {
+                    continue;
+                }
             }
-            Some(b) if b.is_ascii() => out.push(*b as char),
-            _ => used = 0,
+            None if bytes[from] != b'\\' => {
+                out[to] = bytes[from];
+                (from, to) = (from + 1, to + 1);
+                continue;
+            }
+            None => {}
         }
-        rest = after.get(used..).unwrap_or("");
-        let next = memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
-        out.push_str(&rest[..next]);
-        rest = &rest[next..];
+        let after = &inner[from + 1..];
+        let (byte, used) = match after.as_bytes().first() {
+            Some(b'n') => (b'\n', 1),
+            Some(b'r') => (b'\r', 1),
+            Some(b't') => (b'\t', 1),
+            Some(b'b') => (0x8, 1),
+            Some(b'f') => (0xc, 1),
+            Some(b'u') => {
+                let (c, used) = unicode(after);
+                if c == char::REPLACEMENT_CHARACTER {
+                    // It may stand for the two bytes of an escape without a number.
+                    out.push(0);
+                }
+                to += c.encode_utf8(&mut out[to..]).len();
+                from += 1 + used;
+                continue;
+            }
+            Some(byte) if byte.is_ascii() => (*byte, 1),
+            _ => {
+                from += 1;
+                continue;
+            }
+        };
+        out[to] = byte;
+        (from, to) = (from + 1 + used, to + 1);
     }
-    Cow::Owned(out)
+    out.truncate(to);
+    // What was taken out is ASCII, and what was put in are characters.
+    Cow::Owned(String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+}
+
+/// Bytes that are looked at together.
+const WORD: usize = 8;
+
+/// How many of a word's bytes are before its first backslash.
+fn until_backslash(word: [u8; WORD]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; WORD]);
+    // Of bytes that are zero now, the lowest one borrows from its high bit first.
+    let zero = u64::from_le_bytes(word) ^ (ONES * b'\\' as u64);
+    let found = zero.wrapping_sub(ONES) & !zero & (ONES << 7);
+    (found.trailing_zeros() / 8) as usize
 }
 
 /// The character of `uXXXX`, or of two such escapes that are a surrogate pair, and how many bytes it takes.
@@ -375,6 +414,29 @@ mod tests {
             for cut in 1..object.len() {
                 prop_assert_eq!(end_of_value(&object.as_bytes()[..cut], 0), Err(Stop::Incomplete), "{}", cut);
             }
+        }
+
+        #[test]
+        fn escapes_are_read_one_by_one(
+            pieces in prop::collection::vec(r#"[a-z]{0,12}|\\[\\/nrtbfux"]|\\u[0-9a-f]{4}|\\ud83d\\ude00|\\ud83d|é|\\é|\\"#, 0..40),
+        ) {
+            let text = pieces.concat();
+            let (mut expected, mut rest) = (String::new(), text.as_str());
+            while let Some(c) = rest.chars().next() {
+                let after = &rest[c.len_utf8()..];
+                let (read, used) = match (c, after.chars().next()) {
+                    ('\\', Some('u')) => { let (read, used) = unicode(after); (Some(read), used) }
+                    ('\\', Some(c)) if c.is_ascii() => {
+                        let named = [('n', '\n'), ('r', '\r'), ('t', '\t'), ('b', '\u{8}'), ('f', '\u{c}')];
+                        (Some(named.iter().find(|(name, _)| *name == c).map_or(c, |(_, read)| *read)), 1)
+                    }
+                    ('\\', _) => (None, 0),
+                    _ => (Some(c), 0),
+                };
+                expected.extend(read);
+                rest = &after[used..];
+            }
+            prop_assert_eq!(unescape(&text), expected);
         }
 
         #[test]

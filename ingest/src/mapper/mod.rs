@@ -24,6 +24,7 @@ use chrono_tz::Tz;
 use program::Program;
 pub(crate) use program::columns as columns_of_kind;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tarn_schema_ocsf::record::Value;
@@ -196,6 +197,8 @@ struct Scratch {
 /// What a walk found in a record.
 struct Found<'a, 's> {
     fields: Vec<(u16, &'a str, bool)>,
+    /// Of the same, what was asked for as a text: more than one placement may.
+    texts: Vec<OnceCell<Cow<'a, str>>>,
     other: Vec<(String, &'a str)>,
     /// Where each of the source's fields is in `fields`: placements ask for many more than a record has.
     spots: &'s mut [Spot],
@@ -215,6 +218,7 @@ struct Spot {
 impl<'a> Sink<'a> for Found<'a, '_> {
     fn field(&mut self, field: u16, raw: &'a str, covered: bool) {
         self.fields.push((field, raw, covered));
+        self.texts.push(OnceCell::new());
         let spot = &mut self.spots[field as usize];
         if spot.first == 0 {
             spot.first = self.fields.len() as u32;
@@ -239,7 +243,7 @@ impl<'a, 's> Found<'a, 's> {
     fn new(fields: usize, spots: &'s mut Vec<Spot>) -> Self {
         spots.clear();
         spots.resize(fields, Spot::default());
-        Self { fields: Vec::new(), other: Vec::new(), spots, repeated: Vec::new() }
+        Self { fields: Vec::new(), texts: Vec::new(), other: Vec::new(), spots, repeated: Vec::new() }
     }
 
     /// Where a field's first value is.
@@ -249,6 +253,11 @@ impl<'a, 's> Found<'a, 's> {
 
     fn get(&self, field: u16) -> Option<&'a str> {
         self.position(field).map(|at| self.fields[at].1)
+    }
+
+    /// The text of the value at a place.
+    fn text(&self, at: usize) -> &str {
+        self.texts[at].get_or_init(|| json::text(self.fields[at].1))
     }
 }
 
@@ -344,8 +353,8 @@ impl Mapper {
         }
 
         let time = source.time.iter().find_map(|(field, format)| {
-            let text = json::text(found.get(*field)?);
-            Some((parse_time_at(&text, *format, self.options.zone, self.options.ingest_time)?, text.into_owned()))
+            let text = found.text(found.position(*field)?);
+            Some((parse_time_at(text, *format, self.options.zone, self.options.ingest_time)?, text))
         });
         match &time {
             Some((micros, text)) => {

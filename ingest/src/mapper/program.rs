@@ -4,7 +4,6 @@ use super::complete::{self, Completion};
 use super::{Found, KindCoverage};
 use crate::json::{self, Kind as JsonKind};
 use crate::source::{Convert, Kind, Made, Place, Source, TimeFormat, parse_time};
-use std::borrow::Cow;
 use tarn_schema_ocsf::record::Value;
 use tarn_schema_ocsf::schema::{Attribute, Requirement};
 use tarn_schema_ocsf::validate::Form;
@@ -275,15 +274,15 @@ impl Program {
 
     /// Places a record's fields; those that are not given back verbatim by a column go to `kept`. The names of those that
     /// JSON columns hold.
-    pub(super) fn run<'a>(
-        &'a self,
-        source: &'a Source,
+    pub(super) fn run<'p, 'a: 'p>(
+        &'p self,
+        source: &'p Source,
         found: &Found<'a, '_>,
         builder: &mut BatchBuilder,
-        kept: &mut Vec<(&'a str, &'a str)>,
-        fallbacks: &mut Vec<&'a str>,
+        kept: &mut Vec<(&'p str, &'p str)>,
+        fallbacks: &mut Vec<&'p str>,
         mut coverage: Option<&mut KindCoverage>,
-    ) -> Vec<&'a str> {
+    ) -> Vec<&'p str> {
         // Bits of each found field: written somewhere, written verbatim, written to a JSON column.
         let mut fate = vec![0_u8; found.fields.len()];
         let mut roots = Vec::new();
@@ -376,13 +375,13 @@ impl Op {
         // A table that lists such a text says what it means.
         let listed = |text: &str| matches!(&self.convert, Convert::Lookup(table, _) if table.contains_key(text));
         let value = |raw: &&str| json::kind(raw) != JsonKind::Null && absent(raw, absent_texts).is_none_or(listed);
-        let raws = || self.from.iter().map(|f| found.get(*f).filter(value));
-        let first = raws().flatten().next();
-        let table_first = || -> Option<Cow<'_, str>> { first.map(json::text) };
+        let places = || self.from.iter().map(|f| found.position(*f).filter(|at| value(&found.fields[*at].1)));
+        let first = places().flatten().next();
         match &self.convert {
             Convert::Plain => {
                 let To::One(target) = &self.to else { return None };
-                let raw = first?;
+                let first = first?;
+                let raw = found.fields[first].1;
                 if target.slot.leaf_type() == LeafType::Json && !target.slot.is_child() {
                     return target.write(builder, raw).map(|exact| (exact, true));
                 }
@@ -402,22 +401,21 @@ impl Op {
                             builder.begin_object(target.slot);
                         }
                         // Among a list's objects nothing says which one a field made.
-                        target.write(builder, &json::text(raw)).map(|exact| (exact && !target.slot.is_child(), false))
+                        target.write(builder, found.text(first)).map(|exact| (exact && !target.slot.is_child(), false))
                     }
                 }
             }
             Convert::Lookup(table, default) => {
-                let text = table_first()?;
+                let text = found.text(first?);
                 let value = table.get(&text.to_lowercase()).or(default.as_ref())?;
                 // Of what the table makes, nothing says which text it was of, even where it is the same.
-                self.write(builder, value, &text).map(|(_, json)| (false, json))
+                self.write(builder, value, text).map(|(_, json)| (false, json))
             }
             Convert::Function(function) => {
-                let texts: Vec<Cow<'_, str>> = raws().map(|r| r.map_or(Cow::Borrowed(""), json::text)).collect();
-                let texts: Vec<&str> = if self.first {
-                    texts.iter().find(|t| !t.is_empty()).map(|t| t.as_ref()).into_iter().collect()
-                } else {
-                    texts.iter().map(|t| t.as_ref()).collect()
+                let mut texts = places().map(|at| at.map_or("", |at| found.text(at)));
+                let texts: Vec<&str> = match self.first {
+                    true => texts.find(|text| !text.is_empty()).into_iter().collect(),
+                    false => texts.collect(),
                 };
                 match function(&texts) {
                     Made::Nothing => None,

@@ -135,7 +135,7 @@ impl BatchBuilder {
     /// Ends the current row: captions of enums are filled in, everything else unset is null.
     pub fn end_row(&mut self) {
         for (pair, id) in self.schema.pairs.iter().zip(&mut self.ids) {
-            if let Some(caption) = id.take().and_then(|id| pair.captions.get(&id))
+            if let Some(caption) = id.take().and_then(|id| pair.caption_of(id))
                 && let Column::Scalar(values @ Values::Text(_)) = &mut self.columns[pair.caption as usize]
                 && values.len() <= self.rows
             {

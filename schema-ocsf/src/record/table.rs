@@ -63,7 +63,16 @@ pub(super) enum Shape {
 pub(super) struct Pair {
     pub(super) id: u16,
     pub(super) caption: u16,
-    pub(super) captions: HashMap<i64, &'static str>,
+    /// In order.
+    captions: Vec<(i64, &'static str)>,
+}
+
+impl Pair {
+    /// The caption of an id.
+    pub(super) fn caption_of(&self, id: i64) -> Option<&'static str> {
+        let at = self.captions.binary_search_by_key(&id, |(of, _)| *of).ok()?;
+        self.captions.get(at).map(|(_, caption)| *caption)
+    }
 }
 
 /// A class and the columns of its table.
@@ -114,8 +123,9 @@ impl TableSchema {
     fn pair(&mut self, id: &str, caption: &str, leaf: &Leaf) {
         let (id, caption) = (self.index[id].column, self.index[caption].column);
         if self.pairs.iter().all(|p| p.id != id) {
-            let captions =
-                leaf.attribute.values.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.as_str()))).collect();
+            let captions = leaf.attribute.values.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.as_str())));
+            let mut captions: Vec<(i64, &'static str)> = captions.collect();
+            captions.sort_unstable();
             self.pairs.push(Pair { id, caption, captions });
         }
     }
