@@ -15,6 +15,7 @@ pub mod source;
 
 mod dead_letter;
 mod decode;
+mod layout;
 
 pub use dead_letter::{DeadLetter, Reason};
 pub use decode::LineDecoder;

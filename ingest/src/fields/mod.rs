@@ -7,7 +7,6 @@ mod batch;
 mod dictionary;
 mod keywords;
 mod lane;
-mod layout;
 mod table;
 
 pub use batch::{Cell, RouteId, Rows};
@@ -16,11 +15,11 @@ pub use keywords::Needle;
 pub use table::{MemberColumns, MemberReader, TableReader};
 
 use lane::{Lane, RoutePlan, Told};
-use layout::Layouts;
 
 use crate::container::Block;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Kind, Members};
+use crate::layout::Layouts;
 use crate::source::{Binding, Record, Sink, Source, SourceId, Sources, Trie, parse_time_at, unwrap};
 use chrono_tz::Tz;
 use std::borrow::Cow;
@@ -204,7 +203,7 @@ impl FieldReader {
         for record in &block.records {
             block.members(record, &mut members);
             let layout = self.layouts.of(&members);
-            let (id, shape) = self.recognise(layout, &members);
+            let (id, shape) = self.layouts.recognise(layout, &sources, &members, self.only);
             let known = sources.source(id);
             let text = block.json(record);
             if known.unwraps(shape) {
@@ -221,17 +220,6 @@ impl FieldReader {
                 self.row(id, &found, text);
             }
         }
-    }
-
-    fn recognise(&mut self, layout: usize, members: &[(&str, &str)]) -> (SourceId, u16) {
-        let layout = self.layouts.layout(layout);
-        if let Some(recognised) = layout.recognised {
-            return recognised;
-        }
-        let record = Record::new(members);
-        let recognised = self.sources.recognise(&record, self.only);
-        layout.recognised = record.by_keys().then_some(recognised);
-        recognised
     }
 
     /// The fields of a record's members.

@@ -17,7 +17,8 @@ use crate::container::{Block, RecordSpan};
 use crate::dead_letter::DeadLetter;
 use crate::identity::{record_uid, vendor_uid};
 use crate::json::{self, Members};
-use crate::source::{Record, Sink, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
+use crate::layout::{Layouts, Step};
+use crate::source::{Sink, SourceId, Sources, Trie, Values, parse_time_at, unwrap};
 use ahash::AHashMap;
 use arrow::array::RecordBatch;
 use chrono_tz::Tz;
@@ -181,6 +182,9 @@ pub struct Mapper {
     /// By source, from its first record on: most mappers see few of the sources.
     lanes: Vec<Option<Lane>>,
     tables: BTreeMap<ClassUid, Table>,
+    layouts: Layouts,
+    /// The source of all records of the layouts, where that is known.
+    only: Option<SourceId>,
     native: native::Tables,
     dead: Vec<DeadLetter>,
     coverage: Coverage,
@@ -271,6 +275,8 @@ impl Mapper {
         Self {
             lanes,
             tables,
+            layouts: Layouts::default(),
+            only: None,
             native: native::Tables::default(),
             dead: Vec::new(),
             coverage,
@@ -292,13 +298,18 @@ impl Mapper {
 
     /// The same; the block's first record has the number `first`, each other one the next.
     pub fn push_numbered(&mut self, block: &Block, only: Option<SourceId>, first: i64) {
+        if self.only != only {
+            self.layouts = Layouts::default();
+            self.only = only;
+        }
         let mut members = Vec::new();
         let mut spots = std::mem::take(&mut self.scratch.spots);
         for (number, span) in (first..).zip(&block.records) {
             let text = block.json(span);
             block.members(span, &mut members);
-            let (id, shape) = self.sources.recognise(&Record::new(&members), only);
             let sources = self.sources.clone();
+            let mut layout = self.layouts.of(&members);
+            let (id, shape) = self.layouts.recognise(layout, &sources, &members, only);
             let source = sources.source(id);
             // A class that OCSF 1.8.0 does not have is this source's default kind, whole.
             if source.native {
@@ -315,10 +326,19 @@ impl Mapper {
                 &members
             } else {
                 inner = Members::of(&event).collect();
+                layout = self.layouts.of(&inner);
                 &inner
             };
-            let lane = &mut self.lanes[id.0 as usize];
-            lane.get_or_insert_with(|| Lane::new(source, &self.tables)).tries[trie].walk(walked, &mut found);
+            let lane = self.lanes[id.0 as usize].get_or_insert_with(|| Lane::new(source, &self.tables));
+            let trie = &lane.tries[trie];
+            let mut steps = self.layouts.layout(layout).steps((id, shape), trie, walked).iter().peekable();
+            for (number, (key, raw)) in (0..).zip(walked) {
+                match steps.next_if(|step| step.member == number) {
+                    Some(Step { field: Some(field), .. }) => found.field(*field, raw, false),
+                    Some(step) => trie.enter(step.node, key, raw, &mut found),
+                    None => trie.walk(&[(key, raw)], &mut found),
+                }
+            }
             self.row(source, &found, block, span, number);
         }
         self.scratch.spots = spots;

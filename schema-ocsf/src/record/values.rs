@@ -2,9 +2,11 @@
 
 use crate::column::LeafType;
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, NullBufferBuilder, StringArray,
+    TimestampMicrosecondBuilder, new_null_array,
 };
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::DataType;
 use std::sync::Arc;
 
 /// A value to write.
@@ -36,9 +38,11 @@ const SPARE_BYTES_MAX: usize = 64 << 10;
 
 /// Texts. One batch has about as many as the one before it, so their place is taken at once, with some more: growing copies
 /// it.
-#[derive(Default)]
 pub(super) struct Texts {
-    builder: StringBuilder,
+    bytes: Vec<u8>,
+    /// Where each row's text ends.
+    ends: Vec<i32>,
+    nulls: NullBufferBuilder,
     /// Whether a value of this batch was written.
     begun: bool,
     /// Rows and bytes of the last batch with a value.
@@ -46,33 +50,59 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    fn push(&mut self, text: &str) {
-        if !self.begun {
-            let ((rows, bytes), nulls) = (self.last, self.builder.len());
-            self.builder = StringBuilder::with_capacity(rows, bytes + bytes / 4);
-            self.builder.append_nulls(nulls);
-            self.begun = true;
+    fn new() -> Self {
+        let nulls = NullBufferBuilder::new(0);
+        Self { bytes: Vec::new(), ends: Vec::new(), nulls, begun: false, last: (0, 0) }
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there was room: an array has no more than 2 GiB.
+    fn push(&mut self, text: &str) -> bool {
+        let Ok(end) = i32::try_from(self.bytes.len() + text.len()) else { return false };
+        if !std::mem::replace(&mut self.begun, true) {
+            let (rows, bytes) = self.last;
+            self.bytes.reserve_exact(bytes + bytes / 4);
+            self.ends.reserve_exact(rows.saturating_sub(self.ends.len()));
         }
-        self.builder.append_value(text);
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.ends.push(end);
+        self.nulls.append_non_null();
+        true
+    }
+
+    fn append_nulls(&mut self, n: usize) {
+        self.ends.resize(self.ends.len() + n, self.bytes.len() as i32);
+        self.nulls.append_n_nulls(n);
     }
 
     fn finish(&mut self) -> ArrayRef {
         if std::mem::take(&mut self.begun) {
-            self.last = (self.builder.len(), self.builder.values_slice().len());
+            self.last = (self.ends.len(), self.bytes.len());
         }
-        let mut texts = self.builder.finish();
+        let (mut bytes, ends, nulls) =
+            (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends), self.nulls.finish());
         // Place that nothing took is given back where it is worth it.
-        if texts.values().capacity() > texts.values().len() + SPARE_BYTES_MAX {
-            texts.shrink_to_fit();
+        if bytes.capacity() > bytes.len() + SPARE_BYTES_MAX {
+            bytes.shrink_to_fit();
         }
-        Arc::new(texts)
+        let mut offsets = Vec::with_capacity(ends.len() + 1);
+        offsets.push(0);
+        offsets.extend_from_slice(&ends);
+        // Texts end where one begins, and are UTF-8, by construction.
+        match StringArray::try_new(OffsetBuffer::new(offsets.into()), bytes.into(), nulls) {
+            Ok(texts) => Arc::new(texts),
+            Err(_) => new_null_array(&DataType::Utf8, ends.len()),
+        }
     }
 }
 
 impl Values {
     pub(super) fn new(leaf: LeafType) -> Self {
         match leaf {
-            LeafType::Text | LeafType::Json => Self::Text(Texts::default()),
+            LeafType::Text | LeafType::Json => Self::Text(Texts::new()),
             LeafType::Int32 => Self::Int32(Int32Builder::new()),
             LeafType::Int64 => Self::Int64(Int64Builder::new()),
             LeafType::Float64 => Self::Float64(Float64Builder::new()),
@@ -83,7 +113,7 @@ impl Values {
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Text(b) => b.builder.len(),
+            Self::Text(b) => b.len(),
             Self::Int32(b) => b.len(),
             Self::Int64(b) => b.len(),
             Self::Float64(b) => b.len(),
@@ -99,7 +129,7 @@ impl Values {
             return;
         }
         match self {
-            Self::Text(b) => b.builder.append_nulls(n),
+            Self::Text(b) => b.append_nulls(n),
             Self::Int32(b) => b.append_nulls(n),
             Self::Int64(b) => b.append_nulls(n),
             Self::Float64(b) => b.append_nulls(n),
@@ -122,7 +152,7 @@ impl Values {
     /// Whether the value is of the type; else nothing changes.
     pub(super) fn push(&mut self, value: Value<'_>) -> bool {
         match (self, value) {
-            (Self::Text(texts), Value::Text(v)) => texts.push(v),
+            (Self::Text(texts), Value::Text(v)) => return texts.push(v),
             (Self::Int32(b), Value::Int(v)) => match i32::try_from(v) {
                 Ok(v) => b.append_value(v),
                 Err(_) => return false,

@@ -4,9 +4,9 @@
 
 use super::column::{Cell, Column};
 use super::{Columns, MAPPING, Read, TableLane, TablePlan, UNMAPPED, inside, mappings, reads};
-use crate::fields::layout::Layouts;
 use crate::fields::{FieldIx, FieldRequest, Found, RouteId, Rows};
 use crate::json::{self, Members};
+use crate::layout::Layouts;
 use crate::mapper::FALLBACKS;
 use crate::source::{Route, Source, SourceId, Sources};
 use ahash::AHashMap;

@@ -12,9 +12,9 @@ mod members;
 pub use members::{MemberColumns, MemberReader};
 
 use super::lane::{Lane, RoutePlan, Told};
-use super::layout::Layouts;
 use super::{FieldRequest, FieldUse, Found, KEYWORDS, Rows};
 use crate::json::{self, Members};
+use crate::layout::Layouts;
 use crate::mapper::FALLBACKS;
 use crate::source::{FieldHome, Route, Source, SourceId, Sources, Trie};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};

@@ -4,7 +4,7 @@
 //! all of a record's keys (its source, where its fields are) is worked out once a layout.
 //! **Bounds**: keys come from outside; beyond [`BYTES_MAX`] all are forgotten.
 
-use crate::source::{SourceId, Trie};
+use crate::source::{Record, SourceId, Sources, Trie};
 use ahash::AHashMap;
 
 /// Bytes of keys and layouts that are remembered, about.
@@ -66,7 +66,7 @@ type Shape = (SourceId, u16);
 #[derive(Default)]
 pub struct Layout {
     /// Its source and shape, where its keys alone tell them.
-    pub recognised: Option<Shape>,
+    recognised: Option<Shape>,
     /// By trie, where the fields are.
     steps: Vec<(Shape, Box<[Step]>)>,
 }
@@ -123,6 +123,23 @@ impl Layouts {
         self.of_keys.insert(self.record.as_slice().into(), self.layouts.len() as u32);
         self.layouts.push(Layout::default());
         self.layouts.len() - 1
+    }
+
+    /// The source and the shape of a record of a layout. `only` is the source of all records, where that is known.
+    pub fn recognise(
+        &mut self,
+        number: usize,
+        sources: &Sources,
+        members: &[(&str, &str)],
+        only: Option<SourceId>,
+    ) -> Shape {
+        let layout = &mut self.layouts[number];
+        layout.recognised.unwrap_or_else(|| {
+            let record = Record::new(members);
+            let recognised = sources.recognise(&record, only);
+            layout.recognised = record.by_keys().then_some(recognised);
+            recognised
+        })
     }
 
     /// The layout of a number.
