@@ -95,15 +95,24 @@ pub struct Layouts {
     /// Layouts by their keys.
     of_keys: AHashMap<Box<[u32]>, u32>,
     bytes: usize,
+    /// The source of all records, where that is known.
+    only: Option<SourceId>,
     /// Scratch: the record's keys.
     record: Vec<u32>,
 }
 
 impl Layouts {
+    /// Says that the records that come next are all of one source, or of any.
+    pub fn begin(&mut self, only: Option<SourceId>) {
+        if self.only != only {
+            *self = Self { only, ..Self::default() };
+        }
+    }
+
     /// The number of a record's layout, until the next record's is asked for.
     pub fn of(&mut self, members: &[(&str, &str)]) -> usize {
         if self.bytes > BYTES_MAX {
-            *self = Self::default();
+            *self = Self { only: self.only, ..Self::default() };
         }
         if self.keys.is_empty() {
             // What stands before the first key.
@@ -125,18 +134,12 @@ impl Layouts {
         self.layouts.len() - 1
     }
 
-    /// The source and the shape of a record of a layout. `only` is the source of all records, where that is known.
-    pub fn recognise(
-        &mut self,
-        number: usize,
-        sources: &Sources,
-        members: &[(&str, &str)],
-        only: Option<SourceId>,
-    ) -> Shape {
+    /// The source and the shape of a record of a layout.
+    pub fn recognise(&mut self, number: usize, sources: &Sources, members: &[(&str, &str)]) -> Shape {
         let layout = &mut self.layouts[number];
         layout.recognised.unwrap_or_else(|| {
             let record = Record::new(members);
-            let recognised = sources.recognise(&record, only);
+            let recognised = sources.recognise(&record, self.only);
             layout.recognised = record.by_keys().then_some(recognised);
             recognised
         })

@@ -111,8 +111,6 @@ pub struct FieldReader {
     sources: Arc<Sources>,
     lanes: Vec<EventLane>,
     layouts: Layouts,
-    /// The source of all records, where that is known.
-    only: Option<SourceId>,
     /// By route.
     plans: Vec<RoutePlan>,
     rows: Rows,
@@ -143,7 +141,6 @@ impl FieldReader {
             sources,
             lanes,
             layouts: Layouts::default(),
-            only: None,
             plans: Vec::new(),
             rows: Rows::new(&request),
             request,
@@ -194,16 +191,13 @@ impl FieldReader {
     /// Reads a block, of one source when that is known.
     pub fn read(&mut self, block: &Block, source: Option<SourceId>) {
         self.rows.clear();
-        if self.only != source {
-            self.layouts = Layouts::default();
-            self.only = source;
-        }
+        self.layouts.begin(source);
         let sources = self.sources.clone();
         let (mut members, mut found) = (Vec::new(), Vec::new());
         for record in &block.records {
             block.members(record, &mut members);
             let layout = self.layouts.of(&members);
-            let (id, shape) = self.layouts.recognise(layout, &sources, &members, self.only);
+            let (id, shape) = self.layouts.recognise(layout, &sources, &members);
             let known = sources.source(id);
             let text = block.json(record);
             if known.unwraps(shape) {

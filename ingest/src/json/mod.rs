@@ -203,31 +203,28 @@ pub fn unescape(inner: &str) -> Cow<'_, str> {
             }
             None => {}
         }
-        let after = &inner[from + 1..];
-        let (byte, used) = match after.as_bytes().first() {
-            Some(b'n') => (b'\n', 1),
-            Some(b'r') => (b'\r', 1),
-            Some(b't') => (b'\t', 1),
-            Some(b'b') => (0x8, 1),
-            Some(b'f') => (0xc, 1),
+        from += 1;
+        out[to] = match bytes.get(from) {
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'b') => 0x8,
+            Some(b'f') => 0xc,
             Some(b'u') => {
-                let (c, used) = unicode(after);
+                let (c, used) = unicode(&inner[from..]);
                 if c == char::REPLACEMENT_CHARACTER {
                     // It may stand for the two bytes of an escape without a number.
                     out.push(0);
                 }
                 to += c.encode_utf8(&mut out[to..]).len();
-                from += 1 + used;
+                from += used;
                 continue;
             }
-            Some(byte) if byte.is_ascii() => (*byte, 1),
-            _ => {
-                from += 1;
-                continue;
-            }
+            Some(byte) if byte.is_ascii() => *byte,
+            // A backslash before anything else is none.
+            _ => continue,
         };
-        out[to] = byte;
-        (from, to) = (from + 1 + used, to + 1);
+        (from, to) = (from + 1, to + 1);
     }
     out.truncate(to);
     // What was taken out is ASCII, and what was put in are characters.

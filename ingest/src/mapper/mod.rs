@@ -175,7 +175,7 @@ impl Lane {
     }
 }
 
-/// Maps blocks to batches. **Bounds**: rows stay in builders until [`Mapper::drain`].
+/// Maps blocks to batches. **Bounds**: rows stay in builders until [`Mapper::drain`]; else those of layouts.
 pub struct Mapper {
     sources: Arc<Sources>,
     options: MapOptions,
@@ -183,8 +183,6 @@ pub struct Mapper {
     lanes: Vec<Option<Lane>>,
     tables: BTreeMap<ClassUid, Table>,
     layouts: Layouts,
-    /// The source of all records of the layouts, where that is known.
-    only: Option<SourceId>,
     native: native::Tables,
     dead: Vec<DeadLetter>,
     coverage: Coverage,
@@ -276,7 +274,6 @@ impl Mapper {
             lanes,
             tables,
             layouts: Layouts::default(),
-            only: None,
             native: native::Tables::default(),
             dead: Vec::new(),
             coverage,
@@ -298,10 +295,7 @@ impl Mapper {
 
     /// The same; the block's first record has the number `first`, each other one the next.
     pub fn push_numbered(&mut self, block: &Block, only: Option<SourceId>, first: i64) {
-        if self.only != only {
-            self.layouts = Layouts::default();
-            self.only = only;
-        }
+        self.layouts.begin(only);
         let mut members = Vec::new();
         let mut spots = std::mem::take(&mut self.scratch.spots);
         for (number, span) in (first..).zip(&block.records) {
@@ -309,7 +303,7 @@ impl Mapper {
             block.members(span, &mut members);
             let sources = self.sources.clone();
             let mut layout = self.layouts.of(&members);
-            let (id, shape) = self.layouts.recognise(layout, &sources, &members, only);
+            let (id, shape) = self.layouts.recognise(layout, &sources, &members);
             let source = sources.source(id);
             // A class that OCSF 1.8.0 does not have is this source's default kind, whole.
             if source.native {

@@ -40,8 +40,8 @@ const SPARE_BYTES_MAX: usize = 64 << 10;
 /// it.
 pub(super) struct Texts {
     bytes: Vec<u8>,
-    /// Where each row's text ends.
-    ends: Vec<i32>,
+    /// Where the first text begins, and where each row's ends.
+    offsets: Vec<i32>,
     nulls: NullBufferBuilder,
     /// Whether a value of this batch was written.
     begun: bool,
@@ -52,11 +52,11 @@ pub(super) struct Texts {
 impl Texts {
     fn new() -> Self {
         let nulls = NullBufferBuilder::new(0);
-        Self { bytes: Vec::new(), ends: Vec::new(), nulls, begun: false, last: (0, 0) }
+        Self { bytes: Vec::new(), offsets: vec![0], nulls, begun: false, last: (0, 0) }
     }
 
     fn len(&self) -> usize {
-        self.ends.len()
+        self.offsets.len() - 1
     }
 
     /// Whether there was room: an array has no more than 2 GiB.
@@ -65,36 +65,34 @@ impl Texts {
         if !std::mem::replace(&mut self.begun, true) {
             let (rows, bytes) = self.last;
             self.bytes.reserve_exact(bytes + bytes / 4);
-            self.ends.reserve_exact(rows.saturating_sub(self.ends.len()));
+            self.offsets.reserve_exact(rows.saturating_sub(self.len()));
         }
         self.bytes.extend_from_slice(text.as_bytes());
-        self.ends.push(end);
+        self.offsets.push(end);
         self.nulls.append_non_null();
         true
     }
 
     fn append_nulls(&mut self, n: usize) {
-        self.ends.resize(self.ends.len() + n, self.bytes.len() as i32);
+        self.offsets.resize(self.offsets.len() + n, self.bytes.len() as i32);
         self.nulls.append_n_nulls(n);
     }
 
     fn finish(&mut self) -> ArrayRef {
         if std::mem::take(&mut self.begun) {
-            self.last = (self.ends.len(), self.bytes.len());
+            self.last = (self.len(), self.bytes.len());
         }
-        let (mut bytes, ends, nulls) =
-            (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends), self.nulls.finish());
+        let rows = self.len();
+        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
+        let (mut bytes, nulls) = (std::mem::take(&mut self.bytes), self.nulls.finish());
         // Place that nothing took is given back where it is worth it.
         if bytes.capacity() > bytes.len() + SPARE_BYTES_MAX {
             bytes.shrink_to_fit();
         }
-        let mut offsets = Vec::with_capacity(ends.len() + 1);
-        offsets.push(0);
-        offsets.extend_from_slice(&ends);
         // Texts end where one begins, and are UTF-8, by construction.
-        match StringArray::try_new(OffsetBuffer::new(offsets.into()), bytes.into(), nulls) {
+        match StringArray::try_new(offsets, bytes.into(), nulls) {
             Ok(texts) => Arc::new(texts),
-            Err(_) => new_null_array(&DataType::Utf8, ends.len()),
+            Err(_) => new_null_array(&DataType::Utf8, rows),
         }
     }
 }
