@@ -1,7 +1,7 @@
 //! Layouts: records with the same keys in the same order are the same source's, and keep their fields at the same places.
 //!
-//! Producers write the same keys again and again. A key is found by the one that stood before it, and what follows from
-//! all of a record's keys (its source, where its fields are) is worked out once a layout.
+//! Producers write the same keys again and again. What follows from all of a record's keys (its source, where its fields are)
+//! is worked out once a layout, and a record's layout is found by the ends of its keys.
 //! **Bounds**: keys come from outside; beyond [`BYTES_MAX`] all are forgotten.
 
 use crate::source::{Record, SourceId, Sources, Trie};
@@ -16,35 +16,48 @@ const BYTES_EACH: usize = 128;
 struct Key {
     text: Box<str>,
     ends: Ends,
-    /// The number of the key that stood behind it last.
-    next: u32,
 }
 
 /// A key's length and its first and last bytes: up to 16 bytes that is all of it.
-type Ends = (usize, u64, u64);
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Ends {
+    bytes: usize,
+    first: u64,
+    last: u64,
+}
 
-#[inline]
-fn ends(key: &str) -> Ends {
-    let bytes = key.as_bytes();
-    let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (bytes.first_chunk(), bytes.last_chunk()) {
-            (Some(first), Some(last)) => (four(first), four(last)),
-            _ => (bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
-        },
-    };
-    (bytes.len(), first, last)
+impl Ends {
+    #[inline]
+    fn of(key: &str) -> Self {
+        let bytes = key.as_bytes();
+        let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+                (Some(first), Some(last)) => (four(first), four(last)),
+                _ => (bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
+            },
+        };
+        Self { bytes: bytes.len(), first, last }
+    }
+
+    /// The hash of some keys and this one. Keys that have the same one by intention are told apart all the same.
+    #[inline]
+    fn hash(self, before: u64) -> u64 {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let key = (self.first ^ self.bytes as u64).wrapping_mul(ODD) ^ self.last;
+        (before.rotate_left(23) ^ key).wrapping_mul(ODD)
+    }
 }
 
 impl Key {
     fn new(text: &str) -> Self {
-        Self { text: text.into(), ends: ends(text), next: 0 }
+        Self { text: text.into(), ends: Ends::of(text) }
     }
 
     #[inline]
-    fn is(&self, text: &str) -> bool {
-        self.ends == ends(text) && (text.len() <= 16 || *self.text == *text)
+    fn is(&self, text: &str, ends: Ends) -> bool {
+        self.ends == ends && (text.len() <= 16 || *self.text == *text)
     }
 }
 
@@ -65,10 +78,13 @@ type Shape = (SourceId, u16);
 /// What follows from a record's keys.
 #[derive(Default)]
 pub struct Layout {
+    keys: Box<[u32]>,
     /// Its source and shape, where its keys alone tell them.
     recognised: Option<Shape>,
     /// By trie, where the fields are.
     steps: Vec<(Shape, Box<[Step]>)>,
+    /// In what order the names of the fields are that the last record's columns did not take.
+    pub order: Vec<u32>,
 }
 
 impl Layout {
@@ -92,6 +108,8 @@ pub struct Layouts {
     keys: Vec<Key>,
     numbers: AHashMap<Box<str>, u32>,
     layouts: Vec<Layout>,
+    /// The last layout of which the keys' ends have this hash.
+    of_ends: AHashMap<u64, u32>,
     /// Layouts by their keys.
     of_keys: AHashMap<Box<[u32]>, u32>,
     bytes: usize,
@@ -99,6 +117,8 @@ pub struct Layouts {
     only: Option<SourceId>,
     /// Scratch: the record's keys.
     record: Vec<u32>,
+    /// Scratch: their ends.
+    ends: Vec<Ends>,
 }
 
 impl Layouts {
@@ -114,24 +134,34 @@ impl Layouts {
         if self.bytes > BYTES_MAX {
             *self = Self { only: self.only, ..Self::default() };
         }
-        if self.keys.is_empty() {
-            // What stands before the first key.
-            self.keys.push(Key::new(""));
-        }
-        self.record.clear();
-        let mut before = 0;
-        for (key, _) in members {
-            before = self.number(before, key);
-            self.record.push(before);
-        }
-        if let Some(at) = self.of_keys.get(self.record.as_slice()) {
+        self.ends.clear();
+        self.ends.extend(members.iter().map(|(key, _)| Ends::of(key)));
+        let hash = self.ends.iter().fold(0, |hash, ends| ends.hash(hash));
+        if let Some(at) = self.of_ends.get(&hash).filter(|at| self.has(**at, members)) {
             return *at as usize;
         }
-        // Each member has a number here, and may have a step.
-        self.bytes += BYTES_EACH + members.len() * (size_of::<u32>() + size_of::<Step>());
-        self.of_keys.insert(self.record.as_slice().into(), self.layouts.len() as u32);
-        self.layouts.push(Layout::default());
-        self.layouts.len() - 1
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        record.extend(members.iter().map(|(key, _)| self.number(key)));
+        let at = self.of_keys.get(record.as_slice()).copied().unwrap_or_else(|| {
+            // Each member has a number here and there, and may have a step and a place in the order.
+            self.bytes += BYTES_EACH + members.len() * (3 * size_of::<u32>() + size_of::<Step>());
+            let at = self.layouts.len() as u32;
+            self.of_keys.insert(record.as_slice().into(), at);
+            self.layouts.push(Layout { keys: record.as_slice().into(), ..Layout::default() });
+            at
+        });
+        self.record = record;
+        self.of_ends.insert(hash, at);
+        at as usize
+    }
+
+    /// Whether a layout is that of members whose ends are in `ends`.
+    fn has(&self, layout: u32, members: &[(&str, &str)]) -> bool {
+        let keys = &self.layouts[layout as usize].keys;
+        let same =
+            |((number, (key, _)), ends): ((&u32, &(&str, &str)), &Ends)| self.keys[*number as usize].is(key, *ends);
+        keys.len() == members.len() && keys.iter().zip(members).zip(&self.ends).all(same)
     }
 
     /// The source and the shape of a record of a layout.
@@ -150,19 +180,14 @@ impl Layouts {
         &mut self.layouts[number]
     }
 
-    fn number(&mut self, before: u32, key: &str) -> u32 {
-        let guess = self.keys[before as usize].next;
-        if guess != 0 && self.keys[guess as usize].is(key) {
-            return guess;
+    fn number(&mut self, key: &str) -> u32 {
+        if let Some(number) = self.numbers.get(key) {
+            return *number;
         }
-        let number = self.numbers.get(key).copied().unwrap_or_else(|| {
-            let number = self.keys.len() as u32;
-            self.bytes += BYTES_EACH + 2 * key.len();
-            self.keys.push(Key::new(key));
-            self.numbers.insert(key.into(), number);
-            number
-        });
-        self.keys[before as usize].next = number;
+        let number = self.keys.len() as u32;
+        self.bytes += BYTES_EACH + 2 * key.len();
+        self.keys.push(Key::new(key));
+        self.numbers.insert(key.into(), number);
         number
     }
 }

@@ -119,6 +119,15 @@ struct Dead {
     reason: String,
 }
 
+/// A block's JSON as bytes.
+struct Shared(Arc<String>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl Frame {
     /// A frame that came in at `time`.
     pub fn new(kind: Kind, time: i64, block: Block) -> Self {
@@ -192,8 +201,9 @@ impl Frame {
         })?;
         let length = narrow(head.len())?.to_le_bytes();
         let head = [&length[..], &head].concat();
-        let texts = [&block.json, &block.text].map(|text| Bytes::copy_from_slice(text.as_bytes()));
-        Ok([Bytes::from(head)].into_iter().chain(texts).filter(|part| !part.is_empty()).collect())
+        let json = Bytes::from_owner(Shared(Arc::clone(&block.json)));
+        let parts = [Bytes::from(head), json, Bytes::copy_from_slice(block.text.as_bytes())];
+        Ok(parts.into_iter().filter(|part| !part.is_empty()).collect())
     }
 
     /// A frame as it was written.

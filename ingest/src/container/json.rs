@@ -8,7 +8,7 @@ use crate::dead_letter::{DeadLetter, Reason};
 use crate::json::{Kind, MemberSpan, Members, Scanner, Stop, end_of_value, kind, skip_space};
 use aho_corasick::packed;
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Finds the keys, in quotes, that make an object an envelope or a wrapper.
 static WRAPPERS: LazyLock<Option<packed::Searcher>> =
@@ -233,18 +233,18 @@ impl JsonReader {
         if !block.json.is_empty() {
             let text = std::str::from_utf8(&self.buffer[self.at..cut]).ok()?;
             block.shift(records, members, block.json.len(), self.at);
-            block.json.push_str(text);
+            Arc::make_mut(&mut block.json).push_str(text);
             self.at = next;
             return Some(());
         }
         // The block's own memory holds what is left, which is little.
-        let mut rest = std::mem::take(&mut block.json).into_bytes();
+        let mut rest = std::mem::take(Arc::make_mut(&mut block.json)).into_bytes();
         rest.extend_from_slice(&self.buffer[cut..]);
         self.buffer.truncate(cut);
         match String::from_utf8(std::mem::take(&mut self.buffer)) {
             Ok(text) => {
                 self.inside_line = !text.ends_with('\n');
-                block.json = text;
+                *Arc::make_mut(&mut block.json) = text;
                 self.buffer = rest;
                 self.at = next - cut;
                 Some(())

@@ -19,6 +19,7 @@ use crate::identity::{self, Origin};
 use crate::json::{MemberSpan, Members};
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Limits on what comes from outside.
@@ -63,8 +64,8 @@ pub struct RecordSpan {
 pub struct Block {
     /// The container that the records are of.
     pub origin: Origin,
-    /// The JSON texts.
-    pub json: String,
+    /// The JSON texts: shared, so that what writes them does not have to copy them.
+    pub json: Arc<String>,
     /// Original texts of records that were no JSON.
     pub text: String,
     /// The records.
@@ -104,7 +105,7 @@ impl Block {
     /// Adds a record that is a JSON object's text.
     pub fn push(&mut self, number: u64, json: &str) {
         let start = self.json.len();
-        self.json.push_str(json);
+        Arc::make_mut(&mut self.json).push_str(json);
         self.records.push(RecordSpan { number, json: start..self.json.len(), original: None, members: 0..0 });
     }
 
@@ -138,7 +139,7 @@ impl Block {
         records: impl IntoIterator<Item = (u64, Range<usize>, Option<Range<usize>>)>,
         dead: Vec<DeadLetter>,
     ) -> Result<Self, u64> {
-        let mut block = Self { json, text, dead, ..Self::default() };
+        let mut block = Self { json: Arc::new(json), text, dead, ..Self::default() };
         for (number, json, original) in records {
             let within = block.json.get(json.clone()).is_some()
                 && original.clone().is_none_or(|range| block.text.get(range).is_some());
@@ -168,7 +169,10 @@ impl Block {
 
     fn clear(&mut self) {
         self.origin = Origin::default();
-        self.json.clear();
+        match Arc::get_mut(&mut self.json) {
+            Some(json) => json.clear(),
+            None => self.json = Arc::default(),
+        }
         self.text.clear();
         self.records.clear();
         self.index.clear();

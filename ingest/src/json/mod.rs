@@ -9,6 +9,7 @@ pub use scan::{DEPTH_MAX, MemberSpan, Scanner, Stop, end_of_value, skip_space};
 
 use memchr::memchr2;
 use std::borrow::Cow;
+use wide::u8x16;
 
 /// The end of a value in a text that passed [`end_of_value`]: brackets and quotes are all that has to be looked at.
 fn skip(bytes: &[u8], at: usize) -> usize {
@@ -232,15 +233,12 @@ pub fn unescape(inner: &str) -> Cow<'_, str> {
 }
 
 /// Bytes that are looked at together.
-const WORD: usize = 8;
+const WORD: usize = 16;
 
 /// How many of a word's bytes are before its first backslash.
 fn until_backslash(word: [u8; WORD]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; WORD]);
-    // Of bytes that are zero now, the lowest one borrows from its high bit first.
-    let zero = u64::from_le_bytes(word) ^ (ONES * b'\\' as u64);
-    let found = zero.wrapping_sub(ONES) & !zero & (ONES << 7);
-    (found.trailing_zeros() / 8) as usize
+    let found = u8x16::new(word).simd_eq(u8x16::splat(b'\\')).to_bitmask();
+    (found | 1 << WORD).trailing_zeros() as usize
 }
 
 /// The character of `uXXXX`, or of two such escapes that are a surrogate pair, and how many bytes it takes.
@@ -302,13 +300,23 @@ pub fn descend_dotted<'a>(raw: &'a str, path: &str, found: &mut impl FnMut(&'a s
     }
 }
 
+/// Bytes that JSON has escaped in a string.
+const ESCAPED: [bool; 256] = {
+    let mut escaped = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        escaped[byte] = byte < 0x20 || byte == b'"' as usize || byte == b'\\' as usize;
+        byte += 1;
+    }
+    escaped
+};
+
 /// Appends a string as JSON, with its quotes.
 pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
-    let special = |b: &u8| *b < 0x20 || matches!(*b, b'"' | b'\\');
     let mut rest = text;
     // What is escaped is ASCII, so every cut is between characters.
-    while let Some(at) = rest.as_bytes().iter().position(special) {
+    while let Some(at) = rest.bytes().position(|byte| ESCAPED[byte as usize]) {
         out.push_str(&rest[..at]);
         match rest.as_bytes()[at] {
             b'"' => out.push_str("\\\""),

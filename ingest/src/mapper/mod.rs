@@ -241,11 +241,12 @@ impl<'a> Sink<'a> for Found<'a, '_> {
 }
 
 impl<'a, 's> Found<'a, 's> {
-    /// Nothing yet, of a source with so many fields.
-    fn new(fields: usize, spots: &'s mut Vec<Spot>) -> Self {
+    /// Nothing yet, of a source with so many fields and a record with so many members.
+    fn new(fields: usize, members: usize, spots: &'s mut Vec<Spot>) -> Self {
         spots.clear();
         spots.resize(fields, Spot::default());
-        Self { fields: Vec::new(), texts: Vec::new(), other: Vec::new(), spots, repeated: Vec::new() }
+        let (fields, texts) = (Vec::with_capacity(members), Vec::with_capacity(members));
+        Self { fields, texts, other: Vec::new(), spots, repeated: Vec::new() }
     }
 
     /// Where a field's first value is.
@@ -313,7 +314,6 @@ impl Mapper {
                 }
             }
             let event: Cow<'_, str> = unwrap(source, shape, text);
-            let mut found = Found::new(source.fields.len(), &mut spots);
             let trie = if source.shapes.is_empty() { 0 } else { shape as usize };
             let inner: Vec<(&str, &str)>;
             let walked = if matches!(&event, Cow::Borrowed(e) if e.len() == text.len()) {
@@ -323,6 +323,7 @@ impl Mapper {
                 layout = self.layouts.of(&inner);
                 &inner
             };
+            let mut found = Found::new(source.fields.len(), walked.len(), &mut spots);
             let lane = self.lanes[id.0 as usize].get_or_insert_with(|| Lane::new(source, &self.tables));
             let trie = &lane.tries[trie];
             let mut steps = self.layouts.layout(layout).steps((id, shape), trie, walked).iter().peekable();
@@ -333,7 +334,7 @@ impl Mapper {
                     None => trie.walk(&[(key, raw)], &mut found),
                 }
             }
-            self.row(source, &found, block, span, number);
+            self.row(source, &found, layout, block, span, number);
         }
         self.scratch.spots = spots;
         self.dead.extend(block.dead.iter().cloned());
@@ -343,6 +344,7 @@ impl Mapper {
         &mut self,
         source: &crate::source::Source,
         found: &Found<'_, '_>,
+        layout: usize,
         block: &Block,
         span: &RecordSpan,
         number: i64,
@@ -355,7 +357,7 @@ impl Mapper {
         table.numbers.push(number);
         let (builder, common) = (&mut table.builder, &table.common);
 
-        let mut kept: Vec<(&str, &str)> = Vec::new();
+        let mut kept: Vec<(&str, &str)> = Vec::with_capacity(found.fields.len());
         let mut fallbacks: Vec<&str> = Vec::new();
         let mut coverage = self.coverage.of(source, kind);
         let roots = program.run(source, found, builder, &mut kept, &mut fallbacks, coverage.as_deref_mut());
@@ -403,7 +405,8 @@ impl Mapper {
         program.required(builder, &mut fallbacks);
         if !kept.is_empty() || !fallbacks.is_empty() {
             self.scratch.unmapped.clear();
-            unmapped::write(&mut self.scratch.unmapped, &mut kept, &roots, &fallbacks);
+            let order = &mut self.layouts.layout(layout).order;
+            unmapped::write(&mut self.scratch.unmapped, &mut kept, order, &roots, &fallbacks);
             set(builder, common.unmapped, Value::Text(&self.scratch.unmapped));
         }
         set(builder, common.raw_data, Value::Text(block.original(span)));

@@ -151,7 +151,7 @@ fn left_over(own: Option<&Json>, kept: &[(String, Json)], fallbacks: &[&str]) ->
     }
     let mut all: Vec<(&str, &str)> = all.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let mut text = String::new();
-    unmapped::write(&mut text, &mut all, &[], fallbacks);
+    unmapped::write(&mut text, &mut all, &mut Vec::new(), &[], fallbacks);
     Some(text)
 }
 

@@ -4,6 +4,7 @@ use super::complete::{self, Completion};
 use super::{Found, KindCoverage};
 use crate::json::{self, Kind as JsonKind};
 use crate::source::{Convert, Kind, Made, Place, Source, TimeFormat, parse_time};
+use std::borrow::Cow;
 use tarn_schema_ocsf::record::Value;
 use tarn_schema_ocsf::schema::{Attribute, Requirement};
 use tarn_schema_ocsf::validate::Form;
@@ -318,8 +319,8 @@ impl Program {
                 roots.push(name);
             }
             // Where there is no value, there is none to be typed.
-            let valueless = fate & 1 == 0 && absent(raw, &source.absent).is_some();
-            if let (false, Some(coverage)) = (*covered || valueless, coverage.as_deref_mut()) {
+            let is_counted = || !*covered && (fate & 1 != 0 || absent(raw, &source.absent).is_none());
+            if let Some(coverage) = coverage.as_deref_mut().filter(|_| is_counted()) {
                 // A time that becomes `time` is typed though no placement names it.
                 let typed = fate & 1 != 0 || source.time.iter().any(|(f, _)| f == field) || source.uid.contains(field);
                 let count = coverage.entry(name.to_owned()).or_default();
@@ -361,6 +362,11 @@ impl Program {
             completion.run(builder, fallbacks);
         }
     }
+}
+
+fn lower(text: &str) -> Cow<'_, str> {
+    let is_lower = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) }
 }
 
 /// The text of a value that the source has for no value.
@@ -407,7 +413,7 @@ impl Op {
             }
             Convert::Lookup(table, default) => {
                 let text = found.text(first?);
-                let value = table.get(&text.to_lowercase()).or(default.as_ref())?;
+                let value = table.get(lower(text).as_ref()).or(default.as_ref())?;
                 // Of what the table makes, nothing says which text it was of, even where it is the same.
                 self.write(builder, value, text).map(|(_, json)| (false, json))
             }

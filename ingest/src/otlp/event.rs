@@ -10,6 +10,7 @@ use crate::json::{self, Members, end_of_value, push_string};
 use crate::source::{Record, Sources};
 use chrono::{DateTime, SecondsFormat};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A log record's body.
 #[derive(Clone, Copy, Debug)]
@@ -82,5 +83,5 @@ fn line(text: &str) -> Option<Cow<'static, str>> {
     let mut block = Block::default();
     syslog::line(text, &mut || 1, &mut block).ok()?;
     let sure = !text.starts_with(|c: char| c.is_ascii_digit()) || json::at(&block.json, "procid").is_some();
-    sure.then_some(Cow::Owned(block.json))
+    sure.then_some(Cow::Owned(Arc::unwrap_or_clone(block.json)))
 }

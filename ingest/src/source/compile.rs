@@ -7,6 +7,7 @@ use super::recognition::{FormError, Recognition, Record};
 use super::trie::Trie;
 use super::when::When;
 use super::{LogsourceId, SourceId};
+use ahash::AHashMap;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tarn_schema_ocsf::column::Nesting;
 use tarn_schema_ocsf::{ClassUid, Schema};
@@ -51,7 +52,7 @@ pub(crate) enum Convert {
     /// Through a function.
     Function(Function),
     /// Through a table; the second is for values that it lacks.
-    Lookup(HashMap<String, String>, Option<String>),
+    Lookup(AHashMap<String, String>, Option<String>),
 }
 
 /// One placement: from fields to a path.

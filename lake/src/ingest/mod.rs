@@ -19,10 +19,10 @@ use crate::arrival::Clock;
 use crate::dead_letter;
 use crate::error::LakeError;
 use crate::lake::Lake;
+use crate::table::EVENT_DAY;
 use crate::table::commit::{Addition, NewFile, to_delta};
 use crate::table::schema::merge;
 use crate::table::write::{DAYS_MAX, Encoded, Layout, encode};
-use crate::table::{EVENT_DAY, FOR_HUNTS};
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
@@ -438,8 +438,7 @@ impl Ingest {
 
 /// Writes a file, which nothing refers to yet.
 pub(crate) async fn put(lake: Lake, table: String, file: Encoded) -> Result<NewFile, LakeError> {
-    let kind = if file.for_hunts { FOR_HUNTS } else { "" };
-    let path = format!("{EVENT_DAY}={}/part-{}{kind}.zstd.parquet", file.day, uuid::Uuid::new_v4());
+    let path = format!("{EVENT_DAY}={}/part-{}{}.parquet", file.day, uuid::Uuid::new_v4(), file.kind);
     let size = file.bytes.content_length() as u64;
     let target = Path::from(format!("tables/{table}/{path}"));
     lake.store().put(&target, file.bytes).await.map_err(LakeError::store(&target))?;

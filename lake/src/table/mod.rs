@@ -31,7 +31,7 @@ pub const OUTLIER_DAY: &str = "1970-01-01";
 pub const ARRIVAL: &str = "arrival";
 
 /// Part of the name of a file that has, besides the table's columns, those that only hunts read ([`write::Besides`]).
-pub(crate) const FOR_HUNTS: &str = ".hunt";
+pub(crate) const FOR_HUNTS: &str = ".hunt.zstd";
 
 /// The property by which files have columns under other names than the table.
 const COLUMN_MAPPING: &str = "delta.columnMapping.mode";

@@ -1,12 +1,13 @@
 //! Sysmon's `CallTrace`: frames `module+offset`, joined by `|`, innermost first.
 
 use super::Made;
+use memchr::memrchr;
 
 /// The modules on the stack, each once, in the order of their first frame. `UNKNOWN(…)` frames belong to none.
 pub fn call_trace(texts: &[&str]) -> Made {
     let mut modules: Vec<String> = Vec::new();
     for frame in texts.iter().flat_map(|t| t.split('|')) {
-        let module = frame.rsplit_once('+').map_or(frame, |(module, _)| module).trim();
+        let module = memrchr(b'+', frame.as_bytes()).map_or(frame, |plus| &frame[..plus]).trim();
         if !module.is_empty() && !module.starts_with("UNKNOWN(") && modules.iter().all(|m| m != module) {
             modules.push(module.to_owned());
         }

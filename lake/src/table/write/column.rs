@@ -12,7 +12,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
@@ -73,12 +73,11 @@ impl<'a> ColumnEncoder<'a> {
         let ascends = field.name() == ARRIVAL || field.name() == layout.time_column;
         let writers = |compression| writers(&schema, properties(field, ascends, compression)).map(Arc::new);
         let writers = |compression| writers(compression).map_err(LakeError::parquet(table));
-        let zstd = ZstdLevel::try_new(1).map_err(LakeError::parquet(table))?;
-        // What hunts read again and again is quicker to read.
         let compression = match field.name().as_str() {
             GRAMS => Compression::UNCOMPRESSED,
+            // What hunts read again and again is quicker to read.
             name if is_of_files(name) => Compression::SNAPPY,
-            _ => Compression::ZSTD(zstd),
+            _ => layout.compression(),
         };
         let (compressed, plain) = (writers(compression)?, writers(Compression::UNCOMPRESSED)?);
         Ok(Self { table, field, stays: field.name() == layout.time_column, compressed, plain })

@@ -4,10 +4,12 @@ use super::column::EncodedColumn;
 use super::members::is_of_files;
 use super::{Layout, OUTLIER_DAY};
 use crate::error::LakeError;
+use crate::table::FOR_HUNTS;
 use crate::table::stats::to_json;
 use arrow::datatypes::{Date32Type, Schema};
 use object_store::{PutPayload, PutPayloadMut};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
@@ -27,8 +29,8 @@ pub(crate) struct Encoded {
     pub(crate) day: String,
     pub(crate) bytes: PutPayload,
     pub(crate) rows: u64,
-    /// Whether it has columns that only hunts read.
-    pub(crate) for_hunts: bool,
+    /// What its name says of it, between the id and `.parquet`.
+    pub(crate) kind: &'static str,
     /// JSON of the add action.
     pub(crate) stats: String,
 }
@@ -42,10 +44,15 @@ pub(crate) fn assemble(
     layout: &Layout,
 ) -> Result<Encoded, LakeError> {
     let stats = to_json(rows, columns.iter().filter_map(|column| column.gathered.as_ref()));
-    let for_hunts = columns.iter().any(|column| is_of_files(column.field.name()));
+    let has_columns_for_hunts = columns.iter().any(|column| is_of_files(column.field.name()));
+    let kind = match layout.compression() {
+        Compression::SNAPPY => ".snappy",
+        _ if has_columns_for_hunts => FOR_HUNTS,
+        _ => ".zstd",
+    };
     let bytes = bytes(columns, layout).map_err(LakeError::parquet(table))?;
     let day = Date32Type::to_naive_date_opt(day).map_or_else(|| OUTLIER_DAY.to_owned(), |day| day.to_string());
-    Ok(Encoded { day, bytes, rows: rows as u64, for_hunts, stats })
+    Ok(Encoded { day, bytes, rows: rows as u64, kind, stats })
 }
 
 fn bytes(columns: Vec<EncodedColumn>, layout: &Layout) -> Result<PutPayload, ParquetError> {

@@ -24,6 +24,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch, Timestamp
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use parquet::basic::{Compression, ZstdLevel};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub(crate) struct Layout {
     pub(crate) last_day: i64,
     /// Distinct days of one flush; rows of further days go to the outlier partition.
     pub(crate) days_max: usize,
-    /// Whether files get the columns that hunts read.
+    /// Whether files stay as they are, and get the columns that hunts read. Others are merged soon.
     pub(crate) for_hunts: bool,
 }
 
@@ -52,6 +53,11 @@ impl Layout {
         let last = (now + TimeDelta::days(2)).timestamp_micros().div_euclid(MICROS_PER_DAY);
         let time_column = if table == crate::dead_letter::TABLE { "ingest_time" } else { "time" };
         Self { time_column, last_day: last, days_max: DAYS_MAX, for_hunts: false }
+    }
+
+    /// What a file's columns are compressed by, most of them: what is merged soon by what is done soon.
+    pub(crate) fn compression(&self) -> Compression {
+        if self.for_hunts { Compression::ZSTD(ZstdLevel::default()) } else { Compression::SNAPPY }
     }
 
     /// The day of a time, days since 1970; 0 where that cannot be true.
