@@ -92,9 +92,19 @@ impl Server {
             replay: Mutex::new(Replay::Reading(0)),
         });
         let mut threads = JoinSet::new();
-        let (mapper, of_mapping, into) =
-            (Mapping::new(sources.clone(), MapOptions::default(), live.clock()), sources.clone(), live.clone());
-        threads.spawn_blocking(move || mapping::run(&to_map, mapper, &of_mapping, &into));
+        let (to_map, mapped) = mapping::Frames::new(to_map, mapping::threads());
+        let to_map = Arc::new(to_map);
+        for _ in 0..mapping::threads() {
+            let mapper = Mapping::new(sources.clone(), MapOptions::default(), live.clock());
+            let (frames, sources) = (to_map.clone(), sources.clone());
+            threads.spawn_blocking(move || {
+                mapping::run(&frames, mapper, &sources);
+                Ok(())
+            });
+        }
+        drop(to_map);
+        let into = live.clone();
+        threads.spawn_blocking(move || mapping::push(&mapped, &into));
         let detector = Detector {
             engine: engine.clone(),
             limits,

@@ -222,7 +222,7 @@ fn spans_keep_all_that_they_have() {
         "droppedEventsCount":5,"droppedLinksCount":6,"status":{"code":2,"message":"m"}}]}]}]}"#;
     let block = spans(request.as_bytes(), Encoding::Json, &Limits::default()).unwrap();
     let expected = r#"{"otlpSignal":"span","resource":{"service.name":"s"},"resourceDroppedAttributesCount":1,"resourceEntityRefs":[{"type":"host","idKeys":["host.id"],"descriptionKeys":[]}],"resourceSchemaUrl":"r","scope":{"name":"n","version":"v","attributes":{"a":null}},"scopeSchemaUrl":"c","traceId":"0102","spanId":"03","traceState":"k=v","parentSpanId":"04","flags":257,"name":"GET","kind":2,"startTimeUnixNano":1,"endTimeUnixNano":2,"events":[{"timeUnixNano":3,"name":"e","droppedAttributesCount":4}],"droppedEventsCount":5,"links":[{"traceId":"05","spanId":"06","flags":1}],"droppedLinksCount":6,"status":{"code":2,"message":"m"}}"#;
-    assert_eq!(block.json, expected);
+    assert_eq!(*block.json, expected);
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
