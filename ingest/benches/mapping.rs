@@ -1,21 +1,21 @@
-//! How fast records become rows: `cargo bench -p tarn-ingest --bench mapping -- FILE [RUNS]`, FILE as the daemon would get it.
+//! How fast records become rows: `cargo bench --workspace --bench mapping -- FILE [RUNS]`, FILE as the daemon would get it.
 //!
 //! On one thread, from memory to batches: the scan that finds and checks records, and the mapper apart from it. Batches are
 //! taken whenever this many bytes wait, as they are by a lake that others write to.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tarn_ingest::container::{Block, Blocks, Limits};
+use tarn_ingest::container::{Block, Blocks, ContainerError, Limits};
 use tarn_ingest::mapper::{MapOptions, Mapper};
 use tarn_ingest::source::Sources;
 
 const PENDING_BYTES: usize = 16 << 20;
 
-fn scan(bytes: &[u8]) -> Vec<Block> {
-    let mut blocks = Blocks::open(Cursor::new(bytes.to_vec()), Limits::default()).unwrap();
-    std::iter::from_fn(|| blocks.next_block().unwrap()).collect()
+fn scan(bytes: &[u8]) -> Result<Vec<Block>, ContainerError> {
+    let mut blocks = Blocks::open(Cursor::new(bytes.to_vec()), Limits::default())?;
+    std::iter::from_fn(|| blocks.next_block().transpose()).collect()
 }
 
 /// Rows and bytes of texts.
@@ -42,15 +42,17 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (done, start.elapsed())
 }
 
-fn main() {
+fn main() -> Result<(), String> {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
-    let Some(file) = arguments.next() else { return println!("usage: … --bench mapping -- FILE [RUNS]") };
-    let runs: usize = arguments.next().map_or(5, |runs| runs.parse().unwrap());
-    let bytes = std::fs::read(file).unwrap();
-    let sources = Arc::new(Sources::builtin().unwrap());
+    let file = arguments.next().ok_or("expected a file of events: --bench mapping -- FILE [RUNS]")?;
+    let runs = arguments.next().unwrap_or_else(|| "5".to_owned());
+    let runs: usize = runs.parse().map_err(|e| format!("{runs}: expected a number of runs: {e}"))?;
+    let bytes = std::fs::read(&file).map_err(|e| format!("{file}: {e}"))?;
+    let sources = Arc::new(Sources::builtin().map_err(|e| e.to_string())?);
     let rate = |took: Duration| bytes.len() as f64 / took.as_secs_f64() / 1e6;
     for _ in 0..runs {
         let (blocks, scanned) = timed(|| scan(&bytes));
+        let blocks = blocks.map_err(|e| format!("{file}: {e}"))?;
         let records: usize = blocks.iter().map(|block| block.records.len()).sum();
         let ((rows, texts), mapped) = timed(|| map(&sources, &blocks));
         println!(
@@ -61,4 +63,5 @@ fn main() {
             texts as f64 / 1e6,
         );
     }
+    Ok(())
 }

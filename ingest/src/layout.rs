@@ -83,8 +83,8 @@ pub struct Layout {
     recognised: Option<Shape>,
     /// By trie, where the fields are.
     steps: Vec<(Shape, Box<[Step]>)>,
-    /// In what order the names of the fields are that the last record's columns did not take.
-    pub order: Vec<u32>,
+    /// What [`Layouts::ordered`] kept.
+    order: Vec<u32>,
 }
 
 impl Layout {
@@ -144,8 +144,8 @@ impl Layouts {
         record.clear();
         record.extend(members.iter().map(|(key, _)| self.number(key)));
         let at = self.of_keys.get(record.as_slice()).copied().unwrap_or_else(|| {
-            // Each member has a number here and there, and may have a step and a place in the order.
-            self.bytes += BYTES_EACH + members.len() * (3 * size_of::<u32>() + size_of::<Step>());
+            // Each member has a number here and there, and may have a step.
+            self.bytes += BYTES_EACH + members.len() * (2 * size_of::<u32>() + size_of::<Step>());
             let at = self.layouts.len() as u32;
             self.of_keys.insert(record.as_slice().into(), at);
             self.layouts.push(Layout { keys: record.as_slice().into(), ..Layout::default() });
@@ -178,6 +178,15 @@ impl Layouts {
     /// The layout of a number.
     pub fn layout(&mut self, number: usize) -> &mut Layout {
         &mut self.layouts[number]
+    }
+
+    /// Gives `work` the order that it left of a layout's last record, to leave that of this one.
+    pub fn ordered(&mut self, number: usize, work: impl FnOnce(&mut Vec<u32>)) {
+        let order = &mut self.layouts[number].order;
+        let before = order.capacity();
+        work(order);
+        // Below its members a record may have any number of names.
+        self.bytes += order.capacity().saturating_sub(before) * size_of::<u32>();
     }
 
     fn number(&mut self, key: &str) -> u32 {
@@ -220,9 +229,11 @@ mod tests {
             let key = format!("{n}{}", "k".repeat(1 << 20));
             layouts.of(&[(&key, "1")]);
             let many = vec![("a", "1"); 100_000 + n];
-            layouts.of(&many);
+            let at = layouts.of(&many);
+            layouts.ordered(at, |order| order.extend(0..1 << 20));
             assert!(layouts.keys.iter().map(|k| k.text.len()).sum::<usize>() < BYTES_MAX);
             assert!(layouts.of_keys.keys().map(|k| k.len()).sum::<usize>() < BYTES_MAX);
+            assert!(layouts.layouts.iter().map(|l| l.order.len() * size_of::<u32>()).sum::<usize>() < 2 * BYTES_MAX);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From the log to the lake: frames become rows as soon as they are on disk.
 //!
 //! Threads map at once: whichever is free takes the next frames, and rows go to the lake in the order of the log.
-//! **Bounds**: a chunk a thread is under way.
+//! **Bounds**: a chunk a thread is under way, and as many wait for their turn.
 
 use super::frame::{Kind, Logged};
 use super::traces::TARGET;

@@ -92,9 +92,10 @@ impl Server {
             replay: Mutex::new(Replay::Reading(0)),
         });
         let mut threads = JoinSet::new();
-        let (to_map, mapped) = mapping::Frames::new(to_map, mapping::threads());
+        let mappers = mapping::threads();
+        let (to_map, mapped) = mapping::Frames::new(to_map, mappers);
         let to_map = Arc::new(to_map);
-        for _ in 0..mapping::threads() {
+        for _ in 0..mappers {
             let mapper = Mapping::new(sources.clone(), MapOptions::default(), live.clock());
             let (frames, sources) = (to_map.clone(), sources.clone());
             threads.spawn_blocking(move || {

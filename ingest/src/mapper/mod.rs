@@ -405,8 +405,8 @@ impl Mapper {
         program.required(builder, &mut fallbacks);
         if !kept.is_empty() || !fallbacks.is_empty() {
             self.scratch.unmapped.clear();
-            let order = &mut self.layouts.layout(layout).order;
-            unmapped::write(&mut self.scratch.unmapped, &mut kept, order, &roots, &fallbacks);
+            let out = &mut self.scratch.unmapped;
+            self.layouts.ordered(layout, |order| unmapped::write(out, &mut kept, order, &roots, &fallbacks));
             set(builder, common.unmapped, Value::Text(&self.scratch.unmapped));
         }
         set(builder, common.raw_data, Value::Text(block.original(span)));
