@@ -10,7 +10,8 @@ use crate::format;
 use crate::ingest::identity::{Digest, Fingerprint, HEAD_BYTES};
 use crate::lake::Lake;
 use crate::table::commit::{self, Addition};
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::de::DeserializeOwned;
@@ -20,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const LOG: &str = "ingest/log";
 const DONE: &str = "ingest/done";
 const CHECKPOINT: &str = "ingest/checkpoint.json";
+/// Tables that are committed to at once: a commit mostly waits for the disk.
+const COMMITS_AT_ONCE: usize = 8;
 /// Entries between two checkpoints.
 const CHECKPOINT_EVERY: u64 = 64;
 
@@ -245,9 +248,9 @@ impl Manifest {
 
     async fn carry_out(&self, entry: &Entry) -> Result<(), LakeError> {
         let number = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
-        for addition in &entry.additions {
-            commit::commit(&self.lake, addition, number).await?;
-        }
+        let commits = entry.additions.iter().map(|addition| commit::commit(&self.lake, addition, number).boxed());
+        let commits: Vec<BoxFuture<'_, Result<(), LakeError>>> = commits.collect();
+        stream::iter(commits).buffer_unordered(COMMITS_AT_ONCE).try_collect::<()>().await?;
         let path = done_path(entry.sequence);
         self.lake.store().put(&path, Vec::new().into()).await.map_err(LakeError::store(&path))?;
         Ok(())

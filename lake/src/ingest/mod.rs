@@ -40,8 +40,11 @@ use tokio::task::JoinHandle;
 /// Files that are written at once: a sync of one waits for the disk, and takes others along.
 pub(crate) const PUTS_AT_ONCE: usize = 16;
 
-/// Tables whose files are under way at once, one of them being encoded.
+/// Tables whose files are under way at once.
 const FLUSHES_AT_ONCE: usize = 4;
+
+/// Of these, tables that are being encoded: while a commit is under way, nothing else may be left to do.
+const ENCODINGS_AT_ONCE: usize = 2;
 
 /// How an ingest buffers and commits.
 #[derive(Clone, Debug)]
@@ -144,7 +147,7 @@ pub struct Ingest {
     groups: BTreeMap<String, Group>,
     /// Oldest first.
     flushes: VecDeque<JoinHandle<Written>>,
-    /// Whose rows are encoded: one at a time, so that memory is bounded.
+    /// Whose rows are encoded: few at a time, so that memory is bounded.
     encoding: Arc<Semaphore>,
     containers: BTreeMap<Digest, Known>,
     begun: BTreeSet<Digest>,
@@ -168,7 +171,7 @@ impl Ingest {
             rows: BTreeMap::new(),
             groups: BTreeMap::new(),
             flushes: VecDeque::new(),
-            encoding: Arc::new(Semaphore::new(1)),
+            encoding: Arc::new(Semaphore::new(ENCODINGS_AT_ONCE)),
             containers: BTreeMap::new(),
             begun: BTreeSet::new(),
             positions: BTreeMap::new(),

@@ -71,7 +71,7 @@ impl<'a> ColumnEncoder<'a> {
     pub(crate) fn new(table: &'a str, field: &'a FieldRef, layout: &Layout) -> Result<Self, LakeError> {
         let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
         let ascends = field.name() == ARRIVAL || field.name() == layout.time_column;
-        let writers = |compression| writers(&schema, properties(field, ascends, compression)).map(Arc::new);
+        let writers = |compression| writers(&schema, properties(field, ascends, compression, layout)).map(Arc::new);
         let writers = |compression| writers(compression).map_err(LakeError::parquet(table));
         let compression = match field.name().as_str() {
             GRAMS => Compression::UNCOMPRESSED,
@@ -169,11 +169,12 @@ fn writers(schema: &SchemaRef, properties: WriterProperties) -> Result<ArrowRowG
 }
 
 /// Of a column whose values ascend, for the most part, or of another one.
-fn properties(field: &Field, ascends: bool, compression: Compression) -> WriterProperties {
+fn properties(field: &Field, ascends: bool, compression: Compression, layout: &Layout) -> WriterProperties {
+    // Finding the least text compares all of them, which is not worth it for a file that is soon merged.
     let statistics = match (has_statistics(field.name()), is_bulk(field) || is_of_files(field.name())) {
         (true, _) => EnabledStatistics::Page,
-        (false, true) => EnabledStatistics::None,
-        (false, false) => EnabledStatistics::Chunk,
+        (false, false) if layout.for_hunts => EnabledStatistics::Chunk,
+        (false, _) => EnabledStatistics::None,
     };
     let has_dictionary = !is_bulk(field) && !ascends && field.name() != GRAMS;
     let of_dictionary = has_dictionary && *field.data_type() == DataType::Utf8;
