@@ -35,8 +35,8 @@ impl Target {
         Some(Self { slot, form: Form::of(&attribute.type_name), allowed, range })
     }
 
-    /// Writes a text; whether it was written, and whether the column gives the same text back.
-    fn write(&self, builder: &mut BatchBuilder, text: &str) -> Option<bool> {
+    /// A text as the column's value, and whether the column gives the same text back.
+    fn value<'a>(&self, text: &'a str) -> Option<(Value<'a>, bool)> {
         let (value, exact) = match self.slot.leaf_type() {
             LeafType::Text => (Value::Text(text), true),
             LeafType::Json => (Value::Text(text), true),
@@ -66,6 +66,12 @@ impl Target {
         if matches!(value, Value::Text(_)) && self.slot.leaf_type() == LeafType::Text && !self.form.fits(text) {
             return None;
         }
+        Some((value, exact))
+    }
+
+    /// Writes a text; whether it was written, and whether the column gives the same text back.
+    fn write(&self, builder: &mut BatchBuilder, text: &str) -> Option<bool> {
+        let (value, exact) = self.value(text)?;
         match builder.set(self.slot, value) {
             Ok(true) => Some(exact),
             Ok(false) | Err(_) => None,
@@ -111,11 +117,36 @@ struct Required {
 
 /// A constant.
 struct Constant {
-    target: Target,
-    value: String,
+    slot: Slot,
+    value: Fixed,
     path: String,
     /// Whether it stands in for a field, so that a record that lacks the field has to say so.
     stands_in: bool,
+}
+
+/// A constant's value.
+enum Fixed {
+    Text(String),
+    Other(Value<'static>),
+}
+
+impl Fixed {
+    fn new(value: Value<'_>) -> Self {
+        match value {
+            Value::Text(text) => Self::Text(text.to_owned()),
+            Value::Int(n) => Self::Other(Value::Int(n)),
+            Value::Float(n) => Self::Other(Value::Float(n)),
+            Value::Bool(is) => Self::Other(Value::Bool(is)),
+            Value::Time(time) => Self::Other(Value::Time(time)),
+        }
+    }
+
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(text),
+            Self::Other(value) => *value,
+        }
+    }
 }
 
 /// A kind, ready to run.
@@ -249,7 +280,8 @@ impl Program {
         };
         let constant = |(path, value): &(String, String)| {
             let target = Target::new(kind.class, path, table)?;
-            Some(Constant { target, value: value.clone(), stands_in: placed(path), path: path.clone() })
+            let (slot, value) = (target.slot, Fixed::new(target.value(value)?.0));
+            Some(Constant { slot, value, stands_in: placed(path), path: path.clone() })
         };
         let constants = kind.constants.iter().filter_map(constant).collect();
         let mut required: Vec<Required> = Vec::new();
@@ -299,12 +331,12 @@ impl Program {
                 }
             }
         }
-        for Constant { target, value, path, stands_in } in &self.constants {
-            if target.slot.is_list() || !builder.is_set(target.slot) {
-                if target.slot.is_child() {
-                    builder.begin_object(target.slot);
+        for Constant { slot, value, path, stands_in } in &self.constants {
+            if slot.is_list() || !builder.is_set(*slot) {
+                if slot.is_child() {
+                    builder.begin_object(*slot);
                 }
-                if target.write(builder, value).is_some() && *stands_in {
+                if builder.set(*slot, value.value()) == Ok(true) && *stands_in {
                     fallbacks.push(path);
                 }
             }

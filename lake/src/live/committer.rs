@@ -16,9 +16,9 @@ use tracing::Instrument;
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Days of a commit that have files of their own. A stream is mostly of one or two; where old events come in, a commit of
+/// Days of a commit that have files of their own: a stream is mostly of one or two. Where old events come in, a commit of
 /// seconds would make a file for each of hundreds of days.
-const DAYS_MAX: usize = 4;
+const DAYS_MAX: usize = 2;
 
 /// How the group under way is buffered: it becomes files as late as possible, as few as possible.
 pub(super) fn ingest_options(options: &LiveOptions) -> IngestOptions {

@@ -2,11 +2,9 @@
 
 use crate::column::LeafType;
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, NullBufferBuilder, StringArray,
-    TimestampMicrosecondBuilder, new_null_array,
+    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
 use std::sync::Arc;
 
 /// A value to write.
@@ -39,10 +37,7 @@ const SPARE_BYTES_MAX: usize = 64 << 10;
 /// Texts. One batch has about as many as the one before it, so their place is taken at once, with some more: growing copies
 /// it.
 pub(super) struct Texts {
-    bytes: Vec<u8>,
-    /// Where the first text begins, and where each row's ends.
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
+    texts: StringBuilder,
     /// Whether a value of this batch was written.
     begun: bool,
     /// Rows and bytes of the last batch with a value.
@@ -51,49 +46,34 @@ pub(super) struct Texts {
 
 impl Texts {
     fn new() -> Self {
-        let nulls = NullBufferBuilder::new(0);
-        Self { bytes: Vec::new(), offsets: vec![0], nulls, begun: false, last: (0, 0) }
-    }
-
-    fn len(&self) -> usize {
-        self.offsets.len() - 1
+        Self { texts: StringBuilder::with_capacity(0, 0), begun: false, last: (0, 0) }
     }
 
     /// Whether there was room: an array has no more than 2 GiB.
     fn push(&mut self, text: &str) -> bool {
-        let Ok(end) = i32::try_from(self.bytes.len() + text.len()) else { return false };
-        if !std::mem::replace(&mut self.begun, true) {
-            let (rows, bytes) = self.last;
-            self.bytes.reserve_exact(bytes + bytes / 4);
-            self.offsets.reserve_exact(rows.saturating_sub(self.len()));
+        if i32::try_from(self.texts.values_slice().len() + text.len()).is_err() {
+            return false;
         }
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.offsets.push(end);
-        self.nulls.append_non_null();
+        if !std::mem::replace(&mut self.begun, true) {
+            let ((rows, bytes), nulls) = (self.last, self.texts.len());
+            self.texts = StringBuilder::with_capacity(rows.max(nulls), bytes + bytes / 4);
+            self.texts.append_nulls(nulls);
+        }
+        self.texts.append_value(text);
         true
     }
 
-    fn append_nulls(&mut self, n: usize) {
-        self.offsets.resize(self.offsets.len() + n, self.bytes.len() as i32);
-        self.nulls.append_n_nulls(n);
-    }
-
     fn finish(&mut self) -> ArrayRef {
+        let (bytes, spare) = (self.texts.values_slice().len(), self.texts.values_capacity());
         if std::mem::take(&mut self.begun) {
-            self.last = (self.len(), self.bytes.len());
+            self.last = (self.texts.len(), bytes);
         }
-        let rows = self.len();
-        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
-        let (mut bytes, nulls) = (std::mem::take(&mut self.bytes), self.nulls.finish());
+        let mut texts = self.texts.finish();
         // Place that nothing took is given back where it is worth it.
-        if bytes.capacity() > bytes.len() + SPARE_BYTES_MAX {
-            bytes.shrink_to_fit();
+        if spare > bytes + SPARE_BYTES_MAX {
+            texts.shrink_to_fit();
         }
-        // Texts end where one begins, and are UTF-8, by construction.
-        match StringArray::try_new(offsets, bytes.into(), nulls) {
-            Ok(texts) => Arc::new(texts),
-            Err(_) => new_null_array(&DataType::Utf8, rows),
-        }
+        Arc::new(texts)
     }
 }
 
@@ -111,7 +91,7 @@ impl Values {
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Text(b) => b.len(),
+            Self::Text(b) => b.texts.len(),
             Self::Int32(b) => b.len(),
             Self::Int64(b) => b.len(),
             Self::Float64(b) => b.len(),
@@ -127,7 +107,7 @@ impl Values {
             return;
         }
         match self {
-            Self::Text(b) => b.append_nulls(n),
+            Self::Text(b) => b.texts.append_nulls(n),
             Self::Int32(b) => b.append_nulls(n),
             Self::Int64(b) => b.append_nulls(n),
             Self::Float64(b) => b.append_nulls(n),
