@@ -120,7 +120,7 @@ pub struct Commit {
 
 impl Default for Commit {
     fn default() -> Self {
-        Self { seconds: 10, mib: 128 }
+        Self { seconds: 10, mib: 96 }
     }
 }
 
