@@ -248,6 +248,7 @@ impl Manifest {
 
     async fn carry_out(&self, entry: &Entry) -> Result<(), LakeError> {
         let number = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
+        // Boxed, as the compiler does not see of borrowing ones that any thread may run them.
         let commits = entry.additions.iter().map(|addition| commit::commit(&self.lake, addition, number).boxed());
         let commits: Vec<BoxFuture<'_, Result<(), LakeError>>> = commits.collect();
         stream::iter(commits).buffer_unordered(COMMITS_AT_ONCE).try_collect::<()>().await?;

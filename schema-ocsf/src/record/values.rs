@@ -64,13 +64,13 @@ impl Texts {
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let (bytes, spare) = (self.texts.values_slice().len(), self.texts.values_capacity());
+        let (bytes, capacity) = (self.texts.values_slice().len(), self.texts.values_capacity());
         if std::mem::take(&mut self.begun) {
             self.last = (self.texts.len(), bytes);
         }
         let mut texts = self.texts.finish();
         // Place that nothing took is given back where it is worth it.
-        if spare > bytes + SPARE_BYTES_MAX {
+        if capacity > bytes + SPARE_BYTES_MAX {
             texts.shrink_to_fit();
         }
         Arc::new(texts)
