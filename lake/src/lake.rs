@@ -5,12 +5,12 @@ use crate::format;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::location::{Location, StoreOptions};
 use crate::sql::{SqlOptions, SqlSession};
+use crate::table::state::TableState;
 use crate::table::{TableSnapshot, known_features};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::cache::default_cache::DefaultCache;
-use deltalake_core::kernel::{EagerSnapshot, Snapshot};
+use deltalake_core::kernel::Snapshot;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use deltalake_core::table::state::DeltaTableState;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -48,8 +48,7 @@ struct Inner {
 /// A table as it was seen last.
 #[derive(Clone, Debug)]
 struct Known {
-    log: LogStoreRef,
-    state: DeltaTableState,
+    state: Arc<TableState>,
     /// What it held then, or at an earlier version.
     table: Option<Arc<TableSnapshot>>,
 }
@@ -148,8 +147,8 @@ impl Lake {
 
     /// What a table holds now; `None` when there is no such table.
     pub async fn table(&self, name: &str) -> Result<Option<Arc<TableSnapshot>>, LakeError> {
-        let snapshot = match self.snapshot(name).await {
-            Ok(Some(snapshot)) => snapshot,
+        let state = match self.state(name).await {
+            Ok(Some(state)) => state,
             Ok(None) => return Ok(None),
             // What makes its files unreadable may be a feature, and that has a name.
             Err(error) => {
@@ -158,11 +157,11 @@ impl Lake {
             }
         };
         let before = self.known().get(name).and_then(|known| known.table.clone());
-        if let Some(same) = before.as_ref().filter(|table| table.version == snapshot.version()) {
-            return Ok(Some(Arc::clone(same)));
+        if let Some(same) = before.filter(|table| table.version == state.version) {
+            return Ok(Some(same));
         }
-        let table = Arc::new(TableSnapshot::read(name, &snapshot, before.as_deref())?);
-        if let Some(known) = self.known().get_mut(name).filter(|known| known.state.version() == table.version) {
+        let table = Arc::new(TableSnapshot::of(&state)?);
+        if let Some(known) = self.known().get_mut(name).filter(|known| known.state.version == table.version) {
             known.table = Some(Arc::clone(&table));
         }
         Ok(Some(table))
@@ -215,35 +214,30 @@ impl Lake {
     }
 
     /// A table's log as it is now: only what came after the last look is read. None where there is no such table.
-    pub(crate) async fn snapshot(&self, table: &str) -> Result<Option<EagerSnapshot>, LakeError> {
-        let delta = LakeError::delta(table);
-        let known = self.known().get(table).cloned();
-        if let Some(Known { log, mut state, .. }) = known {
-            // A table that was put in its place, or a log that was cut, is read anew.
-            if state.update(log.as_ref(), None).await.is_ok() {
-                return Ok(Some(self.know(table, log, state)));
+    pub(crate) async fn state(&self, table: &str) -> Result<Option<Arc<TableState>>, LakeError> {
+        let known = self.known().get(table).map(|known| Arc::clone(&known.state));
+        let log = self.log_store(table)?;
+        if let Some(state) = known {
+            // What cannot be gone on with is read anew.
+            if let Ok(Some(state)) = state.newest(&log).await {
+                return Ok(Some(self.know(state)));
             }
             self.known().remove(table);
         }
-        let log = self.log_store(table)?;
-        if !log.is_delta_table_location().await.map_err(&delta)? {
-            return Ok(None);
-        }
-        let state = DeltaTableState::try_new(log.as_ref(), None).await.map_err(&delta)?;
-        Ok(Some(self.know(table, log, state)))
+        let loaded = TableState::load(table, &log).await?;
+        Ok(loaded.map(|state| self.know(Arc::new(state))))
     }
 
-    /// Remembers a table's log as it was seen, or as a commit of our own left it.
-    pub(crate) fn know(&self, table: &str, log: LogStoreRef, state: DeltaTableState) -> EagerSnapshot {
-        let snapshot = state.snapshot().clone();
+    /// Remembers a table as it was seen, or as a commit of our own left it.
+    pub(crate) fn know(&self, state: Arc<TableState>) -> Arc<TableState> {
         let mut known = self.known();
-        match known.get_mut(table) {
+        match known.get_mut(&state.table) {
             // Another task may have looked later and come back first.
-            Some(known) if known.state.version() > state.version() => {}
-            Some(known) => (known.log, known.state) = (log, state),
-            None => _ = known.insert(table.to_owned(), Known { log, state, table: None }),
+            Some(known) if known.state.version > state.version => {}
+            Some(known) => known.state = Arc::clone(&state),
+            None => _ = known.insert(state.table.clone(), Known { state: Arc::clone(&state), table: None }),
         }
-        snapshot
+        state
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {

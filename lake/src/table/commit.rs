@@ -4,22 +4,23 @@
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::schema::{merge, statistics_property};
+use crate::table::state::{TableState, WRITER};
 use crate::table::{EVENT_DAY, event_day_field, stats};
 use arrow::datatypes::Schema;
-use deltalake_core::DeltaTableError;
+use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Protocol, StructType, Transaction, new_metadata};
-use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::logstore::{CommitOrBytes, LogStoreRef};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::config::TablePropertiesExt;
+use deltalake_core::{DeltaTable, DeltaTableError};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The writer's id in every table's log. The sequence of the ingest log is its version, so one id serves all processes.
-const WRITER: &str = "tarn.ingest";
 const STATISTICS_PROPERTY: &str = "delta.dataSkippingStatsColumns";
 const ATTEMPTS: u32 = 40;
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
@@ -100,36 +101,64 @@ fn is_conflict(error: &DeltaTableError) -> bool {
 /// One try on the newest snapshot. Delta's own retries are off: after a conflict everything is computed anew.
 async fn attempt(lake: &Lake, log: &LogStoreRef, addition: &Addition, sequence: i64) -> Result<(), LakeError> {
     let table = addition.table.as_str();
-    let delta = LakeError::delta(table);
     let added = to_arrow(table, &addition.schema)?;
-    let snapshot = match lake.snapshot(table).await? {
-        Some(snapshot) => snapshot,
+    let state = match lake.state(table).await? {
+        Some(state) => state,
         None => {
             create(log, table, &added).await?;
-            lake.snapshot(table).await?.ok_or_else(|| delta(DeltaTableError::NotInitialized))?
+            let missing = || LakeError::delta(table)(DeltaTableError::NotInitialized);
+            lake.state(table).await?.ok_or_else(missing)?
         }
     };
-    let done = snapshot.transaction_version(log.as_ref(), WRITER).await.map_err(&delta)?;
-    if done.is_some_and(|done| done >= sequence) {
+    if state.sequence.is_some_and(|done| done >= sequence) {
         return Ok(());
     }
-    let current = to_arrow(table, snapshot.schema().as_ref())?;
-    let merged = merge(&current, &added)?;
+    let merged = merge(&state.schema, &added)?;
     let mut actions = Vec::with_capacity(addition.files.len() + 1);
-    if merged != current {
-        actions.push(Action::Metadata(with_schema(table, snapshot.metadata().clone(), &merged)?));
+    if merged != *state.schema {
+        actions.push(Action::Metadata(with_schema(table, state.metadata.clone(), &merged)?));
     }
     actions.extend(addition.files.iter().map(|file| Action::Add(add(file, &merged))));
-    let properties = CommitProperties::default()
-        .with_max_retries(0)
-        .with_application_transaction(Transaction::new(WRITER, sequence))
-        .with_metadata([("tarn".to_owned(), serde_json::json!(env!("CARGO_PKG_VERSION")))]);
     let partition_by = Some(vec![EVENT_DAY.to_owned()]);
     let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
-    let commit = CommitBuilder::from(properties).with_actions(actions);
-    let done = commit.build(Some(&snapshot), Arc::clone(log), operation).await.map_err(&delta)?;
+    write(lake, log, state, actions, operation, vec![Transaction::new(WRITER, sequence)]).await
+}
+
+/// Writes the version after `state`. **Errors**: a conflict when there is one already.
+async fn write(
+    lake: &Lake,
+    log: &LogStoreRef,
+    mut state: Arc<TableState>,
+    actions: Vec<Action>,
+    operation: DeltaOperation,
+    transactions: Vec<Transaction>,
+) -> Result<(), LakeError> {
+    state.can_take(&actions)?;
+    let table = state.table.clone();
+    let delta = |e: TransactionError| LakeError::delta(&table)(e.into());
+    let by = HashMap::from([("tarn".to_owned(), serde_json::json!(env!("CARGO_PKG_VERSION")))]);
+    let commit = CommitData::new(actions, operation, by, transactions);
+    let (version, bytes) = (state.version + 1, CommitOrBytes::LogBytes(commit.get_bytes().map_err(delta)?));
+    log.write_commit_entry(version, bytes, uuid::Uuid::new_v4()).await.map_err(delta)?;
     // What is known already need not be read back.
-    lake.know(table, Arc::clone(log), done.snapshot);
+    if Arc::make_mut(&mut state).apply(version, &commit.actions)? {
+        let state = lake.know(state);
+        if state.is_checkpoint_due() {
+            checkpoint(log, &table).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a checkpoint of the newest version, and deletes what of the log is older than the table keeps.
+async fn checkpoint(log: &LogStoreRef, table: &str) -> Result<(), LakeError> {
+    let delta = LakeError::delta(table);
+    let mut loaded = DeltaTable::new(Arc::clone(log));
+    loaded.load().await.map_err(&delta)?;
+    create_checkpoint(&loaded, None).await.map_err(&delta)?;
+    if loaded.snapshot().map_err(&delta)?.table_config().enable_expired_log_cleanup() {
+        cleanup_metadata(&loaded, None).await.map_err(&delta)?;
+    }
     Ok(())
 }
 
@@ -150,21 +179,14 @@ pub(crate) async fn change(lake: &Lake, change: &Change) -> Result<bool, LakeErr
 }
 
 async fn attempt_change(lake: &Lake, log: &LogStoreRef, change: &Change) -> Result<bool, LakeError> {
-    let table = change.table.as_str();
-    let delta = LakeError::delta(table);
-    let Some(snapshot) = lake.snapshot(table).await? else { return Ok(false) };
-    let schema = to_arrow(table, snapshot.schema().as_ref())?;
+    let Some(state) = lake.state(&change.table).await? else { return Ok(false) };
     let data_change = change.instead.is_empty();
-    let mut actions = Vec::with_capacity(change.gone.len() + 1);
-    for view in snapshot.log_data().iter() {
-        if change.gone.contains(&from_root(table, &view.object_store_path())) {
-            actions.push(Action::Remove(view.remove_action(data_change)));
-        }
-    }
+    let gone = state.files.iter().filter(|file| change.gone.contains(&file.path));
+    let mut actions: Vec<_> = gone.map(|file| Action::Remove(state.remove(file, data_change))).collect();
     if actions.len() < change.gone.len() {
         return Ok(false);
     }
-    let added = change.instead.iter().map(|file| Action::Add(Add { data_change, ..add(file, &schema) }));
+    let added = change.instead.iter().map(|file| Action::Add(Add { data_change, ..add(file, &state.schema) }));
     actions.extend(added);
     let operation = match change.instead.iter().map(|file| file.size).max() {
         Some(size) => {
@@ -172,11 +194,7 @@ async fn attempt_change(lake: &Lake, log: &LogStoreRef, change: &Change) -> Resu
         }
         None => DeltaOperation::Delete { predicate: None },
     };
-    let properties = CommitProperties::default()
-        .with_max_retries(0)
-        .with_metadata([("tarn".to_owned(), serde_json::json!(env!("CARGO_PKG_VERSION")))]);
-    let commit = CommitBuilder::from(properties).with_actions(actions);
-    commit.build(Some(&snapshot), Arc::clone(log), operation).await.map_err(&delta)?;
+    write(lake, log, state, actions, operation, Vec::new()).await?;
     Ok(true)
 }
 

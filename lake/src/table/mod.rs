@@ -2,20 +2,20 @@
 
 pub(crate) mod commit;
 pub(crate) mod schema;
+pub(crate) mod state;
 pub(crate) mod stats;
 pub(crate) mod write;
 
 pub use write::{REST, member_column};
 
 use crate::error::LakeError;
+use crate::table::state::TableState;
 use crate::table::stats::FileStats;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
-use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
-use deltalake_core::kernel::{EagerSnapshot, LogicalFileView, Metadata, Protocol};
+use deltalake_core::kernel::{Metadata, Protocol};
 use object_store::path::Path;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The partition column: the UTC day of the row's `time`, or [`OUTLIER_DAY`].
@@ -41,6 +41,8 @@ const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 pub struct DataFile {
     /// From the lake's root.
     pub path: Path,
+    /// The same from the table's root, as the table's log has it.
+    pub(crate) logged: Box<str>,
     /// In bytes.
     pub size: u64,
     /// Milliseconds since 1970.
@@ -76,36 +78,17 @@ pub struct TableSnapshot {
 }
 
 impl TableSnapshot {
-    /// What the log says. Files that `before`, a version of the same table, has are taken from there.
-    pub(crate) fn read(name: &str, snapshot: &EagerSnapshot, before: Option<&Self>) -> Result<Self, LakeError> {
-        known_features(name, snapshot.protocol(), snapshot.metadata())?;
-        let logical: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(LakeError::arrow(name))?;
-        let (partition, columns): (Vec<_>, Vec<_>) =
-            logical.fields().iter().cloned().partition(|f| f.name() == EVENT_DAY);
-        let (arrival, record): (Vec<_>, Vec<_>) = columns.into_iter().partition(|f| f.name() == ARRIVAL);
-        let columns = [record, arrival].concat();
-        let file_schema = Arc::new(Schema::new(columns.clone()));
-        let schema = Arc::new(Schema::new([columns, partition].concat()));
-        let had = before.into_iter().flat_map(|table| &table.files).map(|file| (&file.path, file));
-        let had: HashMap<&Path, &Arc<DataFile>> = had.collect();
-        let file = |view: LogicalFileView| {
-            let path = commit::from_root(name, &view.object_store_path());
-            if let Some(file) = had.get(&path) {
-                return Arc::clone(file);
-            }
-            let values = view.partition_values_map();
-            Arc::new(DataFile {
-                path,
-                size: u64::try_from(view.size()).unwrap_or(0),
-                modified_ms: view.modification_time(),
-                event_day: values.get(EVENT_DAY).and_then(|d| d.as_deref()).and_then(stats::parse_day),
-                stats: FileStats::parse(view.stats().as_deref(), &file_schema),
-            })
-        };
-        let mut files: Vec<_> = snapshot.log_data().iter().map(file).collect();
+    /// What the log says.
+    pub(crate) fn of(state: &TableState) -> Result<Self, LakeError> {
+        known_features(&state.table, &state.protocol, &state.metadata)?;
+        let file_schema = Arc::clone(state.file_schema());
+        let partition = state.schema.fields().iter().filter(|field| field.name() == EVENT_DAY).cloned();
+        let columns: Vec<_> = file_schema.fields().iter().cloned().chain(partition).collect();
+        let mut files = state.files.clone();
         let key = |f: &DataFile| (f.event_day, f.stats.earliest());
         files.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path)));
-        Ok(Self { name: name.to_owned(), version: snapshot.version(), schema, file_schema, files, fresh: Vec::new() })
+        let (name, schema) = (state.table.clone(), Arc::new(Schema::new(columns)));
+        Ok(Self { name, version: state.version, schema, file_schema, files, fresh: Vec::new() })
     }
 
     /// A table of no files, for rows that are its first.

@@ -69,8 +69,8 @@ pub struct Compacted {
 
 /// Merges small files of a table, day by day, until nothing is worth it. With `dry_run`, says what the first turn would do.
 ///
-/// **Errors**: the store's; what is done by then stays done. **Bounds**: a merge has [`CompactOptions::target_bytes`] of old
-/// files in memory, as many of new ones, and a page of one column of each of up to 64 old ones.
+/// **Errors**: the store's; what is done by then stays done. **Bounds**: a merge has [`CompactOptions::target_bytes`] of new
+/// files in memory, as many of old ones where they are not on a local disk, and a page of one column of each of up to 64 old ones.
 pub async fn compact(
     lake: &Lake,
     table: &str,

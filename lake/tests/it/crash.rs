@@ -4,8 +4,8 @@ use crate::events::{ingest_text, number};
 use crate::faulty::{Fate, Faulty};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 use tarn_lake::{IngestOptions, Lake, LakeError};
 use url::Url;
 
@@ -50,5 +50,46 @@ async fn every_write_may_be_the_last() {
             survived += 1;
         }
         assert!(survived > 15, "only {survived} places to die at");
+    }
+}
+
+/// Tables are committed side by side: one that fails drops the others' commits wherever they are.
+#[tokio::test]
+async fn a_table_that_fails_loses_no_rows_of_the_others() {
+    const TABLES: [u32; 4] = [1001, 1007, 3002, 4001];
+    for refused in ["class_1001/_delta_log", "class_1007/_delta_log", "class_3002/_delta_log", "class_4001/_delta_log"]
+    {
+        let fate = Fate::Refused(Mutex::default());
+        let store = Arc::new(Faulty { inner: Arc::default(), writes_left: AtomicI64::new(0), fate });
+        let lake = open(store.clone()).await.unwrap();
+        let mut made = 0;
+        for (round, expected) in [("first", 3), ("second", 6)] {
+            let text: String = TABLES.iter().map(|class| lines(*class, made, made + 3, round)).collect();
+            made += 3;
+            let refuse = |name| {
+                if let Fate::Refused(names) = &store.fate {
+                    *names.lock().unwrap() = name;
+                }
+            };
+            refuse(Some(refused));
+            let failed = async {
+                let mut ingest = lake.ingest(IngestOptions::default()).await?;
+                ingest_text(&mut ingest, round, &text, 100).await?;
+                ingest.commit().await
+            };
+            assert!(failed.await.is_err(), "{refused}");
+            refuse(None);
+            // The same process, and another one.
+            for lake in [lake.clone(), open(store.inner.clone()).await.unwrap()] {
+                let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+                ingest_text(&mut ingest, round, &text, 100).await.unwrap();
+                ingest.commit().await.unwrap();
+                for class in TABLES {
+                    let count = number(&lake, &format!("SELECT count(*) FROM class_{class}")).await;
+                    let uids = format!("SELECT count(DISTINCT metadata.uid) FROM class_{class}");
+                    assert_eq!((count, number(&lake, &uids).await), (expected, expected), "class_{class}, {refused}");
+                }
+            }
+        }
     }
 }

@@ -11,6 +11,9 @@ use object_store::{
 };
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const A_WHILE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub struct Faulty {
@@ -29,6 +32,8 @@ pub enum Fate {
     Repeated(Mutex<Option<BoxFuture<'static, ()>>>),
     /// This becomes of it and of those after it, the last first; every further one goes well.
     Flaky(Mutex<Vec<Put>>),
+    /// Writes to names with this in them fail at once, all others take a while before and after they happen.
+    Refused(Mutex<Option<&'static str>>),
 }
 
 /// What becomes of a write.
@@ -82,6 +87,17 @@ impl ObjectStore for Faulty {
                 }
                 let done = self.inner.put_opts(location, payload, opts).await?;
                 if put == Put::Unanswered { Err(dead()) } else { Ok(done) }
+            }
+            Fate::Refused(names) => {
+                let refused = *names.lock().unwrap();
+                let Some(name) = refused else { return self.inner.put_opts(location, payload, opts).await };
+                if location.as_ref().contains(name) {
+                    return Err(dead());
+                }
+                tokio::time::sleep(A_WHILE).await;
+                let done = self.inner.put_opts(location, payload, opts).await;
+                tokio::time::sleep(A_WHILE).await;
+                done
             }
             Fate::Dies | Fate::AnswerLost => Err(dead()),
         }

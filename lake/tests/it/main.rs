@@ -7,6 +7,7 @@ mod crash;
 mod events;
 mod faulty;
 mod files;
+mod followed;
 mod for_hunts;
 mod format;
 mod ingest;

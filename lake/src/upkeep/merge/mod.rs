@@ -2,6 +2,7 @@
 //! other, so that of all the files' columns only one is being decoded at a time.
 
 mod order;
+mod stored;
 
 use crate::error::LakeError;
 use crate::lake::Lake;
@@ -11,11 +12,8 @@ use crate::table::write::{Besides, ColumnEncoder, Encoded, EncodedColumn, Layout
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::{FieldRef, Schema};
-use bytes::Bytes;
 use chrono::Utc;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use order::{Chunk, order};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -23,6 +21,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 use std::sync::Arc;
+use stored::Stored;
 
 /// Rows that are read of a file at once.
 const PIECE_ROWS: usize = 512;
@@ -34,8 +33,8 @@ const OURS: &str = "tarn ";
 /// The rows of all files, by time: in one file of their day or, with `by_day`, in a file for each day that they have. None where a
 /// file is not one of ours.
 ///
-/// **Errors**: a file that cannot be read, or is not in order. **Bounds**: the files as they are stored, old and new, sixteen bytes a
-/// row, and a page of one column of each old one.
+/// **Errors**: a file that cannot be read, or is not in order. **Bounds**: the new files as they will be stored, the old ones where
+/// they are not on a local disk, sixteen bytes a row, and a page of one column of each old one.
 pub(super) async fn merge(
     lake: &Lake,
     table: &str,
@@ -48,27 +47,22 @@ pub(super) async fn merge(
     tokio::task::spawn_blocking(merging).await.map_err(|_| LakeError::Stopped)?
 }
 
-async fn stored(lake: &Lake, files: &[Arc<DataFile>]) -> Result<Vec<Bytes>, LakeError> {
+async fn stored(lake: &Lake, files: &[Arc<DataFile>]) -> Result<Vec<Stored>, LakeError> {
     let paths = files.iter().map(|file| file.path.clone());
-    let reads = paths.map(|path| read(Arc::clone(lake.store()), path)).collect::<Vec<_>>();
+    let reads = paths.map(|path| Stored::open(Arc::clone(lake.store()), path)).collect::<Vec<_>>();
     stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
-}
-
-async fn read(store: Arc<dyn ObjectStore>, path: Path) -> Result<Bytes, LakeError> {
-    let read = store.get(&path).await.map_err(LakeError::store(&path))?;
-    read.bytes().await.map_err(LakeError::store(&path))
 }
 
 /// A file as it is stored, and what its footer says.
 struct Opened {
-    bytes: Bytes,
+    stored: Stored,
     footer: ArrowReaderMetadata,
 }
 
 impl Opened {
-    fn new(bytes: Bytes) -> Result<Self, ParquetError> {
-        let footer = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())?;
-        Ok(Self { bytes, footer })
+    fn new(stored: Stored) -> Result<Self, ParquetError> {
+        let footer = ArrowReaderMetadata::load(&stored, ArrowReaderOptions::new())?;
+        Ok(Self { stored, footer })
     }
 
     fn is_ours(&self) -> bool {
@@ -80,12 +74,12 @@ impl Opened {
     fn column(&self, name: &str) -> Result<Option<ParquetRecordBatchReader>, ParquetError> {
         let Ok(index) = self.footer.schema().index_of(name) else { return Ok(None) };
         let column = ProjectionMask::roots(self.footer.parquet_schema(), [index]);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.footer.clone());
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.stored.clone(), self.footer.clone());
         reader.with_projection(column).with_batch_size(PIECE_ROWS).build().map(Some)
     }
 }
 
-fn merge_stored(table: &str, stored: Vec<Bytes>, day: Option<i32>) -> Result<Option<Vec<Encoded>>, LakeError> {
+fn merge_stored(table: &str, stored: Vec<Stored>, day: Option<i32>) -> Result<Option<Vec<Encoded>>, LakeError> {
     let opened = stored.into_iter().map(Opened::new);
     let opened: Vec<Opened> = opened.collect::<Result<_, _>>().map_err(LakeError::parquet(table))?;
     if !opened.iter().all(Opened::is_ours) {
