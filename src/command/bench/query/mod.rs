@@ -93,11 +93,11 @@ fn object(value: Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
 
-/// Writes an estate, a commit a day.
+/// Writes an estate, a commit a day, as merges leave their files.
 async fn make(lake: &Lake, events: u64, seed: u64) -> anyhow::Result<()> {
     let estate = std::sync::Arc::new(Estate::new(seed)?);
     let now = estate::LAST_DAY.and_then(|day| day.and_hms_opt(0, 0, 0)).context("no such day")?.and_utc();
-    let mut ingest = lake.ingest(IngestOptions { now, for_hunts: false, ..IngestOptions::default() }).await?;
+    let mut ingest = lake.ingest(IngestOptions { now, ..IngestOptions::default() }).await?;
     let clock = ingest.clock();
     let bar = progress::events(events);
     let tables = Class::ALL.map(|class| Ok((class, Estate::table(class)?)));
