@@ -81,7 +81,7 @@ impl TableSnapshot {
     /// What the log says.
     pub(crate) fn of(state: &TableState) -> Result<Self, LakeError> {
         known_features(&state.table, &state.protocol, &state.metadata)?;
-        let file_schema = Arc::clone(state.file_schema());
+        let file_schema = Arc::clone(&state.file_schema);
         let partition = state.schema.fields().iter().filter(|field| field.name() == EVENT_DAY).cloned();
         let columns: Vec<_> = file_schema.fields().iter().cloned().chain(partition).collect();
         let mut files = state.files.clone();

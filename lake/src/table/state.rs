@@ -39,8 +39,8 @@ pub(crate) struct TableState {
     pub(crate) protocol: Protocol,
     /// All columns as the log has them.
     pub(crate) schema: SchemaRef,
-    /// The columns that files hold.
-    file_schema: SchemaRef,
+    /// The columns that files hold, [`super::ARRIVAL`] last.
+    pub(crate) file_schema: SchemaRef,
     /// The files, in no order.
     pub(crate) files: Vec<Arc<DataFile>>,
     /// The last sequence of the ingest log that is in the table.
@@ -187,11 +187,6 @@ impl TableState {
     fn property(&self, name: &str) -> Option<&str> {
         self.metadata.configuration().get(name).map(String::as_str)
     }
-
-    /// The columns that files hold.
-    pub(crate) fn file_schema(&self) -> &SchemaRef {
-        &self.file_schema
-    }
 }
 
 /// What the log says of a file.
@@ -232,7 +227,7 @@ fn is_same(a: &ObjectMeta, b: &ObjectMeta) -> bool {
     (&a.e_tag, a.last_modified, a.size) == (&b.e_tag, b.last_modified, b.size)
 }
 
-/// All columns of a table, and those that its files hold: with [`super::ARRIVAL`] last.
+/// All columns of a table, and those that its files hold.
 fn schemas(table: &str, metadata: &Metadata) -> Result<(SchemaRef, SchemaRef), LakeError> {
     let logical = metadata.parse_schema().map_err(|e| LakeError::delta(table)(DeltaTableError::from(e)))?;
     let schema: Schema = (&logical).try_into_arrow().map_err(LakeError::arrow(table))?;
