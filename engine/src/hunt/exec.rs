@@ -154,8 +154,8 @@ pub struct Lanes {
 pub struct Columns {
     /// The columns that rules need.
     pub all: Vec<String>,
-    /// Those of them that should be views.
-    pub views: Vec<String>,
+    /// Those of them that should be texts by number ([`MemberReader::texts`]).
+    pub texts: Vec<String>,
 }
 
 impl std::fmt::Debug for Lanes {
@@ -236,12 +236,12 @@ enum Reader {
 
 impl Reader {
     fn columns(&self) -> Columns {
-        let (all, views): (Vec<&str>, Vec<&str>) = match self {
+        let (all, texts): (Vec<&str>, Vec<&str>) = match self {
             Self::Rows(reader) => (reader.columns().collect(), Vec::new()),
-            Self::Members(reader) => (reader.columns().collect(), reader.views().collect()),
+            Self::Members(reader) => (reader.columns().collect(), reader.texts().collect()),
         };
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        Columns { all: owned(all), views: owned(views) }
+        Columns { all: owned(all), texts: owned(texts) }
     }
 
     fn rest(&mut self) {
@@ -319,7 +319,7 @@ fn captures(engine: &Engine, rows: &Rows, row: usize, rule: RuleIx) -> Option<St
     let fields = engine.captures(rule)?;
     let value = |name: &String| {
         let field = engine.field(name)?;
-        let cell = rows.cells(row).iter().find(|c| c.field == field)?;
+        let cell = rows.cell(row, field)?;
         Some(rows.dictionary(field).json(cell.code).into_owned())
     };
     let values: Vec<String> = fields.iter().map(|name| format!("[{}]", value(name).unwrap_or_default())).collect();

@@ -25,7 +25,7 @@ pub const VALUES: &str = "sigma.values";
 /// A part of a class table that is scanned on its own.
 #[derive(Clone, Copy, Debug)]
 pub enum Part<'a> {
-    /// Files with columns for members of `unmapped`; these columns as views.
+    /// Files with columns for members of `unmapped`; these columns as `Dictionary(Int32, Utf8View)`.
     Members(&'a [String]),
     /// The same files, as they are, without rows that cannot be what is sought, if some is.
     Keywords(Option<&'a Sought>),
@@ -64,7 +64,7 @@ impl Hunted {
         let lanes = |look| Arc::new(Lanes::new(Arc::clone(&engine), class, look));
         let (members, keywords) = (lanes(Look::Members(names)), lanes(Look::Keywords));
         let mut parts: Vec<_> = open(Part::Others).map(|part| (part, lanes(Look::Rows))).into_iter().collect();
-        if let Some(part) = open(Part::Members(&members.columns().views)) {
+        if let Some(part) = open(Part::Members(&members.columns().texts)) {
             parts.push((part, members));
             if keywords.rules() > 0 {
                 parts.extend(open(Part::Keywords(keywords.sought().as_ref())).map(|part| (part, keywords)));

@@ -1,17 +1,18 @@
 //! What fired on rows of the same atoms: logs repeat themselves, also where no value of a row comes again.
 //!
-//! A row's key is its route and, for each cell that tests look at, which atoms hold for its value, as the number of that set;
-//! of fields that conditions compare with each other it is the value itself. Rows of one key fire the same rules.
-//! **Bounds**: [`KEYS_MAX`] keys of [`PARTS_MAX`] parts, and [`SETS_MAX`] sets; beyond, all are forgotten. Where keys hardly ever come again, rows are not
+//! A row's key is the sum of its parts: its route, and for each cell that tests look at, which atoms hold for its value; of
+//! fields that conditions compare with each other it is the value itself. A part is of 128 bits that nobody can guess, those of
+//! the set of atoms times those of the field, so that rows of one key have the same parts, but for chance. Rows of one key fire the same rules.
+//! **Bounds**: [`KEYS_MAX`] keys and [`SETS_MAX`] sets; beyond, all are forgotten. Where keys hardly ever come again, rows are not
 //! looked up for a while.
 
 use super::values::AtomIx;
 use crate::bind::RuleIx;
-use ahash::{AHashMap, RandomState};
+use ahash::AHashMap;
 use hashbrown::HashTable;
+use std::hash::{BuildHasher, Hash, RandomState};
 
 const KEYS_MAX: usize = 1 << 14;
-const PARTS_MAX: usize = 1 << 20;
 const SETS_MAX: usize = 1 << 18;
 /// Rows over which it is told whether keys come again.
 const WINDOW: u32 = 4096;
@@ -20,21 +21,39 @@ const KNOWN_ONE_OF: u32 = 4;
 /// Windows for which nothing is looked up then.
 const PAUSE: u32 = 16;
 
-/// The numbers of sets of atoms.
+/// Gives numbers of 128 bits that cannot be guessed.
+pub struct Secret([RandomState; 2]);
+
+impl Default for Secret {
+    fn default() -> Self {
+        Self([RandomState::new(), RandomState::new()])
+    }
+}
+
+impl Secret {
+    /// That of a value.
+    pub fn of(&self, value: impl Hash) -> u128 {
+        let [high, low] = self.0.each_ref().map(|state| u128::from(state.hash_one(&value)));
+        high << 64 | low
+    }
+}
+
+/// What distinct sets of atoms have in keys.
 #[derive(Default)]
 pub struct Sets {
-    numbers: AHashMap<Box<[AtomIx]>, u32>,
+    numbers: AHashMap<Box<[AtomIx]>, u128>,
+    secret: Secret,
 }
 
 impl Sets {
     /// The number of a set, which is in ascending order.
-    pub fn number(&mut self, atoms: &[AtomIx]) -> u32 {
+    pub fn number(&mut self, atoms: &[AtomIx]) -> u128 {
         if let Some(number) = self.numbers.get(atoms) {
             return *number;
         }
-        let next = self.numbers.len() as u32;
-        self.numbers.insert(atoms.into(), next);
-        next
+        let number = self.secret.of(self.numbers.len());
+        self.numbers.insert(atoms.into(), number);
+        number
     }
 
     /// Whether there are too many of them.
@@ -43,23 +62,23 @@ impl Sets {
     }
 }
 
-/// Where a known key's parts and rules are.
+/// A known key, and where its rules are.
 struct Entry {
-    hash: u64,
-    key: (u32, u32),
+    key: u128,
     rules: (u32, u32),
+}
+
+impl Entry {
+    fn hash(key: u128) -> u64 {
+        (key >> 64) as u64
+    }
 }
 
 /// Rules by key.
 #[derive(Default)]
 pub struct Memo {
     entries: HashTable<Entry>,
-    state: RandomState,
-    keys: Vec<u64>,
     rules: Vec<RuleIx>,
-    /// Scratch: the key of the row at hand, and its hash.
-    pub key: Vec<u64>,
-    hash: u64,
     asked: u32,
     known: u32,
     /// Rows that are not looked up.
@@ -67,13 +86,13 @@ pub struct Memo {
 }
 
 impl Memo {
-    /// Whether rows are looked up now.
-    pub fn is_on(&mut self) -> bool {
+    /// Whether the next rows are looked up.
+    pub fn is_on(&mut self, rows: usize) -> bool {
         if self.paused > 0 {
-            self.paused -= 1;
+            self.paused = self.paused.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
             return false;
         }
-        if self.asked == WINDOW {
+        if self.asked >= WINDOW {
             if self.known * KNOWN_ONE_OF < self.asked {
                 self.paused = WINDOW * PAUSE;
             }
@@ -82,34 +101,29 @@ impl Memo {
         true
     }
 
-    /// What fires on the row of [`Memo::key`], if that is known.
-    pub fn get(&mut self) -> Option<&[RuleIx]> {
+    /// What fires on rows of a key, if that is known.
+    #[inline]
+    pub fn get(&mut self, key: u128) -> Option<&[RuleIx]> {
         self.asked += 1;
-        self.hash = self.state.hash_one(&self.key);
-        let (key, keys, hash) = (&self.key, &self.keys, self.hash);
-        let same = |entry: &Entry| entry.hash == hash && keys[entry.key.0 as usize..entry.key.1 as usize] == key[..];
-        let entry = self.entries.find(hash, same)?;
+        let entry = self.entries.find(Entry::hash(key), |entry| entry.key == key)?;
         self.known += 1;
         Some(&self.rules[entry.rules.0 as usize..entry.rules.1 as usize])
     }
 
-    /// Remembers what fires on the row that was asked for last.
-    pub fn insert(&mut self, rules: impl Iterator<Item = RuleIx>) {
-        if self.entries.len() >= KEYS_MAX || self.keys.len() + self.key.len() > PARTS_MAX {
+    /// Remembers what fires on rows of a key that is not known.
+    pub fn insert(&mut self, key: u128, rules: impl Iterator<Item = RuleIx>) {
+        if self.entries.len() >= KEYS_MAX {
             self.clear();
         }
-        let from = (self.keys.len() as u32, self.rules.len() as u32);
-        self.keys.extend(&self.key);
+        let from = self.rules.len() as u32;
         self.rules.extend(rules);
-        let to = (self.keys.len() as u32, self.rules.len() as u32);
-        let entry = Entry { hash: self.hash, key: (from.0, to.0), rules: (from.1, to.1) };
-        self.entries.insert_unique(self.hash, entry, |entry| entry.hash);
+        let entry = Entry { key, rules: (from, self.rules.len() as u32) };
+        self.entries.insert_unique(Entry::hash(key), entry, |entry| Entry::hash(entry.key));
     }
 
     /// Forgets all.
     pub fn clear(&mut self) {
         self.entries.clear();
-        self.keys.clear();
         self.rules.clear();
     }
 }

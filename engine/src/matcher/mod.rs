@@ -14,7 +14,7 @@ mod values;
 
 use crate::bind::{Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
-use memo::{Memo, Sets};
+use memo::{Memo, Secret, Sets};
 use program::{Node, Program};
 use std::sync::Arc;
 use tarn_ingest::fields::{Cell, FieldIx, FieldValue, KEYWORDS, RouteId, Rows};
@@ -42,10 +42,14 @@ struct Known {
     /// For each code, where its atoms are in `atoms`.
     ends: Vec<u32>,
     atoms: Vec<AtomIx>,
-    /// For each code, the number of its set of atoms.
-    sets: Vec<u32>,
+    /// For each code, its part in a row's key.
+    parts: Vec<u128>,
+    /// What makes them this field's: odd.
+    number: u128,
     /// Whether conditions compare the field with another, so that its value tells more than its atoms.
     compared: bool,
+    /// Whether conditions ask if the field is there.
+    missed: bool,
 }
 
 impl Known {
@@ -69,6 +73,12 @@ pub struct Matcher {
     stamp: u64,
     sets: Sets,
     memo: Memo,
+    secret: Secret,
+    /// For each route, its part in a row's key.
+    route_parts: Vec<u128>,
+    /// Scratch: the keys of a batch's rows, and the cells of the row at hand.
+    keys: Vec<u128>,
+    cells: Vec<Cell>,
     hits: Vec<Hit>,
 }
 
@@ -103,19 +113,26 @@ impl Matcher {
     }
 
     fn of(engine: Arc<Engine>, program: Program) -> Self {
-        let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
+        let secret = Secret::default();
+        let field = |(at, tests): (usize, &Vec<(AtomIx, tarn_rules::Test)>)| Known {
             tests: None,
             tested: !tests.is_empty(),
             epoch: 0,
             ends: Vec::new(),
             atoms: Vec::new(),
-            sets: Vec::new(),
+            parts: Vec::new(),
+            number: secret.of(("field", at)) | 1,
             compared: false,
+            missed: false,
         };
-        let mut fields: Vec<Known> = program.tests.iter().map(field).collect();
-        let mut compared = Vec::new();
-        program.conditions.iter().for_each(|condition| condition.node.compared(&mut compared));
-        compared.into_iter().for_each(|field: FieldIx| fields[field.0 as usize].compared = true);
+        let mut fields: Vec<Known> = program.tests.iter().enumerate().map(field).collect();
+        for condition in &program.conditions {
+            condition.node.visit(&mut |node| match node {
+                Node::Fields(a, _, b) => [a, b].into_iter().for_each(|at| fields[at.0 as usize].compared = true),
+                Node::Absent(field, _) => fields[field.0 as usize].missed = true,
+                _ => {}
+            });
+        }
         Self {
             fields,
             stamps: vec![0; program.atoms],
@@ -125,6 +142,10 @@ impl Matcher {
             stamp: 0,
             sets: Sets::default(),
             memo: Memo::default(),
+            secret,
+            route_parts: Vec::new(),
+            keys: Vec::new(),
+            cells: Vec::new(),
             hits: Vec::new(),
             program,
             engine,
@@ -135,37 +156,42 @@ impl Matcher {
     pub fn evaluate(&mut self, rows: &Rows) -> &[Hit] {
         self.hits.clear();
         self.learn(rows);
+        if !self.memo.is_on(rows.len()) {
+            (0..rows.len()).for_each(|row| self.row(row, rows));
+            return &self.hits;
+        }
+        self.make_keys(rows);
         for row in 0..rows.len() {
-            if !self.memo.is_on() {
-                self.row(row, rows);
-                continue;
-            }
-            self.key(row, rows);
-            match self.memo.get() {
+            let key = self.keys[row];
+            match self.memo.get(key) {
                 Some(rules) => self.hits.extend(rules.iter().map(|rule| Hit { row: row as u32, rule: *rule })),
                 None => {
                     let first = self.hits.len();
                     self.row(row, rows);
-                    self.memo.insert(self.hits[first..].iter().map(|hit| hit.rule));
+                    self.memo.insert(key, self.hits[first..].iter().map(|hit| hit.rule));
                 }
             }
         }
         &self.hits
     }
 
-    /// Makes the key of a row.
-    fn key(&mut self, row: usize, rows: &Rows) {
-        let key = &mut self.memo.key;
-        key.clear();
-        key.push(u64::from(rows.route_of(row).0));
-        for cell in rows.cells(row) {
-            let known = &self.fields[cell.field.0 as usize];
-            let of = match (known.compared, known.tested) {
-                (true, _) => cell.code,
-                (false, true) => known.sets[cell.code as usize],
-                (false, false) => continue,
-            };
-            key.push(u64::from(cell.field.0) << 32 | u64::from(of));
+    /// Makes the keys of a batch's rows.
+    fn make_keys(&mut self, rows: &Rows) {
+        self.keys.clear();
+        for row in 0..rows.len() {
+            let part = |cell: &Cell| self.fields[cell.field.0 as usize].parts.get(cell.code as usize).copied();
+            let cells = rows.cells(row).iter().filter_map(part).fold(0, u128::wrapping_add);
+            self.keys.push(self.route_parts[rows.route_of(row).0 as usize].wrapping_add(cells));
+        }
+        for (field, codes) in rows.columns() {
+            let parts = self.fields[field.0 as usize].parts.as_slice();
+            if parts.iter().all(|part| *part == 0) {
+                continue;
+            }
+            for (key, code) in self.keys.iter_mut().zip(codes) {
+                // A row without a value has the number of none.
+                *key = key.wrapping_add(parts.get(*code as usize).copied().unwrap_or(0));
+            }
         }
     }
 
@@ -183,20 +209,26 @@ impl Matcher {
             if dictionary.epoch() != known.epoch {
                 known.ends.clear();
                 known.atoms.clear();
-                known.sets.clear();
+                known.parts.clear();
                 known.epoch = dictionary.epoch();
                 if known.compared {
                     self.memo.clear();
                 }
             }
-            if !known.tested {
-                continue;
-            }
-            for code in known.ends.len()..dictionary.len() {
-                known.make_ready(&self.program.tests[i]).atoms(dictionary, code as u32, &mut atoms);
-                known.atoms.extend(&atoms);
-                known.ends.push(known.atoms.len() as u32);
-                known.sets.push(self.sets.number(&atoms));
+            for code in known.parts.len()..dictionary.len() {
+                atoms.clear();
+                if known.tested {
+                    known.make_ready(&self.program.tests[i]).atoms(dictionary, code as u32, &mut atoms);
+                    known.atoms.extend(&atoms);
+                    known.ends.push(known.atoms.len() as u32);
+                }
+                let part = match (known.compared, atoms.is_empty() && !known.missed) {
+                    (true, _) => self.secret.of(("code", code)),
+                    // A value that tells conditions nothing is as none.
+                    (false, true) => 0,
+                    (false, false) => self.sets.number(&atoms),
+                };
+                known.parts.push(part.wrapping_mul(known.number));
             }
         }
         for id in self.routes.len()..rows.route_count() {
@@ -209,13 +241,16 @@ impl Matcher {
                 .collect();
             self.always.push(self.program.always.iter().copied().filter(|c| applies[*c as usize]).collect());
             self.routes.push(applies);
+            self.route_parts.push(self.secret.of(("route", id)));
         }
     }
 
     /// Why a rule did or did not fire on a row of the batch that was evaluated last: an answer for each source that it
     /// is bound to and the event is of; none where the rule is not bound to the event's source.
     pub fn trace(&mut self, rows: &Rows, row: usize, rule: RuleIx) -> Vec<Trace> {
-        let cells = rows.cells(row);
+        let mut gathered = Vec::new();
+        rows.gather(row, &mut gathered);
+        let cells = gathered.as_slice();
         self.mark(cells);
         let route = rows.route(rows.route_of(row));
         let source = self.engine.sources.source(route.source);
@@ -283,7 +318,11 @@ impl Matcher {
     }
 
     fn row(&mut self, row: usize, rows: &Rows) {
-        let (route, cells) = (rows.route_of(row), rows.cells(row));
+        let route = rows.route_of(row);
+        let mut gathered = std::mem::take(&mut self.cells);
+        gathered.clear();
+        rows.gather(row, &mut gathered);
+        let cells = gathered.as_slice();
         self.mark(cells);
         let stamp = self.stamp;
         let first = self.hits.len();
@@ -317,6 +356,7 @@ impl Matcher {
             }
         }
         self.hits[first..].sort_unstable();
+        self.cells = gathered;
     }
 }
 

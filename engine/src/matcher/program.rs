@@ -22,13 +22,13 @@ pub enum Node {
 }
 
 impl Node {
-    /// The fields that are compared with another.
-    pub fn compared(&self, fields: &mut Vec<FieldIx>) {
+    /// Calls `seen` with the node and all that are in it.
+    pub fn visit(&self, seen: &mut impl FnMut(&Self)) {
+        seen(self);
         match self {
-            Self::And(list) | Self::Or(list) => list.iter().for_each(|node| node.compared(fields)),
-            Self::Not(inner) => inner.compared(fields),
-            Self::Atom(_) | Self::Absent(..) => {}
-            Self::Fields(a, _, b) => fields.extend([*a, *b]),
+            Self::And(list) | Self::Or(list) => list.iter().for_each(|node| node.visit(seen)),
+            Self::Not(inner) => inner.visit(seen),
+            Self::Atom(_) | Self::Absent(..) | Self::Fields(..) => {}
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::source::Route;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteId(pub u32);
 
+/// No code, in a column.
+pub const NO_CODE: u32 = u32::MAX;
+
 /// One field of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
@@ -16,7 +19,7 @@ pub struct Cell {
     pub code: u32,
 }
 
-/// Rows of one batch, whose codes outlive it.
+/// Rows of one batch, whose codes outlive it. What a row has is in its own cells or in columns, where rows were read so.
 #[derive(Debug, Default)]
 pub struct Rows {
     dictionaries: Vec<Dictionary>,
@@ -24,6 +27,9 @@ pub struct Rows {
     route_of: Vec<RouteId>,
     cells: Vec<Cell>,
     ends: Vec<u32>,
+    /// By field, the codes of rows that have it there; those in use.
+    columns: Vec<Vec<u32>>,
+    in_columns: Vec<FieldIx>,
     /// By field, the row (from 1) that has it last, and its cell.
     has: Vec<(u32, u32)>,
     /// Cells whose field came again, and all values of it.
@@ -37,6 +43,7 @@ impl Rows {
         Self {
             dictionaries: request.fields.iter().map(dictionary).collect(),
             has: vec![(0, 0); request.fields.len()],
+            columns: vec![Vec::new(); request.fields.len()],
             ..Self::default()
         }
     }
@@ -51,7 +58,28 @@ impl Rows {
         self.route_of.is_empty()
     }
 
-    /// A row's cells; an absent field has none.
+    /// All cells of a row, to the end of `cells`; an absent field has none.
+    pub fn gather(&self, row: usize, cells: &mut Vec<Cell>) {
+        cells.extend_from_slice(self.cells(row));
+        let columns = self.columns().map(|(field, codes)| Cell { field, code: codes[row] });
+        cells.extend(columns.filter(|cell| cell.code != NO_CODE));
+    }
+
+    /// A row's cell of a field.
+    pub fn cell(&self, row: usize, field: FieldIx) -> Option<Cell> {
+        let own = self.cells(row).iter().find(|cell| cell.field == field).copied();
+        own.or_else(|| {
+            let code = *self.columns[field.0 as usize].get(row)?;
+            (code != NO_CODE).then_some(Cell { field, code })
+        })
+    }
+
+    /// Codes of a field by row, [`NO_CODE`] where a row has none there: the fields that some rows have in columns.
+    pub fn columns(&self) -> impl Iterator<Item = (FieldIx, &[u32])> {
+        self.in_columns.iter().map(|field| (*field, self.columns[field.0 as usize].as_slice()))
+    }
+
+    /// The cells that a row has of its own, not in columns.
     pub fn cells(&self, row: usize) -> &[Cell] {
         let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
         &self.cells[start..self.ends[row] as usize]
@@ -105,6 +133,7 @@ impl Rows {
     }
 
     fn forget(&mut self) {
+        self.in_columns.drain(..).for_each(|field| self.columns[field.0 as usize].clear());
         self.route_of.clear();
         self.cells.clear();
         self.ends.clear();
@@ -115,6 +144,21 @@ impl Rows {
     pub(super) fn code(&mut self, field: FieldIx, value: &str, is_json: bool) -> u32 {
         let dictionary = &mut self.dictionaries[field.0 as usize];
         if is_json { dictionary.code(value) } else { dictionary.code_of_text(value) }
+    }
+
+    /// The column of a field, to be put back: of all rows, none of which may be added before the next batch.
+    pub(super) fn take_column(&mut self, field: FieldIx) -> Vec<u32> {
+        let mut column = std::mem::take(&mut self.columns[field.0 as usize]);
+        if column.is_empty() {
+            self.in_columns.push(field);
+            column.resize(self.len(), NO_CODE);
+        }
+        column
+    }
+
+    /// Puts back what [`Rows::take_column`] took.
+    pub(super) fn put_column(&mut self, field: FieldIx, column: Vec<u32>) {
+        self.columns[field.0 as usize] = column;
     }
 
     /// Gives the row at hand a value, of a field that it has no value of.

@@ -9,7 +9,7 @@ mod keywords;
 mod lane;
 mod table;
 
-pub use batch::{Cell, RouteId, Rows};
+pub use batch::{Cell, NO_CODE, RouteId, Rows};
 pub use dictionary::{DICTIONARY_BYTES_MAX, Dictionary, Scalar};
 pub use keywords::Needle;
 pub use table::{MemberColumns, MemberReader, TableReader};
@@ -163,7 +163,7 @@ impl FieldReader {
     /// A row's value of a requested field; none where it has none.
     pub fn value(&self, row: usize, field: &str) -> Option<FieldValue> {
         let ix = self.request.fields.iter().position(|f| f == field)?;
-        let cell = self.rows.cells(row).iter().find(|c| c.field.0 as usize == ix)?;
+        let cell = self.rows.cell(row, FieldIx(ix as u16))?;
         Some(self.rows.dictionary(cell.field).value(cell.code))
     }
 

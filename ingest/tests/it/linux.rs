@@ -43,7 +43,7 @@ fn read(
                 .map(|(i, _)| i)
                 .collect();
             let value = |ix: usize| {
-                let cell = batch.cells(row).iter().find(|c| c.field == FieldIx(ix as u16))?;
+                let cell = batch.cell(row, FieldIx(ix as u16))?;
                 Some(batch.dictionary(cell.field).value(cell.code))
             };
             out.push((covering, (0..fields.len()).map(value).collect()));

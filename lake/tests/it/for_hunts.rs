@@ -2,6 +2,8 @@
 
 use crate::events::{Row, START, batch, lake_in, session};
 use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
@@ -70,15 +72,21 @@ fn rows(batches: &[RecordBatch]) -> usize {
 fn check_members(batches: &[RecordBatch]) {
     assert_eq!(rows(batches), ROWS);
     for batch in batches {
-        let text = |column: &str, row: usize| {
-            let column = batch.column_by_name(column).unwrap();
-            let texts = column.as_string_view_opt();
-            let text = texts.map(|texts| texts.is_valid(row).then(|| texts.value(row).to_owned()));
-            text.unwrap_or_else(|| Some(column.as_string::<i32>().value(row).to_owned()))
+        let columns = [
+            "metadata.uid".to_owned(),
+            member_column("n"),
+            member_column("path"),
+            member_column("list"),
+            REST.to_owned(),
+        ];
+        let columns = columns.map(|column| cast(batch.column_by_name(&column).unwrap(), &DataType::Utf8).unwrap());
+        let text = |column: usize, row: usize| {
+            let texts = columns[column].as_string::<i32>();
+            texts.is_valid(row).then(|| texts.value(row).to_owned())
         };
         for row in 0..batch.num_rows() {
-            let number: usize = text("metadata.uid", row).unwrap()[1..].parse().unwrap();
-            let of = [&member_column("n"), &member_column("path"), &member_column("list"), REST].map(|c| text(c, row));
+            let number: usize = text(0, row).unwrap()[1..].parse().unwrap();
+            let of = [1, 2, 3, 4].map(|column| text(column, row));
             let some = |text: &str| Some(text.to_owned());
             let expected = match number % 7 {
                 0 => [Some(number.to_string()), Some(format!(r#""C:\\users\\{number}""#)), None, None],

@@ -1,6 +1,8 @@
 //! Tables whose members of `unmapped` are columns, as a lake's files for hunts have them.
 
-use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, RecordBatch, StringArray, StringViewBuilder};
+use arrow::array::{
+    Array, ArrayBuilder, ArrayRef, AsArray, DictionaryArray, Int32Array, RecordBatch, StringArray, StringViewBuilder,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use datafusion::catalog::TableProvider;
@@ -53,7 +55,17 @@ pub fn hunted(
     found
 }
 
-/// A batch with `texts` as views: some members of `unmapped` in columns of their own, others in the rest.
+/// Texts as numbers of values: as a page with a dictionary has them, or one without.
+fn coded(texts: &ArrayRef, has_dictionary: bool) -> ArrayRef {
+    let views = cast(texts, &DataType::Utf8View).unwrap();
+    if has_dictionary {
+        return cast(&views, &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8View))).unwrap();
+    }
+    let keys = Int32Array::new((0..views.len() as i32).collect(), views.nulls().cloned());
+    Arc::new(DictionaryArray::new(keys, views))
+}
+
+/// A batch with `texts` by number: some members of `unmapped` in columns of their own, others in the rest.
 fn apart(batch: &RecordBatch, texts: &[String]) -> RecordBatch {
     let rows = batch.num_rows();
     let unmapped = match batch.column_by_name("unmapped") {
@@ -83,15 +95,16 @@ fn apart(batch: &RecordBatch, texts: &[String]) -> RecordBatch {
     let (mut fields, mut columns): (Vec<Arc<Field>>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let is_text = texts.contains(field.name()) && *field.data_type() == DataType::Utf8;
-        let data_type = if is_text { DataType::Utf8View } else { field.data_type().clone() };
-        columns.push(cast(column, &data_type).unwrap());
-        fields.push(Arc::new(field.as_ref().clone().with_data_type(data_type)));
+        let column = if is_text { coded(column, columns.len() % 2 == 0) } else { Arc::clone(column) };
+        fields.push(Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone())));
+        columns.push(column);
     }
     members.insert(NAMES.rest.to_owned(), rest);
     for (name, mut builder) in members.into_iter().filter(|(name, _)| texts.contains(name)) {
         (builder.len()..rows).for_each(|_| builder.append_null());
-        fields.push(Arc::new(Field::new(name, DataType::Utf8View, true)));
-        columns.push(Arc::new(builder.finish()));
+        let texts: ArrayRef = Arc::new(builder.finish());
+        columns.push(coded(&texts, columns.len() % 2 == 0));
+        fields.push(Arc::new(Field::new(name, columns[fields.len()].data_type().clone(), true)));
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }

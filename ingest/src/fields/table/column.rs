@@ -1,6 +1,7 @@
 //! A class table's column, as texts.
 
 use crate::fields::lane::Told;
+use crate::fields::{FieldIx, Rows};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
@@ -17,6 +18,14 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// The code of the value in a field's dictionary.
+    pub fn code(&self, field: FieldIx, rows: &mut Rows) -> u32 {
+        match self {
+            Self::Text(text) => rows.code(field, text, false),
+            Self::Json(raw) => rows.code(field, raw, true),
+        }
+    }
+
     /// The value, to tell a route.
     pub fn told(&self) -> Told<'_> {
         match self {

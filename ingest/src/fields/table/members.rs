@@ -1,18 +1,18 @@
-//! Rows of class tables whose members of `unmapped` are columns, texts as views: what repeats in a batch is looked up once.
+//! Rows of class tables whose members of `unmapped` are columns, texts as numbers of values: what repeats is looked up once.
 //!
 //! The rows are those that [`super::TableReader`] makes of the same table, but for keywords, which it does not search.
+//! Rows of one route are read column by column. Only those whose rest has something to say are read one by one.
 
 use super::column::{Cell, Column};
 use super::{Columns, MAPPING, Read, TableLane, TablePlan, UNMAPPED, inside, mappings, reads};
-use crate::fields::{FieldIx, FieldRequest, Found, RouteId, Rows};
+use crate::fields::{FieldIx, FieldRequest, Found, NO_CODE, RouteId, Rows};
 use crate::json::{self, Members};
 use crate::layout::Layouts;
 use crate::mapper::FALLBACKS;
 use crate::source::{Route, Source, SourceId, Sources};
 use ahash::AHashMap;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::buffer::Buffer;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{Int32Type, SchemaRef};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_schema_ocsf::{ClassUid, LeafType};
@@ -28,9 +28,7 @@ pub struct MemberColumns {
 
 /// No number.
 const UNKNOWN: u32 = u32::MAX;
-/// No text's view: an empty text's has no more than its length.
-const NO_VIEW: u128 = u128::MAX;
-/// Distinct values that tell routes which are remembered: they come from outside.
+/// Distinct values that tell routes which are remembered: they come from outside. So do lists of columns that stand in.
 const TOLD_MAX: usize = 1 << 16;
 
 /// Reads batches of one class table. One a thread.
@@ -50,12 +48,28 @@ pub struct MemberReader {
     rows: Rows,
     /// Where the columns are in batches of this schema.
     at: Option<(SchemaRef, Vec<Option<usize>>)>,
-    /// By column, what the views of the batch before point into.
-    pointed: Vec<Vec<Buffer>>,
+    /// By column, the values that its numbers in the batch before stood for.
+    values: Vec<Option<ArrayRef>>,
     codes: Vec<Codes>,
     told: Told,
-    /// By a list of columns that stand in for fields, which columns these are.
-    standing: AHashMap<Box<str>, Arc<[usize]>>,
+    standing: Standing,
+    groups: Groups,
+}
+
+/// Rows of a batch that have one route, and whose columns say the same.
+#[derive(Default)]
+struct Groups {
+    /// By source, route and the number of the columns that stand in.
+    numbers: AHashMap<(SourceId, RouteId, u32), usize>,
+    rows: Vec<Vec<u32>>,
+    last: Option<((SourceId, RouteId, u32), usize)>,
+}
+
+/// Columns that stand in for fields, by a list of them that rows have.
+#[derive(Default)]
+struct Standing {
+    numbers: AHashMap<Box<str>, u32>,
+    of: Vec<Arc<[usize]>>,
 }
 
 struct MemberLane {
@@ -102,9 +116,10 @@ struct Codes {
     field: FieldIx,
     /// Whether its values are JSON texts.
     is_json: bool,
-    /// By view: a dictionary's value has the same one in all rows.
-    of: AHashMap<u128, u32>,
-    last: (u128, u32),
+    /// By the value's number.
+    of: Vec<u32>,
+    /// By value, where the column has numbers.
+    of_numbers: AHashMap<i64, u32>,
     /// The epoch of the field's dictionary.
     epoch: u64,
 }
@@ -113,13 +128,14 @@ struct Codes {
 #[derive(Default)]
 struct Told {
     numbers: AHashMap<(bool, Box<str>), u32>,
-    /// By column, the numbers of values, by view.
-    of: Vec<AHashMap<u128, u32>>,
+    /// By column, the numbers of values, by the value's number there.
+    of: Vec<Vec<u32>>,
 }
 
 /// A column of the batch at hand.
 enum Held {
-    Texts(StringViewArray),
+    /// Of each row, the number of its value.
+    Texts(Int32Array, StringViewArray),
     Other(Column),
 }
 
@@ -128,35 +144,25 @@ impl Held {
         let Some(array) = array.filter(|array| array.null_count() < array.len()) else {
             return Self::Other(Column::Absent);
         };
-        match array.as_string_view_opt() {
-            Some(texts) => Self::Texts(texts.clone()),
+        let coded = array.as_dictionary_opt::<Int32Type>();
+        match coded.and_then(|coded| Some((coded.keys(), coded.values().as_string_view_opt()?))) {
+            Some((keys, values)) => Self::Texts(keys.clone(), values.clone()),
             None => Self::Other(Column::new(Some(array), leaf)),
         }
     }
 
-    /// The view of a row's text.
+    /// The number of a row's value.
     #[inline]
-    fn view(&self, row: usize) -> Option<u128> {
+    fn number(&self, row: usize) -> Option<usize> {
         match self {
-            Self::Texts(texts) if texts.is_valid(row) => Some(texts.views()[row]),
+            Self::Texts(numbers, _) if numbers.is_valid(row) => Some(numbers.values()[row] as usize),
             _ => None,
         }
     }
 
-    /// Whether views are those of the batch before, into the same buffers, which are held so that no others take their place.
-    fn points_into(&self, held: &mut Vec<Buffer>) -> bool {
-        let now = if let Self::Texts(texts) = self { texts.data_buffers() } else { &[] };
-        let is_same = |(a, b): (&Buffer, &Buffer)| (a.as_ptr(), a.len()) == (b.as_ptr(), b.len());
-        let same = held.len() == now.len() && held.iter().zip(now).all(is_same);
-        if !same {
-            *held = now.to_vec();
-        }
-        same
-    }
-
     fn text(&self, row: usize) -> Option<&str> {
         match self {
-            Self::Texts(texts) => texts.is_valid(row).then(|| texts.value(row)),
+            Self::Texts(_, values) => self.number(row).map(|number| values.value(number)),
             Self::Other(_) => None,
         }
     }
@@ -191,7 +197,7 @@ impl MemberReader {
         };
         let lanes: Vec<Option<MemberLane>> = tables.into_iter().map(|table| table.map(&mut lane)).collect();
         let whole = lanes.iter().flatten().flat_map(|lane| lane.table.inside.iter().copied()).collect();
-        let told = Told { of: vec![AHashMap::new(); placed.len() + members.len()], ..Told::default() };
+        let told = Told { of: vec![Vec::new(); placed.len() + members.len()], ..Told::default() };
         let rows = Rows::new(&request);
         Self {
             sources,
@@ -205,10 +211,11 @@ impl MemberReader {
             plans: Vec::new(),
             rows,
             at: None,
-            pointed: vec![Vec::new(); told.of.len()],
+            values: vec![None; told.of.len()],
             codes: Vec::new(),
             told,
-            standing: AHashMap::new(),
+            standing: Standing::default(),
+            groups: Groups::default(),
         }
     }
 
@@ -218,8 +225,8 @@ impl MemberReader {
         placed.chain(self.members.iter().map(String::as_str)).chain([MAPPING])
     }
 
-    /// Those of them that should be views.
-    pub fn views(&self) -> impl Iterator<Item = &str> {
+    /// Those of them that should be `Dictionary(Int32, Utf8View)`, whose values may repeat.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
         let placed = self.placed.iter().enumerate().skip(1);
         let placed = placed.filter(|(at, (_, leaf))| *leaf != LeafType::Json && !self.whole.contains(at));
         placed.map(|(_, (name, _))| name.as_str()).chain(self.members.iter().map(String::as_str))
@@ -233,21 +240,15 @@ impl MemberReader {
     /// Forgets what was read, until more is.
     pub fn rest(&mut self) {
         self.rows.rest();
-        self.pointed.fill(Vec::new());
+        self.values.fill(None);
         self.codes.iter_mut().for_each(Codes::rest);
-        self.told.of.fill(AHashMap::new());
+        self.told.of.fill(Vec::new());
     }
 
     /// Reads a batch: a row for each of its rows, in their order.
     pub fn read(&mut self, batch: &RecordBatch) {
         self.rows.begin();
         let held = self.held(batch);
-        for (at, held) in held.iter().enumerate() {
-            if !held.points_into(&mut self.pointed[at]) {
-                self.codes.iter_mut().filter(|codes| codes.column == at).for_each(Codes::forget);
-                self.told.of[at].clear();
-            }
-        }
         for codes in &mut self.codes {
             codes.is_of(self.rows.dictionary(codes.field).epoch());
         }
@@ -265,6 +266,18 @@ impl MemberReader {
                 None => self.rows.end(nowhere),
             }
         }
+        let mut groups = std::mem::take(&mut self.groups);
+        for ((source, route, standing), number) in groups.numbers.drain() {
+            let standing = self.standing.of(standing);
+            self.plan(sources.source(source), route);
+            let Some(plan) = &self.plans[route.0 as usize] else { continue };
+            for fetch in &plan.fetches {
+                fetch.add_all(&groups.rows[number], &held, &standing, &mut self.codes, &mut self.rows);
+            }
+            groups.rows[number].clear();
+        }
+        groups.last = None;
+        self.groups = groups;
     }
 
     /// The columns of a batch; the first, `unmapped`, is not read.
@@ -278,15 +291,29 @@ impl MemberReader {
             self.at = Some((Arc::clone(schema), at));
         }
         let at = self.at.iter().flat_map(|(_, at)| at);
-        let held = at.zip(columns()).map(|(at, (_, leaf))| Held::new(at.map(|at| batch.column(at)), leaf));
-        std::iter::once(Held::Other(Column::Absent)).chain(held).collect()
+        let mut held = vec![Held::Other(Column::Absent)];
+        for ((at, (_, leaf)), column) in at.zip(columns()).zip(1..) {
+            let array = at.map(|at| batch.column(at));
+            held.push(Held::new(array, leaf));
+            let values = match (&held[column], array.and_then(|array| array.as_any_dictionary_opt())) {
+                (Held::Texts(..), Some(coded)) => coded.values(),
+                // What was known of others' values stays, for the next batch that has some.
+                _ => continue,
+            };
+            if !self.values[column].as_ref().is_some_and(|known| Arc::ptr_eq(known, values)) {
+                // They are held, so that no others take their place.
+                self.values[column] = Some(Arc::clone(values));
+                self.codes.iter_mut().filter(|codes| codes.column == column).for_each(|codes| codes.of.clear());
+                self.told.of[column].clear();
+            }
+        }
+        held
     }
 
     fn row(&mut self, source: &Source, row: usize, held: &[Held]) {
         let Some(lane) = &mut self.lanes[source.id.0 as usize] else { return };
-        let rest = held[self.placed.len()].text(row);
         let mut found: Vec<(u16, &str)> = Vec::new();
-        if let Some(rest) = rest {
+        if let Some(rest) = held[self.placed.len()].text(row) {
             let members: Vec<(&str, &str)> = Members::of(rest).collect();
             let layout = self.layouts.of(&members);
             for step in self.layouts.layout(layout).steps((source.id, 0), &lane.table.trie, &members) {
@@ -301,19 +328,12 @@ impl MemberReader {
         let list = found.iter().find(|(field, _)| *field as usize == fields).map(|(_, raw)| *raw);
         let list = list.or_else(|| held[lane.fallbacks].text(row));
         found.retain(|(field, _)| (*field as usize) < fields);
-        let standing = list.map(|list| match self.standing.get(list) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let of: Vec<String> = Members::of(list).map(|(_, raw)| json::text(raw).into_owned()).collect();
-                let of = self.placed.iter().enumerate().filter(|(_, (name, _))| of.contains(name)).map(|(at, _)| at);
-                let of: Arc<[usize]> = of.collect();
-                if self.standing.len() < TOLD_MAX {
-                    self.standing.insert(list.into(), Arc::clone(&of));
-                }
-                of
-            }
-        });
-        let stands_in = |at: usize| standing.as_ref().is_some_and(|standing| standing.contains(&at));
+        let number = list.map_or(Some(0), |list| self.standing.number(list, &self.placed));
+        let standing = match (number, list) {
+            (Some(number), _) => self.standing.of(number),
+            (None, list) => standing(list.unwrap_or_default(), &self.placed),
+        };
+        let stands_in = |at: usize| standing.contains(&at);
 
         let quick = match found.is_empty() {
             true => lane.route(row, held, &mut self.told, &stands_in),
@@ -328,21 +348,76 @@ impl MemberReader {
             }
             Quick::New(_) | Quick::Elsewhere => slow_route(lane, source, row, held, &found, &stands_in, &mut self.rows),
         };
-        if self.plans.len() <= route.0 as usize {
-            self.plans.resize_with(route.0 as usize + 1, || None);
-        }
-        let plan = self.plans[route.0 as usize].get_or_insert_with(|| {
-            let mut known = Columns { class: self.class, names: self.placed.clone() };
-            let plan = lane.table.lane.plan(source, &self.request, self.rows.route(route));
-            let kind = self.rows.route(route).kind;
-            let reads = lane.table.lane.names.iter().map(|f| reads(source, f, kind, &mut known)).collect();
-            MemberPlan::new(&TablePlan { plan, reads, columns: Vec::new() }, lane, &mut self.codes)
-        });
-        for fetch in &plan.fetches {
-            fetch.add(row, held, &found, &stands_in, &mut self.codes, &mut self.rows);
+        match number.filter(|_| found.is_empty()) {
+            Some(number) => self.groups.add((source.id, route, number), row),
+            None => {
+                self.plan(source, route);
+                let fetches = self.plans[route.0 as usize].iter().flat_map(|plan| &plan.fetches);
+                fetches.for_each(|f| f.add(row, held, &found, &stands_in, &mut self.codes, &mut self.rows));
+            }
         }
         self.rows.end(route);
     }
+
+    /// Makes the plan of a route.
+    fn plan(&mut self, source: &Source, route: RouteId) {
+        if self.plans.len() <= route.0 as usize {
+            self.plans.resize_with(route.0 as usize + 1, || None);
+        }
+        let (plan, lane) = (&mut self.plans[route.0 as usize], &self.lanes[source.id.0 as usize]);
+        if let (None, Some(lane)) = (&plan, lane) {
+            let mut known = Columns { class: self.class, names: self.placed.clone() };
+            let of_route = lane.table.lane.plan(source, &self.request, self.rows.route(route));
+            let kind = self.rows.route(route).kind;
+            let reads = lane.table.lane.names.iter().map(|f| reads(source, f, kind, &mut known)).collect();
+            let table = TablePlan { plan: of_route, reads, columns: Vec::new() };
+            *plan = Some(MemberPlan::new(&table, lane, &mut self.codes));
+        }
+    }
+}
+
+impl Groups {
+    fn add(&mut self, of: (SourceId, RouteId, u32), row: usize) {
+        let number = match self.last {
+            Some((last, number)) if last == of => number,
+            _ => {
+                let next = self.numbers.len();
+                *self.numbers.entry(of).or_insert(next)
+            }
+        };
+        self.last = Some((of, number));
+        if self.rows.len() <= number {
+            self.rows.resize_with(number + 1, Vec::new);
+        }
+        self.rows[number].push(row as u32);
+    }
+}
+
+impl Standing {
+    /// The number of a list, not 0, which is that of none; none where there are too many.
+    fn number(&mut self, list: &str, placed: &[(String, LeafType)]) -> Option<u32> {
+        if let Some(known) = self.numbers.get(list) {
+            return Some(*known);
+        }
+        if self.of.len() >= TOLD_MAX {
+            return None;
+        }
+        self.of.push(standing(list, placed));
+        let number = self.of.len() as u32;
+        self.numbers.insert(list.into(), number);
+        Some(number)
+    }
+
+    fn of(&self, number: u32) -> Arc<[usize]> {
+        let known = (number as usize).checked_sub(1).and_then(|at| self.of.get(at));
+        known.map_or_else(|| Arc::from([]), Arc::clone)
+    }
+}
+
+/// The columns that a list names.
+fn standing(list: &str, placed: &[(String, LeafType)]) -> Arc<[usize]> {
+    let of: Vec<String> = Members::of(list).map(|(_, raw)| json::text(raw).into_owned()).collect();
+    placed.iter().enumerate().filter(|(_, (name, _))| of.contains(name)).map(|(at, _)| at).collect()
 }
 
 /// The route of a row, told by texts.
@@ -372,8 +447,8 @@ fn slow_route(
 /// A row's value where a placement put it.
 fn placed_value<'a>(read: &Read, row: usize, held: &'a [Held], stands_in: &impl Fn(usize) -> bool) -> Option<Cell<'a>> {
     match (read, &held[read.column()]) {
-        (Read::Column(at), Held::Texts(..)) => {
-            let text = held[*at].text(row).filter(|_| !stands_in(*at))?;
+        (Read::Column(at), own @ Held::Texts(..)) => {
+            let text = own.text(row).filter(|_| !stands_in(*at))?;
             Some(Cell::Text(text.into()))
         }
         (Read::Column(at), Held::Other(column)) => column.value(row).filter(|_| !stands_in(*at)),
@@ -394,11 +469,11 @@ impl MemberLane {
                 match &held[*at] {
                     Held::Other(Column::Absent) => {}
                     Held::Other(_) => return Quick::Elsewhere,
-                    Held::Texts(texts) => {
-                        if let Some(view) = held[*at].view(row).filter(|_| !stands_in(*at)) {
+                    Held::Texts(_, values) => {
+                        if let Some(value) = held[*at].number(row).filter(|_| !stands_in(*at)) {
                             // Members' columns are behind the placed ones.
                             let is_json = *at + 1 >= self.fallbacks;
-                            let Some(number) = told.number((*at, view), || (is_json, texts.value(row))) else {
+                            let Some(number) = told.number((*at, value), is_json, values) else {
                                 return Quick::Elsewhere;
                             };
                             *part = number;
@@ -414,18 +489,23 @@ impl MemberLane {
 }
 
 impl Told {
-    /// The number of a column's text; none where there are too many.
-    fn number<'a>(&mut self, of: (usize, u128), text: impl FnOnce() -> (bool, &'a str)) -> Option<u32> {
-        if let Some(known) = self.of[of.0].get(&of.1) {
-            return Some(*known);
+    /// The number of a column's value; none where there are too many.
+    #[inline]
+    fn number(&mut self, (column, value): (usize, usize), is_json: bool, values: &StringViewArray) -> Option<u32> {
+        match self.of[column].get(value) {
+            Some(number) if *number != UNKNOWN => Some(*number),
+            _ => self.new_number((column, value), is_json, values),
         }
-        let (is_json, text) = text();
+    }
+
+    fn new_number(&mut self, (column, value): (usize, usize), is_json: bool, values: &StringViewArray) -> Option<u32> {
         let next = self.numbers.len() as u32;
         if self.numbers.len() >= TOLD_MAX {
             return None;
         }
-        let number = *self.numbers.entry((is_json, text.into())).or_insert(next);
-        self.of[of.0].insert(of.1, number);
+        let number = *self.numbers.entry((is_json, values.value(value).into())).or_insert(next);
+        self.of[column].resize(values.len(), UNKNOWN);
+        self.of[column][value] = number;
         Some(number)
     }
 }
@@ -436,7 +516,7 @@ impl MemberPlan {
             let mut code = |column: usize| {
                 let at = codes.iter().position(|c| c.column == column && c.field == field).unwrap_or_else(|| {
                     let is_json = Some(column) == lane.columns[of as usize];
-                    codes.push(Codes { column, field, is_json, of: AHashMap::new(), last: (NO_VIEW, 0), epoch: 0 });
+                    codes.push(Codes { column, field, is_json, of: Vec::new(), of_numbers: AHashMap::new(), epoch: 0 });
                     codes.len() - 1
                 });
                 (column, at)
@@ -471,51 +551,103 @@ impl Fetch {
             let values = found.iter().filter(|(field, _)| *field == self.of);
             return values.for_each(|(_, raw)| rows.add(self.field, raw));
         }
-        for (at, of) in &self.columns {
-            match &held[*at] {
-                Held::Texts(texts) => {
-                    let Some(view) = held[*at].view(row).filter(|_| !stands_in(*at)) else { continue };
-                    let code = codes[*of].code(view, || texts.value(row), rows);
-                    return rows.add_code(self.field, code);
-                }
-                Held::Other(column) => {
-                    if let Some(value) = column.value(row).filter(|_| !stands_in(*at)) {
-                        return super::add(rows, self.field, value);
-                    }
-                }
+        for (at, of) in self.columns.iter().filter(|(at, _)| !stands_in(*at)) {
+            if let Some(code) = codes[*of].of_row(&held[*at], row, rows) {
+                return rows.add_code(self.field, code);
             }
         }
         if let Some(value) = self.inside.iter().find_map(|read| placed_value(read, row, held, stands_in)) {
             super::add(rows, self.field, value);
         }
     }
+
+    /// Gives these rows their values, those that have none of the field so far. Nothing of them is in their rest.
+    fn add_all(&self, at_rows: &[u32], held: &[Held], standing: &[usize], codes: &mut [Codes], rows: &mut Rows) {
+        let columns = self.columns.iter().filter(|(at, _)| !standing.contains(at));
+        let columns = columns.filter(|(at, _)| !matches!(held[*at], Held::Other(Column::Absent)));
+        let inside = self.inside.iter().filter(|read| matches!(&held[read.column()], Held::Other(Column::Json(_))));
+        let (mut columns, inside) = (columns.peekable(), inside.collect::<Vec<_>>());
+        if columns.peek().is_none() && inside.is_empty() {
+            return;
+        }
+        let mut column = rows.take_column(self.field);
+        for (at, of) in columns {
+            codes[*of].of_rows(&held[*at], at_rows, &mut column, rows);
+        }
+        if !inside.is_empty() {
+            for row in at_rows.iter().map(|row| *row as usize) {
+                if column[row] == NO_CODE
+                    && let Some(value) = inside.iter().find_map(|read| placed_value(read, row, held, &|_| false))
+                {
+                    column[row] = value.code(self.field, rows);
+                }
+            }
+        }
+        rows.put_column(self.field, column);
+    }
 }
 
 impl Codes {
-    fn forget(&mut self) {
-        self.of.clear();
-        self.last = (NO_VIEW, 0);
-    }
-
     fn rest(&mut self) {
-        (self.of, self.last) = (AHashMap::new(), (NO_VIEW, 0));
+        (self.of, self.of_numbers) = (Vec::new(), AHashMap::new());
     }
 
     /// Forgets codes of another epoch of the dictionary.
     fn is_of(&mut self, epoch: u64) {
         if self.epoch != epoch {
-            self.forget();
+            self.of.clear();
+            self.of_numbers.clear();
             self.epoch = epoch;
         }
     }
 
-    #[inline]
-    fn code<'a>(&mut self, view: u128, text: impl FnOnce() -> &'a str, rows: &mut Rows) -> u32 {
-        if self.last.0 != view {
-            let (field, is_json) = (self.field, self.is_json);
-            let code = *self.of.entry(view).or_insert_with(|| rows.code(field, text(), is_json));
-            self.last = (view, code);
+    /// The code of a row's value.
+    fn of_row(&mut self, held: &Held, row: usize, rows: &mut Rows) -> Option<u32> {
+        match held {
+            Held::Texts(_, values) => {
+                let number = held.number(row)?;
+                Some(self.of_value(number, values, rows))
+            }
+            Held::Other(Column::Whole(numbers)) => {
+                numbers.is_valid(row).then(|| self.of_number(numbers.value(row), rows))
+            }
+            Held::Other(column) => column.value(row).map(|value| value.code(self.field, rows)),
         }
-        self.last.1
+    }
+
+    /// The codes of some rows' values, where there is none yet.
+    fn of_rows(&mut self, held: &Held, at_rows: &[u32], column: &mut [u32], rows: &mut Rows) {
+        let Held::Texts(numbers, values) = held else {
+            for row in at_rows.iter().map(|row| *row as usize) {
+                if column[row] == NO_CODE
+                    && let Some(code) = self.of_row(held, row, rows)
+                {
+                    column[row] = code;
+                }
+            }
+            return;
+        };
+        self.of.resize(values.len(), UNKNOWN);
+        for row in at_rows.iter().map(|row| *row as usize) {
+            if column[row] == NO_CODE && numbers.is_valid(row) {
+                let number = numbers.values()[row] as usize;
+                let known = self.of[number];
+                column[row] = if known == UNKNOWN { self.of_value(number, values, rows) } else { known };
+            }
+        }
+    }
+
+    /// The code of a column's value by its number.
+    fn of_value(&mut self, number: usize, values: &StringViewArray, rows: &mut Rows) -> u32 {
+        self.of.resize(values.len(), UNKNOWN);
+        if self.of[number] == UNKNOWN {
+            self.of[number] = rows.code(self.field, values.value(number), self.is_json);
+        }
+        self.of[number]
+    }
+
+    fn of_number(&mut self, number: i64, rows: &mut Rows) -> u32 {
+        let field = self.field;
+        *self.of_numbers.entry(number).or_insert_with(|| rows.code(field, &number.to_string(), false))
     }
 }

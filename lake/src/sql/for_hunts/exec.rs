@@ -1,5 +1,6 @@
 //! The scan: batches of one file after the other, each column in the type that the table gives it.
 
+use super::coded::{self, Texts, coded};
 use crate::sql::provider::STORE;
 use crate::table::write::{BLOCK_ROWS, GRAMS, Needles};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
@@ -27,7 +28,7 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::ParquetMetaData;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -114,17 +115,9 @@ impl ExecutionPlan for HuntScanExec {
         let Some(group) = self.groups.get(partition) else { return internal_err!("no partition {partition}") };
         let files = stream::iter(group.files().to_vec()).then(move |file| {
             let open = || readers.create_reader(partition, file.clone(), None, &metrics);
-            // Bits are read before the rows that they tell of.
-            let (reader, bits) = (open(), rows.needles.is_some().then(open));
+            let (reader, other) = (open(), open());
             let (schema, rows) = (Arc::clone(&schema), rows.clone());
-            async move {
-                let reader: Box<dyn AsyncFileReader> = reader?;
-                let bits: Option<Box<dyn AsyncFileReader>> = match bits {
-                    Some(bits) => Some(bits?),
-                    None => None,
-                };
-                read(reader, bits, file, schema, batch_size, rows).await
-            }
+            async move { read(reader?, other?, file, schema, batch_size, rows).await }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), files.try_flatten())))
     }
@@ -137,7 +130,7 @@ impl ExecutionPlan for HuntScanExec {
 /// The batches of one file.
 async fn read(
     mut reader: Box<dyn AsyncFileReader>,
-    bits: Option<Box<dyn AsyncFileReader>>,
+    other: Box<dyn AsyncFileReader>,
     file: PartitionedFile,
     schema: SchemaRef,
     batch_size: usize,
@@ -145,59 +138,82 @@ async fn read(
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let footer = reader.get_metadata(None).await?;
     let plain = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
-    let mut selections = Vec::new();
-    if let Some(predicate) = &rows.predicate {
-        selections.push(groups(&plain, predicate));
-    }
-    if let (Some(bits), Some(needles)) = (bits, &rows.needles) {
-        selections.extend(blocks(bits, &plain, needles).await?);
-    }
+    let kept = rows.predicate.as_ref().map(|predicate| groups(&plain, predicate));
+    let kept = kept.unwrap_or_else(|| (0..footer.num_row_groups()).collect());
     // Files have their columns in their own order, and not all.
     let asked: HashMap<&str, &DataType> = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
     let typed = |field: &Arc<Field>| match asked.get(field.name().as_str()) {
-        Some(DataType::Utf8View) if *field.data_type() == DataType::Utf8 => {
-            Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
-        }
+        Some(asked) if **asked == coded() => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
         _ => Arc::clone(field),
     };
-    let of_file = Arc::new(Schema::new(plain.schema().fields().iter().map(typed).collect::<Vec<_>>()));
-    let found = of_file.fields().iter().enumerate().filter(|(_, field)| asked.contains_key(field.name().as_str()));
-    let columns: Vec<usize> = found.map(|(at, _)| at).collect();
-    let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new().with_schema(of_file))?;
-    let mask = ProjectionMask::roots(footer.parquet_schema(), columns);
-    let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer)
+    let of_file = Schema::new(plain.schema().fields().iter().map(typed).collect::<Vec<_>>());
+    let (mut columns, mut leaves) = (Vec::new(), Vec::new());
+    for (at, field) in of_file.fields().iter().enumerate() {
+        match asked.get(field.name().as_str()) {
+            Some(asked) if **asked == coded() && rows.needles.is_none() => match leaf(&footer, at) {
+                Some(leaf) => leaves.push((field.name().clone(), leaf)),
+                None => columns.push(at),
+            },
+            Some(_) => columns.push(at),
+            None => {}
+        }
+    }
+    let metadata = ArrowReaderOptions::new().with_schema(Arc::new(of_file));
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(&footer), metadata)?;
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
+    let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
         .with_projection(mask)
-        .with_batch_size(batch_size);
-    if let Some(selection) = selections.into_iter().reduce(|all, more| all.intersection(&more)) {
-        batches = batches.with_row_selection(selection);
+        .with_batch_size(batch_size)
+        .with_row_groups(kept.clone());
+    let (names, leaves): (Vec<String>, Vec<usize>) = leaves.into_iter().unzip();
+    let mut texts = None;
+    match &rows.needles {
+        Some(needles) => {
+            if let Some(selection) = blocks(other, &plain, needles, &kept).await? {
+                batches = batches.with_row_selection(selection);
+            }
+        }
+        None => texts = Some(GroupTexts::new(other, footer, kept, leaves)),
     }
     let batches = batches.build()?;
-    let conformed = Conformed::new(schema, batches.schema(), &file, batch_size)?;
-    Ok(batches.map(move |batch| conformed.batch(&batch?)).boxed())
+    let conformed = Conformed::new(schema, batches.schema(), &names, &file, batch_size)?;
+    let read = stream::try_unfold((batches, texts), move |(mut batches, mut texts)| async move {
+        let Some(batch) = batches.next().await.transpose()? else { return Ok(None) };
+        let texts_of_batch = match &mut texts {
+            Some(texts) => texts.next(batch.num_rows()).await?,
+            None => Vec::new(),
+        };
+        Ok(Some(((batch, texts_of_batch), (batches, texts))))
+    });
+    Ok(read.and_then(move |(batch, texts)| std::future::ready(conformed.batch(&batch, &texts))).boxed())
 }
 
-/// The rows of the row groups for which the predicate may hold; all where that cannot be said.
-fn groups(footer: &ArrowReaderMetadata, predicate: &PruningPredicate) -> RowSelection {
+/// The leaf of a column that can be read as coded texts.
+fn leaf(footer: &ParquetMetaData, column: usize) -> Option<usize> {
+    let schema = footer.file_metadata().schema_descr();
+    let leaf = (0..schema.num_columns()).find(|leaf| schema.get_column_root_idx(*leaf) == column)?;
+    coded::can_be(footer, leaf).then_some(leaf)
+}
+
+/// The row groups for which the predicate may hold; all where that cannot be said.
+fn groups(footer: &ArrowReaderMetadata, predicate: &PruningPredicate) -> Vec<usize> {
     let kept = predicate.prune(&GroupStatistics(footer)).unwrap_or_default();
-    let groups = footer.metadata().row_groups().iter().enumerate();
-    let group = |(at, group): (usize, &RowGroupMetaData)| match kept.get(at) {
-        Some(false) => RowSelector::skip(group.num_rows() as usize),
-        _ => RowSelector::select(group.num_rows() as usize),
-    };
-    groups.map(group).collect::<Vec<_>>().into()
+    (0..footer.metadata().num_row_groups()).filter(|at| kept.get(*at) != Some(&false)).collect()
 }
 
-/// The rows of a file's blocks in which one of the texts may be; none where the file does not tell.
+/// Of these row groups, the rows of blocks in which one of the texts may be; none where the file does not tell.
 async fn blocks(
     reader: Box<dyn AsyncFileReader>,
     footer: &ArrowReaderMetadata,
     needles: &Needles,
+    groups: &[usize],
 ) -> Result<Option<RowSelection>> {
     let Ok(column) = footer.schema().index_of(GRAMS) else { return Ok(None) };
-    let rows = footer.metadata().file_metadata().num_rows() as usize;
+    let rows = groups.iter().map(|group| footer.metadata().row_group(*group).num_rows() as usize).sum::<usize>();
     let mask = ProjectionMask::roots(footer.parquet_schema(), [column]);
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.clone());
-    let mut batches = builder.with_projection(mask).with_batch_size(64 * BLOCK_ROWS).build()?;
+    let builder = builder.with_row_groups(groups.to_vec()).with_projection(mask);
+    let mut batches = builder.with_batch_size(64 * BLOCK_ROWS).build()?;
     let (mut selectors, mut at) = (Vec::new(), 0);
     while let Some(batch) = batches.next().await.transpose()? {
         let Some(blocks) = batch.column(0).as_binary_opt::<i32>() else { return Ok(None) };
@@ -250,6 +266,46 @@ impl PruningStatistics for GroupStatistics<'_> {
     }
 }
 
+/// Texts of a file that are read as they are coded, row group by row group.
+struct GroupTexts {
+    reader: Box<dyn AsyncFileReader>,
+    footer: Arc<ParquetMetaData>,
+    /// Row groups that are still to come.
+    groups: std::vec::IntoIter<usize>,
+    leaves: Vec<usize>,
+    /// Of the row group at hand.
+    open: Vec<Texts>,
+    rows: usize,
+}
+
+impl GroupTexts {
+    fn new(
+        reader: Box<dyn AsyncFileReader>,
+        footer: Arc<ParquetMetaData>,
+        groups: Vec<usize>,
+        leaves: Vec<usize>,
+    ) -> Self {
+        Self { reader, footer, groups: groups.into_iter(), leaves, open: Vec::new(), rows: 0 }
+    }
+
+    /// The next rows, which are all of one row group.
+    async fn next(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        if self.rows == 0
+            && let Some(group) = self.groups.next()
+        {
+            let group = self.footer.row_group(group);
+            self.rows = group.num_rows() as usize;
+            let columns = || self.leaves.iter().map(|leaf| group.column(*leaf));
+            let ranges = columns().map(coded::range).collect::<Result<_, _>>()?;
+            let chunks = self.reader.get_byte_ranges(ranges).await?;
+            let open = columns().zip(chunks).map(|(column, bytes)| Texts::new(column, bytes, self.rows));
+            self.open = open.collect::<Result<_, _>>()?;
+        }
+        self.rows = self.rows.saturating_sub(rows);
+        Ok(self.open.iter_mut().map(|texts| texts.next(rows)).collect::<Result<_, _>>()?)
+    }
+}
+
 /// Where each of the table's columns is in the batches of a file.
 struct Conformed {
     schema: SchemaRef,
@@ -260,18 +316,29 @@ struct Conformed {
 enum Of {
     /// In batches, at this place.
     Batch(usize),
+    /// Among the texts that are coded, at this place.
+    Texts(usize),
     /// In all rows of the file the same one: this, of as many rows as a batch has at most.
     File(ArrayRef),
 }
 
 impl Conformed {
-    /// `of_file` are the columns of batches of up to `batch_size` rows.
-    fn new(schema: SchemaRef, of_file: &Schema, file: &PartitionedFile, batch_size: usize) -> Result<Self> {
+    /// `of_file` are the columns of batches of up to `batch_size` rows, `texts` those that are coded.
+    fn new(
+        schema: SchemaRef,
+        of_file: &Schema,
+        texts: &[String],
+        file: &PartitionedFile,
+        batch_size: usize,
+    ) -> Result<Self> {
         let mut nulls: HashMap<DataType, ArrayRef> = HashMap::new();
         let column = |field| -> Result<Of> {
             let field: &Arc<Field> = field;
             if let Ok(at) = of_file.index_of(field.name()) {
                 return Ok(Of::Batch(at));
+            }
+            if let Some(at) = texts.iter().position(|name| name == field.name()) {
+                return Ok(Of::Texts(at));
             }
             Ok(Of::File(match file.partition_values.first().filter(|_| field.name() == crate::table::EVENT_DAY) {
                 Some(day) => day.to_array_of_size(batch_size)?,
@@ -286,13 +353,17 @@ impl Conformed {
     }
 
     /// A batch with the table's columns.
-    fn batch(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn batch(&self, batch: &RecordBatch, texts: &[ArrayRef]) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let column = |(of, field): (&Of, &Arc<Field>)| match of {
-            Of::Batch(at) => crate::table::schema::conform(batch.column(*at), field.data_type()),
-            Of::File(column) => column.slice(0, rows),
+            Of::Batch(at) => match batch.column(*at).as_string_view_opt() {
+                Some(texts) if *field.data_type() == coded() => Ok(coded::numbered(texts.clone())?),
+                _ => Ok(crate::table::schema::conform(batch.column(*at), field.data_type())),
+            },
+            Of::Texts(at) => Ok(Arc::clone(&texts[*at])),
+            Of::File(column) => Ok(column.slice(0, rows)),
         };
-        let columns = self.columns.iter().zip(self.schema.fields()).map(column).collect();
+        let columns = self.columns.iter().zip(self.schema.fields()).map(column).collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }

@@ -1,14 +1,18 @@
-//! A table as hunts read it: the files that have columns made for that ([`crate::table::write::members`]), texts as views.
+//! A table as hunts read it: the files that have columns made for that ([`crate::table::write::members`]), texts as their
+//! pages have them.
 //!
-//! Texts are not copied out of pages, and what repeats in a dictionary is one view, which a matcher looks at once.
+//! Texts are not copied out of pages, and what repeats in a dictionary is one number, whose value a matcher looks at once.
 
+mod coded;
 mod exec;
+mod hybrid;
 
 use super::provider::LakeTable;
 use crate::table::TableSnapshot;
 use crate::table::write::{Needles, is_of_files};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
+use coded::coded;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
@@ -22,7 +26,7 @@ use std::sync::Arc;
 /// The files of a table that are for hunts.
 ///
 /// **Shape**: the table's columns, then members of `unmapped` that were asked for. Texts that were asked for are
-/// views; a member's column has JSON texts, and is null where a row lacks it.
+/// `Dictionary(Int32, Utf8View)`, whose values may repeat; a member's column has JSON texts, and is null where a row lacks it.
 #[derive(Debug)]
 pub struct ForHunts {
     files: LakeTable,
@@ -31,7 +35,7 @@ pub struct ForHunts {
 }
 
 impl ForHunts {
-    /// A table as two: the files that are for hunts, with `texts` as views, and all other rows; none where there are none.
+    /// A table as two: the files that are for hunts, with `texts` as they are coded, and all other rows; none where there are none.
     pub(crate) fn split(table: &TableSnapshot, texts: &[String]) -> (Option<Self>, Option<LakeTable>) {
         let (own, others): (Vec<_>, Vec<_>) = table.files.iter().cloned().partition(|file| file.is_for_hunts());
         let others = TableSnapshot { files: others, ..table.clone() };
@@ -43,13 +47,11 @@ impl ForHunts {
 
     fn of(table: TableSnapshot, texts: &[String]) -> Self {
         let column = |field: &FieldRef| match field.data_type() {
-            DataType::Utf8 if texts.contains(field.name()) => {
-                Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
-            }
+            DataType::Utf8 if texts.contains(field.name()) => Arc::new(field.as_ref().clone().with_data_type(coded())),
             _ => Arc::clone(field),
         };
         let members = texts.iter().filter(|name| is_of_files(name));
-        let members = members.map(|name| Arc::new(Field::new(name, DataType::Utf8View, true)));
+        let members = members.map(|name| Arc::new(Field::new(name, coded(), true)));
         let fields: Vec<FieldRef> = table.schema.fields().iter().map(column).chain(members).collect();
         Self { schema: Arc::new(Schema::new(fields)), files: LakeTable::new(Arc::new(table)), needles: None }
     }

@@ -1,0 +1,436 @@
+//! Texts of a column chunk as its pages have them: numbers of a dictionary's values stay numbers.
+//!
+//! What a matcher thinks of a value it can keep by the value's number, and go on from row to row without looking at texts.
+//! **In**: chunks of texts that are not nested ([`can_be`]), pages of either version. **Out**: arrays of [`coded`]. Rows of
+//! pages without a dictionary number their values one by one.
+//! **Errors**: pages that are cut short, or that name values which are not there.
+
+use super::hybrid::Hybrid;
+use arrow::array::{
+    Array, ArrayRef, BooleanBufferBuilder, DictionaryArray, PrimitiveArray, StringViewArray, make_view,
+};
+use arrow::buffer::{Buffer, NullBuffer};
+use arrow::datatypes::{DataType, Int32Type};
+use arrow::error::ArrowError;
+use arrow::util::bit_chunk_iterator::UnalignedBitChunk;
+use arrow::util::bit_iterator::BitIndexIterator;
+use bytes::{Buf, Bytes};
+use parquet::basic::{Encoding, Type};
+use parquet::column::page::{Page, PageReader};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The type of texts that are read as numbers in a list of values.
+///
+/// **Shape**: `Dictionary(Int32, Utf8View)`. Arrays whose rows are all of one page's dictionary share their values.
+pub(super) fn coded() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8View))
+}
+
+/// Whether a leaf can be read so, in all row groups of its file.
+pub(super) fn can_be(file: &ParquetMetaData, leaf: usize) -> bool {
+    let known = [Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
+    file.row_groups().iter().map(|group| group.column(leaf)).all(|column| {
+        let levels = (column.column_descr().max_rep_level(), column.column_descr().max_def_level());
+        let is_flat = matches!(levels, (0, 0 | 1));
+        is_flat && column.column_type() == Type::BYTE_ARRAY && column.encodings().all(|own| known.contains(&own))
+    })
+}
+
+/// Where a chunk is in its file.
+///
+/// **Errors**: numbers of the footer that cannot be.
+pub(super) fn range(column: &ColumnChunkMetaData) -> Result<Range<u64>, ParquetError> {
+    let (start, bytes) =
+        (column.dictionary_page_offset().unwrap_or(column.data_page_offset()), column.compressed_size());
+    let place = u64::try_from(start).ok().zip(u64::try_from(bytes).ok());
+    let range = place.and_then(|(start, bytes)| Some(start..start.checked_add(bytes)?));
+    range.ok_or_else(|| ParquetError::General(format!("a column chunk of {bytes} bytes at {start}")))
+}
+
+/// Texts as [`coded`], each a value of its own.
+pub(super) fn numbered(texts: StringViewArray) -> Result<ArrayRef, ArrowError> {
+    let numbers = (0..texts.len() as i32).collect();
+    let keys = PrimitiveArray::<Int32Type>::try_new(numbers, texts.nulls().cloned())?;
+    Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(texts))?))
+}
+
+/// The rows of one chunk, one after the other.
+pub(super) struct Texts {
+    pages: SerializedPageReader<Chunk>,
+    is_optional: bool,
+    dictionary: Option<Arc<StringViewArray>>,
+    page: Option<PageAtHand>,
+    /// Scratch: numbers of rows that have a value.
+    numbers: Vec<i32>,
+}
+
+impl Texts {
+    /// Of a chunk of so many rows, whose bytes are those of its [`range`].
+    pub(super) fn new(column: &ColumnChunkMetaData, bytes: Bytes, rows: usize) -> Result<Self, ParquetError> {
+        let chunk = Arc::new(Chunk { start: range(column)?.start, bytes });
+        Ok(Self {
+            pages: SerializedPageReader::new(chunk, column, rows, None)?,
+            is_optional: column.column_descr().max_def_level() > 0,
+            dictionary: None,
+            page: None,
+            numbers: Vec::new(),
+        })
+    }
+
+    /// The next `rows` rows.
+    pub(super) fn next(&mut self, rows: usize) -> Result<ArrayRef, ParquetError> {
+        let mut out = Out::of(rows);
+        while out.keys.len() < rows {
+            let left = rows - out.keys.len();
+            match &mut self.page {
+                Some(page) if page.rows > 0 => page.take(left, &mut self.numbers, &mut out)?,
+                _ => self.page = Some(self.next_page()?),
+            }
+        }
+        Ok(out.finish(self.dictionary.as_ref())?)
+    }
+
+    fn next_page(&mut self) -> Result<PageAtHand, ParquetError> {
+        loop {
+            let page = self.pages.get_next_page()?;
+            match page.ok_or_else(|| ParquetError::EOF("a column chunk has fewer rows than its row group".into()))? {
+                Page::DictionaryPage { buf, num_values, .. } => {
+                    let (mut at, mut views) = (0, Vec::new());
+                    for _ in 0..num_values {
+                        views.push(plain(&buf, &mut at, 0)?);
+                    }
+                    let values = StringViewArray::try_new(views.into(), vec![buf.into()], None)?;
+                    self.dictionary = Some(Arc::new(values));
+                }
+                Page::DataPage { mut buf, num_values, encoding, def_level_encoding, .. } => {
+                    let levels = match (self.is_optional, def_level_encoding) {
+                        (false, _) => None,
+                        (true, Encoding::RLE) => {
+                            let bytes = split(&mut buf, 4)?.get_u32_le() as usize;
+                            Some(split(&mut buf, bytes)?)
+                        }
+                        (true, other) => return Err(ParquetError::NYI(format!("levels in the encoding {other}"))),
+                    };
+                    return PageAtHand::new(num_values, levels, buf, encoding);
+                }
+                Page::DataPageV2 { mut buf, num_values, encoding, num_nulls, def_levels_byte_len, .. } => {
+                    let levels = split(&mut buf, def_levels_byte_len as usize)?;
+                    let levels = (self.is_optional && num_nulls > 0).then_some(levels);
+                    return PageAtHand::new(num_values, levels, buf, encoding);
+                }
+            }
+        }
+    }
+}
+
+/// A page's rows that are still to come.
+struct PageAtHand {
+    rows: usize,
+    /// Which rows have a value; none where all have.
+    levels: Option<Hybrid>,
+    values: Values,
+}
+
+/// Values of a page, those of rows that have one.
+enum Values {
+    /// Numbers in the dictionary.
+    Numbers(Hybrid),
+    /// Texts, and where the next one begins.
+    Plain(Buffer, usize),
+}
+
+impl PageAtHand {
+    fn new(rows: u32, levels: Option<Bytes>, mut values: Bytes, encoding: Encoding) -> Result<Self, ParquetError> {
+        let values = match encoding {
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
+                // Where no row has a value there may be no width.
+                let width = if values.is_empty() { 0 } else { values.get_u8() };
+                Values::Numbers(Hybrid::new(values, width)?)
+            }
+            Encoding::PLAIN => Values::Plain(values.into(), 0),
+            other => return Err(ParquetError::NYI(format!("texts in the encoding {other}"))),
+        };
+        let levels = levels.map(|levels| Hybrid::new(levels, 1)).transpose()?;
+        Ok(Self { rows: rows as usize, levels, values })
+    }
+
+    /// Gives out the page's next rows, up to `rows` of them.
+    fn take(&mut self, rows: usize, numbers: &mut Vec<i32>, out: &mut Out) -> Result<(), ParquetError> {
+        let rows = rows.min(self.rows);
+        self.rows -= rows;
+        let first = out.keys.len();
+        match &mut self.levels {
+            Some(levels) => levels.bits(rows, &mut out.valid)?,
+            None => out.valid.append_n(rows, true),
+        }
+        let with_value = UnalignedBitChunk::new(out.valid.as_slice(), first, rows).count_ones();
+        numbers.clear();
+        match &mut self.values {
+            Values::Numbers(hybrid) => hybrid.numbers(with_value, numbers)?,
+            Values::Plain(texts, at) => {
+                out.buffers.push(texts.clone());
+                out.rows_of_plain.push(first..first + rows);
+                for _ in 0..with_value {
+                    numbers.push(out.plain.len() as i32);
+                    // The first buffer is the dictionary's.
+                    out.plain.push(plain(texts, at, out.buffers.len() as u32)?);
+                }
+            }
+        }
+        if with_value == rows {
+            out.keys.extend_from_slice(numbers);
+            return Ok(());
+        }
+        out.keys.resize(first + rows, 0);
+        let with_value = BitIndexIterator::new(out.valid.as_slice(), first, rows);
+        with_value.zip(numbers).for_each(|(row, number)| out.keys[first + row] = *number);
+        Ok(())
+    }
+}
+
+/// Rows as they are put together.
+struct Out {
+    keys: Vec<i32>,
+    valid: BooleanBufferBuilder,
+    /// Values of pages without a dictionary, what they point into, and their rows.
+    plain: Vec<u128>,
+    buffers: Vec<Buffer>,
+    rows_of_plain: Vec<Range<usize>>,
+}
+
+impl Out {
+    fn of(rows: usize) -> Self {
+        Self {
+            keys: Vec::with_capacity(rows),
+            valid: BooleanBufferBuilder::new(rows),
+            plain: Vec::new(),
+            buffers: Vec::new(),
+            rows_of_plain: Vec::new(),
+        }
+    }
+
+    fn finish(mut self, dictionary: Option<&Arc<StringViewArray>>) -> Result<ArrayRef, ArrowError> {
+        let values: ArrayRef = match dictionary {
+            Some(values) if self.rows_of_plain.is_empty() => Arc::<StringViewArray>::clone(values),
+            _ => {
+                let is_all = self.rows_of_plain.iter().map(Range::len).sum::<usize>() == self.keys.len();
+                let before = dictionary.map_or(&[][..], |values| if is_all { &[] } else { values.views() });
+                for row in self.rows_of_plain.into_iter().flatten() {
+                    self.keys[row] += before.len() as i32;
+                }
+                let none = Buffer::from(&[]);
+                let first = dictionary.and_then(|values| values.data_buffers().first().cloned()).unwrap_or(none);
+                let buffers: Vec<Buffer> = std::iter::once(first).chain(self.buffers).collect();
+                let views: Vec<u128> = before.iter().copied().chain(self.plain).collect();
+                Arc::new(StringViewArray::try_new(views.into(), buffers, None)?)
+            }
+        };
+        let nulls = Some(NullBuffer::new(self.valid.finish())).filter(|nulls| nulls.null_count() > 0);
+        let keys = PrimitiveArray::<Int32Type>::try_new(self.keys.into(), nulls)?;
+        Ok(Arc::new(DictionaryArray::try_new(keys, values)?))
+    }
+}
+
+/// The view of the text at `at`, behind its length, which is moved to the next one.
+fn plain(texts: &[u8], at: &mut usize, block: u32) -> Result<u128, ParquetError> {
+    let length =
+        texts.get(*at..).and_then(|rest| rest.first_chunk()).map(|length| u32::from_le_bytes(*length) as usize);
+    let start = *at + 4;
+    let text = length.and_then(|length| texts.get(start..start.checked_add(length)?));
+    let text = text.ok_or_else(|| ParquetError::EOF("a page ends within its texts".into()))?;
+    *at = start + text.len();
+    Ok(make_view(text, block, start as u32))
+}
+
+/// The first `bytes`, which are taken off.
+fn split(page: &mut Bytes, bytes: usize) -> Result<Bytes, ParquetError> {
+    if bytes > page.len() {
+        return Err(ParquetError::EOF(format!("a page of {} bytes has {bytes} of levels", page.len())));
+    }
+    Ok(page.split_to(bytes))
+}
+
+/// A column chunk's bytes, at their place in a file.
+struct Chunk {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    fn from(&self, start: u64) -> Result<Bytes, ParquetError> {
+        let at = start.checked_sub(self.start).filter(|at| *at <= self.bytes.len() as u64);
+        let at = at.ok_or_else(|| ParquetError::EOF(format!("a page at {start} is not in its column chunk")))?;
+        Ok(self.bytes.slice(at as usize..))
+    }
+}
+
+impl Length for Chunk {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for Chunk {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        split(&mut self.from(start)?, length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{AsArray, RecordBatch, StringArray};
+    use arrow::datatypes::{Field, Schema};
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+    use parquet::basic::Compression;
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+    use proptest::prelude::*;
+
+    /// How a column is written.
+    #[derive(Clone, Debug)]
+    struct Written {
+        version: WriterVersion,
+        dictionary_bytes: Option<usize>,
+        page_rows: usize,
+        group_rows: usize,
+        is_optional: bool,
+    }
+
+    fn written() -> impl Strategy<Value = Written> {
+        let version = prop_oneof![Just(WriterVersion::PARQUET_1_0), Just(WriterVersion::PARQUET_2_0)];
+        let dictionary = proptest::option::of(prop_oneof![Just(64_usize), Just(1 << 20)]);
+        (version, dictionary, 1_usize..300, 1_usize..700, any::<bool>()).prop_map(
+            |(version, dictionary_bytes, page_rows, group_rows, is_optional)| Written {
+                version,
+                dictionary_bytes,
+                page_rows,
+                group_rows,
+                is_optional,
+            },
+        )
+    }
+
+    /// Runs of few values, of none, and of values that do not come again.
+    fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
+        let run = (0_u8..4, 1_usize..200, "[a-cé]{0,20}");
+        proptest::collection::vec(run, 0..12).prop_map(|runs| {
+            let run = |(at, (kind, rows, text)): (usize, (u8, usize, String))| {
+                let text = move |row: usize| match kind {
+                    0 => None,
+                    1 => Some(text.clone()),
+                    2 => (!row.is_multiple_of(3)).then(|| format!("{text}{}", row % 5)),
+                    _ => Some(format!("{text} of its own {at} {row}")),
+                };
+                (0..rows).map(text)
+            };
+            runs.into_iter().enumerate().flat_map(run).collect()
+        })
+    }
+
+    fn file(texts: &[Option<String>], written: &Written) -> Result<Bytes, ParquetError> {
+        let properties = WriterProperties::builder()
+            .set_writer_version(written.version)
+            .set_compression(Compression::SNAPPY)
+            .set_encoding(Encoding::PLAIN)
+            .set_dictionary_enabled(written.dictionary_bytes.is_some())
+            .set_dictionary_page_size_limit(written.dictionary_bytes.unwrap_or(1))
+            .set_data_page_row_count_limit(written.page_rows)
+            .set_write_batch_size(16)
+            .set_max_row_group_row_count(Some(written.group_rows))
+            .build();
+        let text = |text: &Option<String>| {
+            if written.is_optional { text.clone() } else { Some(text.clone().unwrap_or_default()) }
+        };
+        let column: ArrayRef = Arc::new(texts.iter().map(text).collect::<StringArray>());
+        let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, written.is_optional)]));
+        let mut out = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut out, Arc::clone(&schema), Some(properties))?;
+        writer.write(&RecordBatch::try_new(schema, vec![column])?)?;
+        writer.close()?;
+        Ok(out.into())
+    }
+
+    /// All texts of a file, read in steps of some rows.
+    fn read(file: &Bytes, step: usize) -> Result<Vec<Option<String>>, ParquetError> {
+        let footer = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+        assert!(can_be(footer.metadata(), 0));
+        let mut out = Vec::new();
+        for group in footer.metadata().row_groups() {
+            let range = range(group.column(0))?;
+            let bytes = file.slice(range.start as usize..range.end as usize);
+            let mut left = group.num_rows() as usize;
+            let mut texts = Texts::new(group.column(0), bytes, left)?;
+            while left > 0 {
+                let rows = texts.next(step.min(left))?;
+                let rows = rows.as_dictionary::<Int32Type>();
+                left -= rows.len();
+                let values = rows.downcast_dict::<StringViewArray>();
+                out.extend(values.into_iter().flatten().map(|text| text.map(str::to_owned)));
+            }
+        }
+        Ok(out)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(texts in texts(), written in written(), step in 1_usize..400) {
+            let expected: Vec<_> = texts.iter().map(|text| if written.is_optional { text.clone() } else { Some(text.clone().unwrap_or_default()) }).collect();
+            prop_assert_eq!(read(&file(&texts, &written)?, step)?, expected);
+        }
+
+        #[test]
+        fn damaged_pages_are_errors_or_texts(
+            texts in texts(),
+            written in written(),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut bytes = file(&texts, &written)?.to_vec();
+            let footer = bytes[..bytes.len() - 4].last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+            let pages = 4..bytes.len() - 8 - footer;
+            if pages.is_empty() {
+                return Ok(());
+            }
+            for (at, byte) in damage {
+                bytes[pages.start + at.index(pages.len())] = byte;
+            }
+            if let Ok(read) = read(&bytes.into(), 100) {
+                prop_assert_eq!(read.len(), texts.len());
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_a_dictionary_share_its_values() -> Result<(), ParquetError> {
+        let written = Written {
+            version: WriterVersion::PARQUET_2_0,
+            dictionary_bytes: Some(1 << 20),
+            page_rows: 10,
+            group_rows: 1000,
+            is_optional: true,
+        };
+        let texts: Vec<_> = (0..100).map(|row| (row % 7 != 0).then(|| format!("text {}", row % 4))).collect();
+        let file = file(&texts, &written)?;
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+        let column = footer.metadata().row_group(0).column(0);
+        let range = range(column)?;
+        let mut rows = Texts::new(column, file.slice(range.start as usize..range.end as usize), 100)?;
+        let (first, second) = (rows.next(35)?, rows.next(65)?);
+        let values = [&first, &second].map(|rows| Arc::clone(rows.as_dictionary::<Int32Type>().values()));
+        assert!(Arc::ptr_eq(&values[0], &values[1]));
+        assert_eq!(values[0].len(), 4);
+        assert!(matches!(rows.next(1), Err(ParquetError::EOF(_))));
+        Ok(())
+    }
+}
