@@ -315,9 +315,14 @@ impl<'a> Hunt<'a> {
             };
             let wanted: HashSet<&str> = hits().map(|hit| &*hit.uid).collect();
             for batch in batches {
-                let column = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
-                let (Some(uids), Some(texts)) = (column("metadata.uid"), column("raw_data")) else { continue };
-                for (uid, text) in uids.iter().zip(texts) {
+                let column = |name| {
+                    batch
+                        .column_by_name(name)
+                        .map(|column| arrow::compute::cast(column, &DataType::Utf8View))
+                        .transpose()
+                };
+                let (Some(uids), Some(texts)) = (column("metadata.uid")?, column("raw_data")?) else { continue };
+                for (uid, text) in uids.as_string_view().iter().zip(texts.as_string_view()) {
                     if let Some((uid, text)) = uid.zip(text).filter(|(uid, _)| wanted.contains(uid)) {
                         events.entry(uid.into()).or_insert_with(|| event(text));
                     }

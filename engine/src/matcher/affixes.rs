@@ -1,7 +1,7 @@
-//! Which of thousands of texts another begins, or ends, with: one hash that grows by a byte at a time.
+//! Which of thousands of texts another begins, or ends, with: a tree of bytes, left where no text goes on as this one does.
 
 use super::values::AtomIx;
-use hashbrown::HashTable;
+use ahash::AHashMap;
 
 /// From which end texts are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,73 +12,65 @@ pub enum Side {
 }
 
 /// Texts, each with the atoms that hold where it is found.
-#[derive(Default)]
 pub struct Affixes {
     side: Side,
-    /// Whether a text has this length.
-    lengths: Vec<bool>,
-    table: HashTable<u32>,
-    entries: Vec<(Box<[u8]>, Vec<AtomIx>)>,
+    /// Where a node goes on with a byte; the root is 0.
+    steps: AHashMap<(u32, u8), u32>,
+    /// By node, where its text's atoms are, if a text ends there.
+    ends: Vec<Option<u32>>,
+    atoms: Vec<Vec<AtomIx>>,
+}
+
+impl Default for Affixes {
+    fn default() -> Self {
+        Self::of(Side::default())
+    }
 }
 
 impl Affixes {
     /// None yet.
     pub fn of(side: Side) -> Self {
-        Self { side, ..Self::default() }
+        Self { side, steps: AHashMap::new(), ends: vec![None], atoms: Vec::new() }
     }
 
     /// Adds a text.
     pub fn add(&mut self, text: &str, atom: AtomIx) {
-        let (hash, text) = (self.hash(text.as_bytes()), text.as_bytes());
-        if let Some(at) = self.table.find(hash, |at| *self.entries[*at as usize].0 == *text) {
-            return self.entries[*at as usize].1.push(atom);
+        let mut node = 0;
+        for at in 0..text.len() {
+            let (next, byte) = (self.ends.len() as u32, self.byte(text.as_bytes(), at));
+            node = *self.steps.entry((node, byte)).or_insert(next);
+            if node == next {
+                self.ends.push(None);
+            }
         }
-        let at = self.entries.len() as u32;
-        self.entries.push((text.into(), vec![atom]));
-        let side = self.side;
-        self.table.insert_unique(hash, at, |at| hash_of(side, &self.entries[*at as usize].0));
-        self.lengths.resize(self.lengths.len().max(text.len() + 1), false);
-        self.lengths[text.len()] = true;
+        let end = *self.ends[node as usize].get_or_insert_with(|| {
+            self.atoms.push(Vec::new());
+            (self.atoms.len() - 1) as u32
+        });
+        self.atoms[end as usize].push(atom);
     }
 
     /// The atoms of the texts that `text` begins, or ends, with.
     pub fn find(&self, text: &[u8], out: &mut Vec<AtomIx>) {
-        let mut hash = SEED;
-        for length in 0..self.lengths.len().min(text.len() + 1) {
-            if length > 0 {
-                let byte = if self.side == Side::Start { text[length - 1] } else { text[text.len() - length] };
-                hash = step(hash, byte);
+        let (mut node, mut at) = (0, 0);
+        loop {
+            if let Some(end) = self.ends[node as usize] {
+                out.extend(&self.atoms[end as usize]);
             }
-            if self.lengths[length] {
-                let part = if self.side == Side::Start { &text[..length] } else { &text[text.len() - length..] };
-                if let Some(at) = self.table.find(finish(hash), |at| *self.entries[*at as usize].0 == *part) {
-                    out.extend(&self.entries[*at as usize].1);
-                }
+            if at == text.len() || self.steps.is_empty() {
+                return;
+            }
+            match self.steps.get(&(node, self.byte(text, at))) {
+                Some(next) => (node, at) = (*next, at + 1),
+                None => return,
             }
         }
     }
 
-    fn hash(&self, text: &[u8]) -> u64 {
-        hash_of(self.side, text)
+    /// The byte at a place, from the side where texts are compared.
+    fn byte(&self, text: &[u8], at: usize) -> u8 {
+        if self.side == Side::Start { text[at] } else { text[text.len() - 1 - at] }
     }
-}
-
-const SEED: u64 = 0xcbf2_9ce4_8422_2325;
-
-fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-}
-
-/// The table looks at the highest bits, which the steps mix least.
-fn finish(hash: u64) -> u64 {
-    hash ^ hash.rotate_left(25).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn hash_of(side: Side, text: &[u8]) -> u64 {
-    finish(match side {
-        Side::Start => text.iter().fold(SEED, |hash, byte| step(hash, *byte)),
-        Side::End => text.iter().rev().fold(SEED, |hash, byte| step(hash, *byte)),
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What one field's tests say of a value, worked out once for each distinct value.
 //!
-//! Texts are compared without case first: equal ones by one hash, beginnings and ends by another that grows by a byte at a
-//! time ([`Affixes`]), all that may stand anywhere by [`Literals`]. Globs and regular expressions are tried on texts with
+//! Texts are compared without case first: equal ones by a hash, beginnings and ends by a tree of bytes ([`Affixes`]), all that
+//! may stand anywhere by [`Literals`]. Globs and regular expressions are tried on texts with
 //! a literal that they need.
 
 use super::affixes::{Affixes, Side};

@@ -4,9 +4,10 @@ use super::SqlSession;
 use super::provider::{LakeTable, STORE};
 use crate::table::{ARRIVAL, DataFile};
 use ahash::AHashSet;
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema};
+use arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
@@ -21,9 +22,12 @@ use std::sync::Arc;
 /// What names a row, and what it was made of.
 const COLUMNS: [&str; 2] = ["metadata.uid", "raw_data"];
 
+/// Rows that are read at once.
+const ROWS_AT_ONCE: usize = 64;
+
 impl SqlSession {
     /// The rows of a table that arrived at one of these times: batches with `metadata.uid` and `raw_data`, where a file has
-    /// them. Of writers at the same time, more than one row may have a time.
+    /// them, as texts or views of texts. Of writers at the same time, more than one row may have a time.
     ///
     /// **Errors**: a file that cannot be read.
     pub async fn originals(&self, table: &str, arrivals: &BTreeSet<i64>) -> Result<Vec<RecordBatch>> {
@@ -92,7 +96,27 @@ async fn read(
     if !selection.selects_any() {
         return Ok(Vec::new());
     }
-    let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(rows, footer.clone());
+    // A view holds its page, so not many at a time.
+    let views = ArrowReaderMetadata::try_new(footer.metadata().clone(), as_views(footer.schema()))?;
+    let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(rows, views).with_batch_size(ROWS_AT_ONCE);
     let rows = rows.with_projection(columns(&COLUMNS)).with_row_selection(selection).build()?;
-    Ok(rows.try_collect().await?)
+    rows.map(|batch| Ok(compact(&batch?)?)).try_collect().await
+}
+
+/// Options to read [`COLUMNS`] as views.
+fn as_views(schema: &Schema) -> ArrowReaderOptions {
+    let view = |field: &FieldRef| match COLUMNS.contains(&field.name().as_str()) {
+        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        false => Arc::clone(field),
+    };
+    ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(schema.fields().iter().map(view).collect::<Vec<_>>())))
+}
+
+/// The same views, of texts that lie by themselves.
+fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let column = |column: &ArrayRef| match column.as_string_view_opt() {
+        Some(views) => Arc::new(views.gc()),
+        None => Arc::clone(column),
+    };
+    RecordBatch::try_new(batch.schema(), batch.columns().iter().map(column).collect())
 }

@@ -2,7 +2,8 @@
 
 use crate::events::{START, batch, batches, lake_in, session};
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, TimeDelta, Utc};
 use parquet::basic::Encoding;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -96,9 +97,11 @@ async fn originals_are_found_by_arrival() {
         let batches = session.originals("base_event", &arrivals.iter().copied().collect()).await.unwrap();
         let mut rows: Vec<(String, String)> = Vec::new();
         for batch in &batches {
-            let column = |name| batch.column_by_name(name).unwrap().as_string::<i32>();
-            let text = |text: Option<&str>| text.unwrap().to_owned();
-            rows.extend(column("metadata.uid").iter().map(text).zip(column("raw_data").iter().map(text)));
+            let [uids, texts] = ["metadata.uid", "raw_data"].map(|name| {
+                let column = cast(batch.column_by_name(name).unwrap(), &DataType::Utf8).unwrap();
+                column.as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
+            });
+            rows.extend(uids.into_iter().zip(texts));
         }
         rows.sort();
         rows

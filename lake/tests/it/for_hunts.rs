@@ -125,8 +125,9 @@ async fn rows_that_cannot_be_meant_are_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let lake = filled(folder.path(), IngestOptions::default(), 1).await;
     let uids = |batches: &[RecordBatch]| -> Vec<String> {
-        let uids = batches.iter().map(|batch| batch.column_by_name("metadata.uid").unwrap().as_string::<i32>());
-        uids.flat_map(|uids| uids.iter().flatten().map(str::to_owned)).collect()
+        let uids =
+            batches.iter().map(|batch| cast(batch.column_by_name("metadata.uid").unwrap(), &DataType::Utf8).unwrap());
+        uids.flat_map(|uids| uids.as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>()).collect()
     };
     // A block has 1,024 rows, and there are more false alarms than none.
     let found = read(&lake, &[], Some("tarnadump::")).await;

@@ -23,9 +23,12 @@ use datafusion::physical_plan::empty::EmptyExec;
 use exec::{HuntScanExec, Rows};
 use std::sync::Arc;
 
+/// The column by which hits are told: not a text that rules look at, but one of every row.
+const UID: &str = "metadata.uid";
+
 /// The files of a table that are for hunts.
 ///
-/// **Shape**: the table's columns, then members of `unmapped` that were asked for. Texts that were asked for are
+/// **Shape**: the table's columns, then members of `unmapped` that were asked for. `metadata.uid` and texts that were asked for are
 /// `Dictionary(Int32, Utf8View)`, whose values may repeat; a member's column has JSON texts, and is null where a row lacks it.
 #[derive(Debug)]
 pub struct ForHunts {
@@ -47,7 +50,9 @@ impl ForHunts {
 
     fn of(table: TableSnapshot, texts: &[String]) -> Self {
         let column = |field: &FieldRef| match field.data_type() {
-            DataType::Utf8 if texts.contains(field.name()) => Arc::new(field.as_ref().clone().with_data_type(coded())),
+            DataType::Utf8 if field.name() == UID || texts.contains(field.name()) => {
+                Arc::new(field.as_ref().clone().with_data_type(coded()))
+            }
             _ => Arc::clone(field),
         };
         let members = texts.iter().filter(|name| is_of_files(name));
