@@ -83,6 +83,8 @@ impl Collected {
 struct Texts {
     any: Vec<AtomIx>,
     exact: AHashMap<Box<str>, Vec<AtomIx>>,
+    /// Bytes of the longest of them.
+    exact_bytes_max: usize,
     starts: Affixes,
     ends: Affixes,
     literals: Literals,
@@ -105,7 +107,10 @@ impl Texts {
     fn add(&mut self, collected: &mut Collected, atom: AtomIx, pattern: &Pattern) {
         match pattern {
             Pattern::Any => self.any.push(atom),
-            Pattern::Exact(t) => self.exact.entry(t.as_str().into()).or_default().push(atom),
+            Pattern::Exact(t) => {
+                self.exact_bytes_max = self.exact_bytes_max.max(t.len());
+                self.exact.entry(t.as_str().into()).or_default().push(atom);
+            }
             Pattern::Prefix(t) => self.starts.add(t, atom),
             Pattern::Suffix(t) => self.ends.add(t, atom),
             Pattern::Contains(t) => collected.add(t, Meaning::Contains(atom)),
@@ -130,7 +135,9 @@ impl Texts {
     /// The atoms that hold for a text, some more than once; `regex` gets the numbers of expressions worth trying.
     fn run(&mut self, text: &str, out: &mut Vec<AtomIx>, regex: &mut impl FnMut(u32)) {
         out.extend(&self.any);
-        if let Some(atoms) = self.exact.get(text) {
+        if text.len() <= self.exact_bytes_max
+            && let Some(atoms) = self.exact.get(text)
+        {
             out.extend(atoms);
         }
         self.starts.find(text.as_bytes(), out);
