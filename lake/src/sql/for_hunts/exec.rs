@@ -141,20 +141,22 @@ async fn read(
     let kept = rows.predicate.as_ref().map(|predicate| groups(&plain, predicate));
     let kept = kept.unwrap_or_else(|| (0..footer.num_row_groups()).collect());
     // Files have their columns in their own order, and not all.
+    let coded = coded();
     let asked: HashMap<&str, &DataType> = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
-    let typed = |field: &Arc<Field>| match asked.get(field.name().as_str()) {
-        Some(asked) if **asked == coded() => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-        _ => Arc::clone(field),
+    let is_coded =
+        |field: &Field| *field.data_type() == DataType::Utf8 && asked.get(field.name().as_str()) == Some(&&coded);
+    let typed = |field: &Arc<Field>| match is_coded(field) {
+        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        false => Arc::clone(field),
     };
     let of_file = Schema::new(plain.schema().fields().iter().map(typed).collect::<Vec<_>>());
     let (mut columns, mut leaves) = (Vec::new(), Vec::new());
-    for (at, field) in of_file.fields().iter().enumerate() {
-        match asked.get(field.name().as_str()) {
-            Some(asked) if **asked == coded() && rows.needles.is_none() => match leaf(&footer, at) {
-                Some(leaf) => leaves.push((field.name().clone(), leaf)),
-                None => columns.push(at),
-            },
-            Some(_) => columns.push(at),
+    for (at, field) in plain.schema().fields().iter().enumerate() {
+        // Only rows of whole row groups are read as they are coded.
+        let can_be = || is_coded(field) && rows.needles.is_none();
+        match can_be().then(|| leaf(&footer, at)).flatten() {
+            Some(leaf) => leaves.push((field.name().clone(), leaf)),
+            None if asked.contains_key(field.name().as_str()) => columns.push(at),
             None => {}
         }
     }
