@@ -44,6 +44,8 @@ struct Known {
     atoms: Vec<AtomIx>,
     /// For each code, its part in a row's key.
     parts: Vec<u128>,
+    /// Whether one of them is not 0.
+    tells: bool,
     /// What makes them this field's: odd.
     number: u128,
     /// Whether conditions compare the field with another, so that its value tells more than its atoms.
@@ -121,6 +123,7 @@ impl Matcher {
             ends: Vec::new(),
             atoms: Vec::new(),
             parts: Vec::new(),
+            tells: false,
             number: secret.of(("field", at)) | 1,
             compared: false,
             missed: false,
@@ -184,10 +187,11 @@ impl Matcher {
             self.keys.push(self.route_parts[rows.route_of(row).0 as usize].wrapping_add(cells));
         }
         for (field, codes) in rows.columns() {
-            let parts = self.fields[field.0 as usize].parts.as_slice();
-            if parts.iter().all(|part| *part == 0) {
+            let known = &self.fields[field.0 as usize];
+            if !known.tells {
                 continue;
             }
+            let parts = known.parts.as_slice();
             for (key, code) in self.keys.iter_mut().zip(codes) {
                 // A row without a value has the number of none.
                 *key = key.wrapping_add(parts.get(*code as usize).copied().unwrap_or(0));
@@ -210,6 +214,7 @@ impl Matcher {
                 known.ends.clear();
                 known.atoms.clear();
                 known.parts.clear();
+                known.tells = false;
                 known.epoch = dictionary.epoch();
                 if known.compared {
                     self.memo.clear();
@@ -228,6 +233,7 @@ impl Matcher {
                     (false, true) => 0,
                     (false, false) => self.sets.number(&atoms),
                 };
+                known.tells |= part != 0;
                 known.parts.push(part.wrapping_mul(known.number));
             }
         }

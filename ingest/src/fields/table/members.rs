@@ -66,9 +66,9 @@ struct Groups {
 }
 
 /// Columns that stand in for fields, by a list of them that rows have.
-#[derive(Default)]
 struct Standing {
     numbers: AHashMap<Box<str>, u32>,
+    /// By number; the first are none.
     of: Vec<Arc<[usize]>>,
 }
 
@@ -393,8 +393,14 @@ impl Groups {
     }
 }
 
+impl Default for Standing {
+    fn default() -> Self {
+        Self { numbers: AHashMap::new(), of: vec![Arc::from([])] }
+    }
+}
+
 impl Standing {
-    /// The number of a list, not 0, which is that of none; none where there are too many.
+    /// The number of a list, not 0, which is that of no list; none where there are too many.
     fn number(&mut self, list: &str, placed: &[(String, LeafType)]) -> Option<u32> {
         if let Some(known) = self.numbers.get(list) {
             return Some(*known);
@@ -402,15 +408,14 @@ impl Standing {
         if self.of.len() >= TOLD_MAX {
             return None;
         }
-        self.of.push(standing(list, placed));
         let number = self.of.len() as u32;
+        self.of.push(standing(list, placed));
         self.numbers.insert(list.into(), number);
         Some(number)
     }
 
     fn of(&self, number: u32) -> Arc<[usize]> {
-        let known = (number as usize).checked_sub(1).and_then(|at| self.of.get(at));
-        known.map_or_else(|| Arc::from([]), Arc::clone)
+        Arc::clone(&self.of[number as usize])
     }
 }
 

@@ -250,7 +250,7 @@ fn plain(texts: &[u8], at: &mut usize, block: u32) -> Result<u128, ParquetError>
 /// The first `bytes`, which are taken off.
 fn split(page: &mut Bytes, bytes: usize) -> Result<Bytes, ParquetError> {
     if bytes > page.len() {
-        return Err(ParquetError::EOF(format!("a page of {} bytes has {bytes} of levels", page.len())));
+        return Err(ParquetError::EOF(format!("{bytes} bytes of a page where only {} are left", page.len())));
     }
     Ok(page.split_to(bytes))
 }

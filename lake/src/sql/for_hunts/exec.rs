@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOpti
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Column, Result, internal_err};
+use datafusion::common::{Column, DataFusionError, Result, internal_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::FileGroup;
@@ -175,7 +175,7 @@ async fn read(
                 batches = batches.with_row_selection(selection);
             }
         }
-        None => texts = Some(GroupTexts::new(other, footer, kept, leaves)),
+        None => texts = Some(GroupTexts::new(file.object_meta.location.to_string(), other, footer, kept, leaves)),
     }
     let batches = batches.build()?;
     let conformed = Conformed::new(schema, batches.schema(), &names, &file, batch_size)?;
@@ -270,6 +270,8 @@ impl PruningStatistics for GroupStatistics<'_> {
 
 /// Texts of a file that are read as they are coded, row group by row group.
 struct GroupTexts {
+    /// The file's path, for errors.
+    path: String,
     reader: Box<dyn AsyncFileReader>,
     footer: Arc<ParquetMetaData>,
     /// Row groups that are still to come.
@@ -282,12 +284,13 @@ struct GroupTexts {
 
 impl GroupTexts {
     fn new(
+        path: String,
         reader: Box<dyn AsyncFileReader>,
         footer: Arc<ParquetMetaData>,
         groups: Vec<usize>,
         leaves: Vec<usize>,
     ) -> Self {
-        Self { reader, footer, groups: groups.into_iter(), leaves, open: Vec::new(), rows: 0 }
+        Self { path, reader, footer, groups: groups.into_iter(), leaves, open: Vec::new(), rows: 0 }
     }
 
     /// The next rows, which are all of one row group.
@@ -304,7 +307,12 @@ impl GroupTexts {
             self.open = open.collect::<Result<_, _>>()?;
         }
         self.rows = self.rows.saturating_sub(rows);
-        Ok(self.open.iter_mut().map(|texts| texts.next(rows)).collect::<Result<_, _>>()?)
+        let schema = self.footer.file_metadata().schema_descr();
+        let named = |leaf: usize| format!("column {:?} of {}", schema.column(leaf).path().string(), self.path);
+        let texts = self.open.iter_mut().zip(&self.leaves);
+        let texts =
+            texts.map(|(texts, leaf)| texts.next(rows).map_err(|e| DataFusionError::from(e).context(named(*leaf))));
+        texts.collect()
     }
 }
 
