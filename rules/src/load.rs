@@ -13,6 +13,8 @@ use crate::parse::{Document, Kind, Targets, documents};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -103,6 +105,8 @@ pub struct LoadOptions {
 
 const FILE_BYTES_MAX: u64 = 64 << 20;
 const FILES_MAX: usize = 200_000;
+/// Fewer files are not worth a thread.
+const FILES_OF_THREAD_MIN: usize = 64;
 
 /// Loads every rule under `paths`; a file that is named twice is read once.
 ///
@@ -110,40 +114,65 @@ const FILES_MAX: usize = 200_000;
 ///
 /// **Bounds**: 64 MiB a file, 20,000 documents a file, 1 MiB a document, 50,000 values a rule; more is an error.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
-    let mut loader = Loader::new(options);
-    each_file(paths, |path, text| match text {
-        Ok(text) => loader.text(path, &text),
-        Err(reason) => loader.file_error(path, reason),
+    let files = files(paths);
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let part = |files: &[File]| {
+        let mut loader = Loader::new(options);
+        files.iter().for_each(|file| loader.file(file));
+        loader
+    };
+    // Neighbours together, so that rules stay in their files' order.
+    let parts = std::thread::scope(|scope| {
+        let parts = files.chunks(files.len().div_ceil(threads).max(FILES_OF_THREAD_MIN));
+        let parts: Vec<_> = parts.map(|files| scope.spawn(move || part(files))).collect();
+        let parts = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        parts.fold(Loader::new(options), Loader::and)
     });
-    loader.finish()
+    parts.finish()
 }
 
 /// The texts of the rule files under `paths`, by name, and what cannot be read.
 pub(crate) fn texts(paths: &[PathBuf]) -> (Vec<(PathBuf, String)>, Vec<LoadError>) {
     let (mut out, mut errors) = (Vec::new(), Vec::new());
-    each_file(paths, |path, text| match text {
-        Ok(text) => out.push((path.to_owned(), text)),
-        Err(reason) => errors.push(unread(path, reason)),
-    });
+    for file in files(paths) {
+        match file.text() {
+            Ok(text) => out.push((file.path, text)),
+            Err(reason) => errors.push(unread(&file.path, reason)),
+        }
+    }
     (out, errors)
 }
 
-fn each_file(paths: &[PathBuf], mut visit: impl FnMut(&Path, Result<String, String>)) {
-    let mut seen = HashSet::new();
+/// A file that was found, or why it cannot be.
+struct File {
+    path: PathBuf,
+    found: Result<(), String>,
+}
+
+impl File {
+    fn text(&self) -> Result<String, String> {
+        self.found.clone().and_then(|()| read(&self.path))
+    }
+}
+
+/// The rule files under `paths`, each once.
+fn files(paths: &[PathBuf]) -> Vec<File> {
+    let (mut files, mut seen) = (Vec::new(), HashSet::new());
     for path in paths {
         for entry in walkdir::WalkDir::new(path).sort_by_file_name().follow_links(true).into_iter().take(FILES_MAX) {
             match entry {
-                Err(e) => visit(path, Err(e.to_string())),
+                Err(e) => files.push(File { path: path.clone(), found: Err(e.to_string()) }),
                 // A file named by the user is read whatever its name; in a folder, names tell.
                 Ok(entry) if entry.path().is_file() && (entry.depth() == 0 || is_rule(entry.path())) => {
                     if seen.insert(entry.path().canonicalize().unwrap_or_else(|_| entry.path().to_owned())) {
-                        visit(entry.path(), read(entry.path()));
+                        files.push(File { path: entry.into_path(), found: Ok(()) });
                     }
                 }
                 Ok(_) => {}
             }
         }
     }
+    files
 }
 
 fn read(file: &Path) -> Result<String, String> {
@@ -193,6 +222,22 @@ struct Loader<'a> {
 impl<'a> Loader<'a> {
     fn new(options: &'a LoadOptions) -> Self {
         Self { options, set: Ruleset::default(), filters: Vec::new() }
+    }
+
+    /// What this one has, then what another has.
+    fn and(mut self, other: Self) -> Self {
+        self.set.rules.extend(other.set.rules);
+        self.set.correlations.extend(other.set.correlations);
+        self.set.errors.extend(other.set.errors);
+        self.filters.extend(other.filters);
+        self
+    }
+
+    fn file(&mut self, file: &File) {
+        match file.text() {
+            Ok(text) => self.text(&file.path, &text),
+            Err(reason) => self.file_error(&file.path, reason),
+        }
     }
 
     fn file_error(&mut self, file: &Path, reason: String) {
