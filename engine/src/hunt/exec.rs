@@ -1,6 +1,6 @@
 //! The operator: batches of a class table in, a row for each rule that fires on one of their rows out.
 
-use super::sought::{Sought, sought};
+use super::sought::{Sought, any_of, sought};
 use super::table::{RULE, VALUES};
 use crate::bind::{Bound, Engine, RuleIx};
 use crate::matcher::{Hit, Matcher};
@@ -276,7 +276,15 @@ impl Lane {
         let (sources, request) = (lanes.engine.sources().clone(), lanes.engine.request_of(&lanes.bound()));
         let reader = match lanes.look {
             Look::Members(names) => Reader::Members(MemberReader::new(sources, request, lanes.class, names).into()),
-            Look::Rows | Look::Keywords => Reader::Rows(TableReader::new(sources, request, lanes.class).into()),
+            Look::Rows => Reader::Rows(TableReader::new(sources, request, lanes.class).into()),
+            Look::Keywords => {
+                let reader = TableReader::new(sources, request, lanes.class);
+                let reader = match any_of(&lanes.bound()) {
+                    Some(needles) => reader.only_with_any(&needles),
+                    None => reader,
+                };
+                Reader::Rows(reader.into())
+            }
         };
         Self { reader, matcher: None }
     }

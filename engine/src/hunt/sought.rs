@@ -1,6 +1,7 @@
 //! What has to be in a row's texts for a rule to fire: what a table's files can say without being read.
 
 use crate::bind::{Bound, Engine, needle};
+use std::collections::BTreeSet;
 use tarn_ingest::fields::Needle;
 use tarn_ingest::source::{LogsourceId, Source};
 use tarn_rules::Expr;
@@ -19,6 +20,15 @@ pub fn sought(engine: &Engine, bound: &[&Bound]) -> Sought {
         lists.into_iter().map(|needles| needles.iter().map(|needle| needle.text().to_owned()).collect()).collect()
     };
     bound.iter().map(of).collect()
+}
+
+/// Texts of which one is in a row on which one of some rules fires, by what their conditions say; none where that cannot
+/// be said of all rules.
+pub fn any_of(bound: &[&Bound]) -> Option<BTreeSet<Needle>> {
+    // Long ones say most.
+    let shortest = |list: &Vec<Needle>| list.iter().map(|needle| needle.text().len()).min();
+    let lists = bound.iter().map(|bound| of_condition(&bound.condition).into_iter().max_by_key(shortest));
+    Some(lists.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Every list is one of which a needle is there where the condition holds.

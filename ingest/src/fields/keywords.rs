@@ -105,6 +105,11 @@ impl Keywords {
         Self { field, search }
     }
 
+    /// For events with any of these.
+    pub fn of_any(field: FieldIx, needles: &BTreeSet<Needle>) -> Self {
+        Self { field, search: Some(Search::new(&needles.iter().map(|needle| needle.text()).collect())) }
+    }
+
     /// Whether a keyword may be in an event.
     pub fn worth(&self, event: &str, lower: &mut Vec<u8>) -> bool {
         let Some(search) = &self.search else { return true };
@@ -120,10 +125,10 @@ impl Keywords {
         self.search.is_some()
     }
 
-    /// Tells in which rows keywords are: each row is from an offset to the next.
-    pub fn rows(&self, bytes: &[u8], offsets: &[usize], found: &mut impl FnMut(usize)) {
+    /// Tells in which rows keywords are: each row of lower-cased bytes is from an offset to the next.
+    pub fn rows(&self, lower: &[u8], offsets: &[usize], found: &mut impl FnMut(usize)) {
         if let Some(search) = &self.search {
-            search.rows(&bytes.to_ascii_lowercase(), offsets, found);
+            search.rows(lower, offsets, found);
         }
     }
 }
@@ -131,11 +136,13 @@ impl Keywords {
 /// The one character beyond ASCII whose lower case is within.
 const KELVIN: char = '\u{212a}';
 
-/// Where a character of a JSON text may stand for another in ASCII.
+/// Where the first character of a JSON text is that may stand for another in ASCII.
 pub(super) fn unsure(text: &[u8]) -> Option<usize> {
     let escape = memchr::memmem::find(text, b"\\u");
-    let kelvin = || memchr::memmem::find(text, KELVIN.encode_utf8(&mut [0; 4]).as_bytes());
-    escape.or_else(|| if text.is_ascii() { None } else { kelvin() })
+    let before = &text[..escape.unwrap_or(text.len())];
+    let kelvin = || memchr::memmem::find(before, KELVIN.encode_utf8(&mut [0; 4]).as_bytes());
+    let kelvin = if before.is_ascii() { None } else { kelvin() };
+    kelvin.or(escape)
 }
 
 /// A lower-cased JSON text in which characters stand for themselves that were escaped by number.

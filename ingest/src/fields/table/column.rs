@@ -2,7 +2,7 @@
 
 use crate::fields::lane::Told;
 use crate::fields::{FieldIx, Rows};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use std::borrow::Cow;
@@ -37,8 +37,8 @@ impl Cell<'_> {
 
 /// A column of one batch; what it holds is told by its type in the batch and its leaf in the class.
 pub enum Column {
-    Text(StringArray),
-    Json(StringArray),
+    Text(StringViewArray),
+    Json(StringViewArray),
     /// Of texts.
     List(ListArray),
     Whole(PrimitiveArray<Int64Type>),
@@ -64,8 +64,8 @@ impl Column {
             }
             DataType::Boolean => Some(Self::Bool(array.as_boolean().clone())),
             DataType::Timestamp(..) | DataType::Struct(_) => None,
-            _ => to(&DataType::Utf8).map(|a| {
-                let texts = a.as_string().clone();
+            _ => to(&DataType::Utf8View).map(|a| {
+                let texts = a.as_string_view().clone();
                 if leaf == LeafType::Json { Self::Json(texts) } else { Self::Text(texts) }
             }),
         };

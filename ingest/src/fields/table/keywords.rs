@@ -4,10 +4,14 @@
 use super::Column;
 use super::column::Cell;
 use crate::fields::keywords::{Keywords, unsure};
-use crate::fields::{FieldIx, FieldUse, Rows};
+use crate::fields::{FieldIx, FieldUse, Needle, Rows};
 use crate::json::{self, Members};
 use crate::mapper::FALLBACKS;
-use arrow::array::{AsArray, StringArray};
+use arrow::array::AsArray;
+use std::collections::BTreeSet;
+
+/// Bytes that are searched at once: what stays near the processor.
+const PIECE_BYTES: usize = 32 << 10;
 
 /// Finds rows in which a keyword may be.
 pub struct Suspects {
@@ -26,16 +30,21 @@ impl Suspects {
         Self { keywords, in_numbers }
     }
 
+    /// For some texts, none of which is in numbers.
+    pub fn of_any(needles: &BTreeSet<Needle>) -> Self {
+        Self { keywords: Keywords::of_any(FieldIx(0), needles), in_numbers: false }
+    }
+
     /// For each of `rows` rows, whether a keyword may be in one of the columns.
     pub fn of<'c>(&self, rows: usize, columns: impl Iterator<Item = &'c Column>) -> Vec<bool> {
         let mut suspects = vec![!self.keywords.searches(); rows];
         for column in columns {
             match column {
-                Column::Text(texts) => self.mark(texts, &mut |row| suspects[row] = true),
-                Column::Json(texts) => self.mark(texts, &mut |row| suspects[row] = true),
+                Column::Text(texts) => self.mark(texts.iter(), &mut |row| suspects[row] = true),
+                Column::Json(texts) => self.mark(texts.iter(), &mut |row| suspects[row] = true),
                 Column::List(lists) => {
                     let texts = lists.values().as_string::<i32>();
-                    self.mark(texts, &mut |element| {
+                    self.mark(texts.iter(), &mut |element| {
                         let row = lists.value_offsets().partition_point(|start| *start as usize <= element);
                         suspects[row - 1] = true;
                     });
@@ -47,20 +56,35 @@ impl Suspects {
         suspects
     }
 
-    fn mark(&self, texts: &StringArray, suspect: &mut impl FnMut(usize)) {
-        let first = texts.value_offsets()[0] as usize;
-        let offsets: Vec<usize> = texts.value_offsets().iter().map(|at| *at as usize - first).collect();
-        let bytes = &texts.value_data()[first..first + offsets[offsets.len() - 1]];
-        self.keywords.rows(bytes, &offsets, suspect);
-        // Rare characters are looked at again, row by row.
-        let mut from = 0;
-        while let Some(at) = unsure(&bytes[from..]) {
-            let row = offsets.partition_point(|start| *start <= from + at) - 1;
-            if self.keywords.worth(texts.value(row), &mut Vec::new()) {
-                suspect(row);
+    /// Tells which texts, by their place, may have one.
+    fn mark<'t>(&self, texts: impl Iterator<Item = Option<&'t str>>, suspect: &mut impl FnMut(usize)) {
+        let (mut piece, mut offsets, mut first) = (String::with_capacity(2 * PIECE_BYTES), vec![0], 0);
+        for (at, text) in texts.enumerate() {
+            piece.push_str(text.unwrap_or_default());
+            offsets.push(piece.len());
+            if piece.len() >= PIECE_BYTES {
+                self.mark_piece(&mut piece, &offsets, &mut |at| suspect(first + at));
+                piece.clear();
+                offsets.truncate(1);
+                first = at + 1;
             }
-            from = offsets[row + 1];
         }
+        self.mark_piece(&mut piece, &offsets, &mut |at| suspect(first + at));
+    }
+
+    /// The same of texts one behind the other, each from an offset to the next, which are lower-cased.
+    fn mark_piece(&self, piece: &mut str, offsets: &[usize], suspect: &mut impl FnMut(usize)) {
+        // Rare characters are looked at again, text by text.
+        let mut from = 0;
+        while let Some(at) = unsure(&piece.as_bytes()[from..]) {
+            let text = offsets.partition_point(|start| *start <= from + at) - 1;
+            if self.keywords.worth(&piece[offsets[text]..offsets[text + 1]], &mut Vec::new()) {
+                suspect(text);
+            }
+            from = offsets[text + 1];
+        }
+        piece.make_ascii_lowercase();
+        self.keywords.rows(piece.as_bytes(), offsets, suspect);
     }
 }
 
@@ -106,4 +130,46 @@ fn has<'a>(mut members: impl Iterator<Item = (&'a str, &'a str)>, field: &str) -
         let rest = field.strip_prefix(key.as_ref());
         rest == Some("") || rest.and_then(|r| r.strip_prefix('.')).is_some_and(|rest| has(Members::of(raw), rest))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use arrow::array::{ListBuilder, StringBuilder, StringViewArray};
+    use proptest::prelude::*;
+
+    const PARTS: [&str; 10] = ["mimi", "MimiKatz", "katz", "\\u006d", "\\u212A", "\u{212a}atz", "é", "\\\\", " ", "x"];
+
+    /// Texts of pieces that may make a keyword, also with what is before or behind them, and some that fill a piece.
+    fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
+        let part = prop_oneof![
+            20 => proptest::sample::select(&PARTS[..]).prop_map(str::to_owned),
+            1 => (1..2 * PIECE_BYTES).prop_map(|bytes| ".".repeat(bytes)),
+        ];
+        let text = proptest::collection::vec(part, 0..5).prop_map(|parts| parts.concat());
+        proptest::collection::vec(proptest::option::weighted(0.9, text), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn rows_with_a_keyword_are_found(texts in texts(), more in 0_usize..100) {
+            let needles = (0..more).map(|n| format!("none of these {n}")).chain(["mimikatz".to_owned()]);
+            let suspects = Suspects::of_any(&needles.filter_map(|text| Needle::of(&text)).collect());
+            let worth = |text: &Option<String>| {
+                text.as_ref().is_some_and(|text| suspects.keywords.worth(text, &mut Vec::new()))
+            };
+            let expected: Vec<bool> = texts.iter().map(worth).collect();
+            let column = Column::Json(StringViewArray::from_iter(&texts));
+            prop_assert_eq!(&suspects.of(texts.len(), [&column].into_iter()), &expected);
+            // Lists of two, the first of which is always there.
+            let mut lists = ListBuilder::new(StringBuilder::new());
+            for text in &texts {
+                lists.values().append_value("x");
+                lists.values().append_option(text.as_ref());
+                lists.append(true);
+            }
+            prop_assert_eq!(suspects.of(texts.len(), [&Column::List(lists.finish())].into_iter()), expected);
+        }
+    }
 }

@@ -12,7 +12,7 @@ mod members;
 pub use members::{MemberColumns, MemberReader};
 
 use super::lane::{Lane, RoutePlan, Told};
-use super::{FieldRequest, FieldUse, Found, KEYWORDS, Rows};
+use super::{FieldRequest, FieldUse, Found, KEYWORDS, Needle, Rows};
 use crate::json::{self, Members};
 use crate::layout::Layouts;
 use crate::mapper::FALLBACKS;
@@ -78,6 +78,8 @@ pub struct TableReader {
     layouts: Layouts,
     plans: Vec<Option<TablePlan>>,
     rows: Rows,
+    /// What has to be in a row's texts for it to be worth a look.
+    sought: Option<Suspects>,
 }
 
 impl TableReader {
@@ -89,7 +91,14 @@ impl TableReader {
         let lanes = sources.iter().map(lane).collect();
         let rows = Rows::new(&request);
         let columns = columns.names;
-        Self { sources, request, class, columns, lanes, layouts: Layouts::default(), plans: Vec::new(), rows }
+        let (layouts, plans) = (Layouts::default(), Vec::new());
+        Self { sources, request, class, columns, lanes, layouts, plans, rows, sought: None }
+    }
+
+    /// The same, where rules say nothing of rows of whose texts none has any of these, in whatever case: such a row is of no
+    /// source. None of them may be in a number.
+    pub fn only_with_any(self, needles: &BTreeSet<Needle>) -> Self {
+        Self { sought: Some(Suspects::of_any(needles)), ..self }
     }
 
     /// The columns that batches should have; one that a table lacks is null.
@@ -113,15 +122,19 @@ impl TableReader {
         let columns: Vec<Column> =
             self.columns.iter().map(|(name, leaf)| Column::new(batch.column_by_name(name), *leaf)).collect();
         let mappings = mappings(batch);
-        let nowhere = Route { source: SourceId(u16::MAX), kind: 0, logsources: Vec::new() };
+        let nowhere = self.rows.route_id(&Route { source: SourceId(u16::MAX), kind: 0, logsources: Vec::new() });
         let sources = self.sources.clone();
+        let sought = self.sought.as_ref().map(|sought| sought.of(batch.num_rows(), columns.iter()));
         let mut suspects: Vec<Option<Vec<bool>>> = vec![None; self.lanes.len()];
         let (mut found, mut members) = (Vec::new(), Vec::new());
         for row in 0..batch.num_rows() {
+            if sought.as_ref().is_some_and(|sought| !sought[row]) {
+                self.rows.end(nowhere);
+                continue;
+            }
             let source = mappings.get(row).map_or_else(|| sources.native(), |name| sources.named(name));
             let Some(source) = source.filter(|s| self.lanes[s.id.0 as usize].is_some()) else {
-                let route = self.rows.route_id(&nowhere);
-                self.rows.end(route);
+                self.rows.end(nowhere);
                 continue;
             };
             found.clear();
@@ -131,11 +144,13 @@ impl TableReader {
                 _ => "{}",
             };
             members.extend(Members::of(unmapped));
-            let suspect = suspects[source.id.0 as usize].get_or_insert_with(|| {
-                let keywords = self.lanes[source.id.0 as usize].as_ref().and_then(|lane| lane.keywords.as_ref());
-                keywords.map_or_else(Vec::new, |(at, s)| s.of(batch.num_rows(), at.iter().map(|at| &columns[*at])))
-            });
-            let suspect = suspect.get(row).copied().unwrap_or(false);
+            let suspect = sought.is_some() || {
+                let suspects = suspects[source.id.0 as usize].get_or_insert_with(|| {
+                    let keywords = self.lanes[source.id.0 as usize].as_ref().and_then(|lane| lane.keywords.as_ref());
+                    keywords.map_or_else(Vec::new, |(at, s)| s.of(batch.num_rows(), at.iter().map(|at| &columns[*at])))
+                });
+                suspects.get(row).copied().unwrap_or(false)
+            };
             self.row(source, row, &columns, &members, &mut found, suspect);
         }
     }

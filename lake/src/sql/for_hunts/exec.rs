@@ -145,9 +145,10 @@ async fn read(
     let asked: HashMap<&str, &DataType> = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
     let is_coded =
         |field: &Field| *field.data_type() == DataType::Utf8 && asked.get(field.name().as_str()) == Some(&&coded);
-    let typed = |field: &Arc<Field>| match is_coded(field) {
-        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-        false => Arc::clone(field),
+    // Views of pages are no copies of them.
+    let typed = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => Arc::clone(field),
     };
     let of_file = Schema::new(plain.schema().fields().iter().map(typed).collect::<Vec<_>>());
     let (mut columns, mut leaves) = (Vec::new(), Vec::new());

@@ -29,7 +29,8 @@ const UID: &str = "metadata.uid";
 /// The files of a table that are for hunts.
 ///
 /// **Shape**: the table's columns, then members of `unmapped` that were asked for. `metadata.uid` and texts that were asked for are
-/// `Dictionary(Int32, Utf8View)`, whose values may repeat; a member's column has JSON texts, and is null where a row lacks it.
+/// `Dictionary(Int32, Utf8View)`, whose values may repeat, other texts `Utf8View`; a member's column has JSON texts, and is null
+/// where a row lacks it.
 #[derive(Debug)]
 pub struct ForHunts {
     files: LakeTable,
@@ -53,6 +54,7 @@ impl ForHunts {
             DataType::Utf8 if field.name() == UID || texts.contains(field.name()) => {
                 Arc::new(field.as_ref().clone().with_data_type(coded()))
             }
+            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
             _ => Arc::clone(field),
         };
         let members = texts.iter().filter(|name| is_of_files(name));
