@@ -3,10 +3,12 @@
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use datafusion::common::DFSchema;
 use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_engine::lower::{over, predicates};
@@ -29,7 +31,7 @@ pub(crate) struct Both {
     session: SessionContext,
     engine: Arc<Engine>,
     /// What each class's rows are asked.
-    asked: BTreeMap<ClassUid, Vec<(u32, datafusion::logical_expr::Expr)>>,
+    asked: BTreeMap<ClassUid, Vec<(u32, Expr)>>,
 }
 
 impl Both {
@@ -126,25 +128,42 @@ impl Both {
         let mut fired = Fired::new();
         for (class, batch) in mapper.drain().0 {
             let uids = batch.column_by_name("metadata.uid").unwrap().as_string::<i32>().clone();
-            let asked = self.asked.get(&class).into_iter().flatten();
-            for (rule, predicate) in asked.filter(|(rule, _)| looked_at(*rule)) {
-                let predicate = over(predicate.clone(), class, batch.schema_ref()).unwrap();
-                let holds = evaluate(&self.session, &predicate, &batch)
-                    .unwrap_or_else(|e| panic!("{}: {e}", self.title(*rule)));
-                assert_eq!(holds.null_count(), 0, "{}: a rule is never null", self.title(*rule));
-                let rows = (0..holds.len()).filter(|row| holds.value(*row));
-                fired.extend(rows.map(|row| (*rule, uids.value(row).to_owned())));
-            }
+            let asked = self.asked.get(&class).into_iter().flatten().filter(|(rule, _)| looked_at(*rule));
+            let asked: Vec<&(u32, Expr)> = asked.collect();
+            let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+            std::thread::scope(|scope| {
+                let parts = asked.chunks(asked.len().div_ceil(threads).max(1));
+                let parts: Vec<_> = parts.map(|part| scope.spawn(|| self.holding(class, &batch, part))).collect();
+                let rows = parts.into_iter().flat_map(|part| part.join().unwrap());
+                fired.extend(rows.map(|(rule, row)| (rule, uids.value(row).to_owned())));
+            });
         }
         fired
+    }
+
+    /// The rows of a class on which rules fire.
+    fn holding(&self, class: ClassUid, batch: &RecordBatch, asked: &[&(u32, Expr)]) -> Vec<(u32, usize)> {
+        let mut out = Vec::new();
+        for (rule, predicate) in asked {
+            let predicate = over(predicate.clone(), class, batch.schema_ref()).unwrap();
+            let holds =
+                evaluate(&self.session, &predicate, batch).unwrap_or_else(|e| panic!("{}: {e}", self.title(*rule)));
+            assert_eq!(holds.null_count(), 0, "{}: a rule is never null", self.title(*rule));
+            out.extend((0..holds.len()).filter(|row| holds.value(*row)).map(|row| (*rule, row)));
+        }
+        out
     }
 }
 
 pub(crate) fn evaluate(
     session: &SessionContext,
-    predicate: &datafusion::logical_expr::Expr,
+    predicate: &Expr,
     batch: &RecordBatch,
 ) -> datafusion::error::Result<BooleanArray> {
+    // Of a wide table all columns are gone through for each that an expression names.
+    let named =
+        predicate.column_refs().iter().filter_map(|c| batch.schema_ref().index_of(&c.name).ok()).collect::<Vec<_>>();
+    let batch = &batch.project(&named)?;
     let schema = Arc::new(DFSchema::try_from(batch.schema())?);
     let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(schema.clone()).build());
     let simple = simplifier.simplify(simplifier.coerce(predicate.clone(), &schema)?)?;
