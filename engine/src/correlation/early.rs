@@ -103,8 +103,9 @@ impl Early {
             self.bytes -= size(&uid, told.found.as_ref());
             self.order.remove(&(told.expires, uid));
         }
-        // A late match may make it untrue for a while: when it is true again, that is no news, and nothing to revise.
-        if correlation.measure.recedes() && self.has_room(uid, None) {
+        // A late match may make it untrue for a while, or true from another event on: when it is true again, that is no news,
+        // and nothing to revise.
+        if self.has_room(uid, None) {
             self.remember(uid, expires(found, correlation), None);
         }
         if was_told {
