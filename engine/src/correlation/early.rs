@@ -2,8 +2,8 @@
 //!
 //! A second set of groups takes matches as they come, each where it belongs in time. What they make true is told at once
 //! and remembered until the watermark has passed it. By then the same finding (the same uid) has been made in event time
-//! and is not told again. A late event may have changed from which event on it is true: then that finding is told as well,
-//! and the early one is **revised**: somebody should close it.
+//! and is not told again; nor is it later, for as long as matches may make it once more. A late event may have changed from
+//! which event on it is true: then that finding is told as well, and the early one is **revised**: somebody should close it.
 //!
 //! **Bounds**: [`super::Limits::early_bytes_max`] for the groups and as much for what was told. Beyond it correlations are
 //! told at the watermark, as without this.
@@ -21,6 +21,8 @@ pub struct Early {
     told: HashMap<Arc<str>, Told>,
     /// The same by when they expire.
     order: BTreeSet<(i64, Arc<str>)>,
+    /// Of these, the ones that wait to be confirmed: few, where many uids are remembered.
+    open: BTreeSet<(i64, Arc<str>)>,
     bytes: usize,
     bytes_max: usize,
     revised: Vec<Revised>,
@@ -56,6 +58,7 @@ impl Early {
             groups: Groups::new(engine, of_groups),
             told: HashMap::new(),
             order: BTreeSet::new(),
+            open: BTreeSet::new(),
             bytes: 0,
             bytes_max,
             revised: Vec::new(),
@@ -86,10 +89,15 @@ impl Early {
         let uid: Arc<str> = uid.into();
         self.bytes += size(&uid, found.as_ref());
         self.order.insert((expires, uid.clone()));
+        if found.is_some() {
+            self.open.insert((expires, uid.clone()));
+        }
         if let Some(before) = self.told.insert(uid.clone(), Told { found, expires, by: None }) {
             self.bytes -= size(&uid, before.found.as_ref());
             if before.expires != expires {
-                self.order.remove(&(before.expires, uid));
+                let before = (before.expires, uid);
+                self.order.remove(&before);
+                self.open.remove(&before);
             }
         }
     }
@@ -101,7 +109,9 @@ impl Early {
         let was_told = told.is_some();
         if let Some((uid, told)) = told {
             self.bytes -= size(&uid, told.found.as_ref());
-            self.order.remove(&(told.expires, uid));
+            let place = (told.expires, uid);
+            self.order.remove(&place);
+            self.open.remove(&place);
         }
         // A late match may make it untrue for a while, or true from another event on: when it is true again, that is no news,
         // and nothing to revise.
@@ -114,7 +124,7 @@ impl Early {
         if !correlation.condition.is_monotone() {
             return false;
         }
-        for (_, early) in self.order.range((found.time, Arc::from(""))..) {
+        for (_, early) in self.open.range((found.time, Arc::from(""))..) {
             if early.as_ref() != uid
                 && let Some(Told { found: Some(early), by, .. }) = self.told.get_mut(early)
                 && (early.correlation, &early.group) == (found.correlation, &found.group)
@@ -128,8 +138,10 @@ impl Early {
 
     /// Says that all before `watermark` was found in event time. `certain` says of a correlation whether that holds.
     pub fn pass(&mut self, watermark: i64, certain: impl Fn(usize) -> bool) {
-        while let Some((_, uid)) = self.order.first().filter(|(expires, _)| *expires < watermark).cloned() {
+        while let Some(place) = self.order.first().filter(|(expires, _)| *expires < watermark).cloned() {
             self.order.pop_first();
+            self.open.remove(&place);
+            let (_, uid) = place;
             let Some(Told { found, by, .. }) = self.told.remove(&uid) else { continue };
             self.bytes -= size(&uid, found.as_ref());
             let revised = found.filter(|found| by.is_some() || certain(found.correlation));
@@ -150,7 +162,7 @@ impl Early {
 
     /// What was told and is not confirmed yet; uids alone are left out.
     pub fn told(&self) -> impl Iterator<Item = &Correlated> {
-        self.order.iter().filter_map(|(_, uid)| self.told.get(uid)?.found.as_ref())
+        self.open.iter().filter_map(|(_, uid)| self.told.get(uid)?.found.as_ref())
     }
 }
 
@@ -164,7 +176,7 @@ fn size(uid: &str, found: Option<&Correlated>) -> usize {
     let of = |found: &Correlated| {
         let group: usize =
             found.group.iter().map(|(name, v)| 96 + name.len() + v.as_ref().map_or(0, String::len)).sum();
-        group + found.events.iter().map(|uid| 32 + uid.len()).sum::<usize>()
+        96 + group + found.events.iter().map(|uid| 32 + uid.len()).sum::<usize>()
     };
     2 * uid.len() + size_of::<Told>() + 128 + found.map_or(0, of)
 }
