@@ -4,10 +4,10 @@
 //! as they arrived. **Bounds**: findings wait for their events in groups; sorting spills to disk.
 
 use anyhow::Context;
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
@@ -18,17 +18,17 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io::Cursor;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tarn_engine::correlation::Match;
 use tarn_engine::hunt::{Hunted, Part, RULE, VALUES, in_turn, values};
 use tarn_engine::{Engine, RuleIx};
-use tarn_ingest::container::{Blocks, Limits};
+use tarn_ingest::container::first_record;
 use tarn_ingest::fields::MemberColumns;
 use tarn_lake::SqlSession;
-use tarn_lake::table::{ARRIVAL, DataFile, EVENT_DAY, REST, member_column};
+use tarn_lake::table::{ARRIVAL, DataFile, EVENT_DAY, REST, TableSnapshot, member_column};
 use tarn_schema_ocsf::{ClassUid, Schema};
 
 /// Uids that are looked for in the lake at once.
@@ -61,12 +61,6 @@ impl Span {
     /// The first day of which not all can be there: the one of `now`, or the one in which the span ends.
     pub fn open(&self, now: DateTime<Utc>) -> NaiveDate {
         self.until.map_or(now, |until| until.min(now)).date_naive()
-    }
-
-    fn covers(&self, day: NaiveDate) -> bool {
-        let starts = day.and_time(chrono::NaiveTime::MIN).and_utc();
-        let ends = starts + chrono::Days::new(1);
-        self.since.is_none_or(|since| since < ends) && self.until.is_none_or(|until| starts < until)
     }
 
     /// What rows of it have to be.
@@ -119,6 +113,8 @@ pub struct Hunt<'a> {
     engine: Arc<Engine>,
     session: &'a SqlSession,
     span: Span,
+    /// When it began.
+    now: DateTime<Utc>,
     order: Order,
     /// Class tables that are there and that rules look at.
     tables: Vec<Table>,
@@ -157,7 +153,7 @@ impl<'a> Hunt<'a> {
         // What takes longest comes first, so that threads end together.
         let rows = |table: &Table| session.tables().find(|own| own.name == table.name).and_then(|own| own.rows());
         tables.sort_by_key(|table| std::cmp::Reverse(rows(table)));
-        Ok(Self { engine, session, span, order: Order::default(), tables, also: &[] })
+        Ok(Self { engine, session, span, now: Utc::now(), order: Order::default(), tables, also: &[] })
     }
 
     /// The same in another order. [`Hunt::unordered`] says whether rows can be in that of their arrival.
@@ -177,11 +173,21 @@ impl<'a> Hunt<'a> {
     /// arrive before and after those of another.
     pub fn days(&self, done: Option<NaiveDate>, open: NaiveDate) -> Vec<(Days, u64)> {
         let mut days: BTreeMap<NaiveDate, u64> = BTreeMap::new();
+        let mut any_shared = false;
         for table in self.session.tables().filter(|t| self.tables.iter().any(|own| own.name == t.name)) {
             for file in &table.files {
-                let day = file.event_day.and_then(Date32Type::to_naive_date_opt);
-                if let Some(day) = day.filter(|day| self.span.covers(*day) && done.is_none_or(|done| *day > done)) {
-                    *days.entry(day).or_default() += file.stats.rows.unwrap_or(0);
+                let own = self.days_of(table, file);
+                let own = own.filter(|own| done.is_none_or(|done| done < *own.end()));
+                let Some((mut first, last)) = own.map(Days::into_inner) else { continue };
+                first = done.and_then(|done| done.succ_opt()).map_or(first, |next| first.max(next));
+                // Of which days the rows are that share a file, nobody knows: they count as of the first.
+                *days.entry(first).or_default() += file.stats.rows.unwrap_or(0);
+                if first < last {
+                    any_shared = true;
+                    days.entry(last).or_default();
+                    if (first..last).contains(&open) {
+                        days.entry(open).or_default();
+                    }
                 }
             }
         }
@@ -196,7 +202,27 @@ impl<'a> Hunt<'a> {
                 None => runs.push((day..=day, rows)),
             }
         }
+        if any_shared {
+            let starts: Vec<NaiveDate> = runs.iter().skip(1).map(|(run, _)| *run.start()).collect();
+            for ((run, _), next) in runs.iter_mut().zip(starts) {
+                *run = *run.start()..=next.pred_opt().unwrap_or(next);
+            }
+        }
         runs
+    }
+
+    /// The days that rows of a file may have within the span.
+    fn days_of(&self, table: &TableSnapshot, file: &DataFile) -> Option<Days> {
+        let days = table.days(file, self.now)?;
+        let date = |day: &i32| Date32Type::to_naive_date_opt(*day);
+        let (mut first, mut last) = (date(days.start())?, date(days.end())?);
+        if let Some(since) = self.span.since {
+            first = first.max(since.date_naive());
+        }
+        if let Some(until) = self.span.until {
+            last = last.min((until - TimeDelta::nanoseconds(1)).date_naive());
+        }
+        (first <= last).then_some(first..=last)
     }
 
     /// The latest day in the span with rows that do not say when they arrived, as far as the tables' logs tell.
@@ -205,8 +231,7 @@ impl<'a> Hunt<'a> {
         let unordered = self.session.tables().filter(|table| own(&table.name)).filter_map(|table| {
             let says = |file: &DataFile| file.stats.column(ARRIVAL).is_some_and(|column| column.nulls == Some(0));
             let files = table.files.iter().filter(|file| !says(file));
-            let days = files.filter_map(|f| Date32Type::to_naive_date_opt(f.event_day?));
-            let day = days.filter(|day| self.span.covers(*day)).max()?;
+            let day = files.filter_map(|file| Some(*self.days_of(table, file)?.end())).max()?;
             Some(Unordered { table: table.name.clone(), day })
         });
         unordered.max_by_key(|unordered| unordered.day)
@@ -303,9 +328,9 @@ impl<'a> Hunt<'a> {
         Ok((0..batch.num_rows()).map(hit).collect())
     }
 
-    /// The events of some hits of some days, as the stream saw them, by uid.
-    pub async fn events(&self, days: &Days, hits: &[Hit]) -> anyhow::Result<HashMap<Arc<str>, String>> {
-        let mut events = HashMap::new();
+    /// The events of some hits of some days.
+    pub async fn events<'h>(&self, days: &Days, hits: &'h [Hit]) -> anyhow::Result<Events<'h>> {
+        let mut events = Events::default();
         for Table { class, name, .. } in &self.tables {
             let hits = || hits.iter().filter(|hit| hit.class == *class);
             let arrivals: Option<BTreeSet<i64>> = hits().map(|hit| hit.arrival).collect();
@@ -315,18 +340,7 @@ impl<'a> Hunt<'a> {
             };
             let wanted: HashSet<&str> = hits().map(|hit| &*hit.uid).collect();
             for batch in batches {
-                let column = |name| {
-                    batch
-                        .column_by_name(name)
-                        .map(|column| arrow::compute::cast(column, &DataType::Utf8View))
-                        .transpose()
-                };
-                let (Some(uids), Some(texts)) = (column("metadata.uid")?, column("raw_data")?) else { continue };
-                for (uid, text) in uids.as_string_view().iter().zip(texts.as_string_view()) {
-                    if let Some((uid, text)) = uid.zip(text).filter(|(uid, _)| wanted.contains(uid)) {
-                        events.entry(uid.into()).or_insert_with(|| event(text));
-                    }
-                }
+                events.add(&batch, &wanted)?;
             }
         }
         Ok(events)
@@ -354,10 +368,35 @@ impl<'a> Hunt<'a> {
     }
 }
 
-/// A record's original text as an event: what a container makes of it.
-fn event(original: &str) -> String {
-    let bytes = Cursor::new(original.as_bytes().to_vec());
-    let block = Blocks::open(bytes, Limits::default()).and_then(|mut blocks| blocks.next_block()).ok().flatten();
-    let record = block.as_ref().and_then(|block| Some(block.json(block.records.first()?).to_owned()));
-    record.unwrap_or_else(|| serde_json::Value::from(original).to_string())
+/// Events of hits by uid, as the stream saw them.
+#[derive(Default)]
+pub struct Events<'h> {
+    originals: Vec<StringViewArray>,
+    /// In which of these, and which of its rows.
+    rows: HashMap<&'h str, (usize, usize)>,
+}
+
+impl<'h> Events<'h> {
+    fn add(&mut self, batch: &RecordBatch, wanted: &HashSet<&'h str>) -> anyhow::Result<()> {
+        let column = |name| {
+            let column = batch.column_by_name(name);
+            column.map(|column| arrow::compute::cast(column, &DataType::Utf8View)).transpose()
+        };
+        let (Some(uids), Some(originals)) = (column("metadata.uid")?, column("raw_data")?) else { return Ok(()) };
+        let originals = originals.as_string_view();
+        for (row, uid) in uids.as_string_view().iter().enumerate() {
+            if let Some(uid) = uid.and_then(|uid| wanted.get(uid)).filter(|_| originals.is_valid(row)) {
+                self.rows.entry(uid).or_insert((self.originals.len(), row));
+            }
+        }
+        self.originals.push(originals.clone());
+        Ok(())
+    }
+
+    /// The JSON text of the event with this uid: what a container makes of its original.
+    pub fn get(&self, uid: &str) -> Option<Cow<'_, str>> {
+        let (batch, row) = self.rows.get(uid)?;
+        let original = self.originals[*batch].value(*row);
+        Some(first_record(original).unwrap_or_else(|| serde_json::Value::from(original).to_string().into()))
+    }
 }

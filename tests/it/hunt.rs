@@ -3,6 +3,7 @@
 mod arrival;
 mod evidence;
 mod parts;
+mod shared;
 
 use crate::command::{Run, data, tarn, text};
 use chrono::NaiveDate;
@@ -61,27 +62,28 @@ level: low
 
 struct Folder {
     folder: tempfile::TempDir,
+    logs: Vec<PathBuf>,
 }
 
 impl Folder {
     /// A lake of two days, the rules, and the days' logs.
     fn new(background: usize) -> Self {
+        Self::of_days(&[17, 18], background)
+    }
+
+    /// The same of these days of a month.
+    fn of_days(days: &[u32], background: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let day = |day: u32| Day::new(NaiveDate::from_ymd_opt(2026, 3, day).unwrap(), background, u64::from(day));
-        for n in [17, 18] {
-            let log: String = day(n).map(|event| event.json + "\n").collect();
-            std::fs::write(folder.path().join(format!("day-{n}.ndjson")), log).unwrap();
+        let mut logs = Vec::new();
+        for n in days {
+            let log: String = day(*n).map(|event| event.json + "\n").collect();
+            logs.push(folder.path().join(format!("day-{n}.ndjson")));
+            std::fs::write(logs.last().unwrap(), log).unwrap();
         }
         std::fs::write(folder.path().join("rules.yml"), RULES).unwrap();
-        let this = Self { folder };
-        tarn(&[
-            "ingest",
-            "--lake",
-            text(&this.path("lake")),
-            text(&this.path("day-17.ndjson")),
-            text(&this.path("day-18.ndjson")),
-        ])
-        .ok();
+        let this = Self { folder, logs };
+        tarn(&[&["ingest", "--lake", text(&this.path("lake"))], &this.logs()[..]].concat()).ok();
         this
     }
 
@@ -89,9 +91,12 @@ impl Folder {
         self.folder.path().join(name)
     }
 
+    fn logs(&self) -> Vec<&str> {
+        self.logs.iter().map(|log| text(log)).collect()
+    }
+
     fn detect(&self, rules: &Path) -> Run {
-        let logs = [self.path("day-17.ndjson"), self.path("day-18.ndjson")];
-        tarn(&["detect", "--rules", text(rules), text(&logs[0]), text(&logs[1])]).ok()
+        tarn(&[&["detect", "--rules", text(rules)], &self.logs()[..]].concat()).ok()
     }
 
     fn hunt(&self, rules: &Path, more: &[&str]) -> Run {

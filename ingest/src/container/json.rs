@@ -19,6 +19,27 @@ pub fn first_byte(bytes: &[u8]) -> Option<u8> {
     bytes.get(skip_space(bytes, 0)).copied()
 }
 
+/// A text without the white space around it, where that is one object and a record by itself.
+pub fn alone(text: &str) -> Option<&str> {
+    let object = text.trim_matches([' ', '\n', '\r', '\t']);
+    let (bytes, mut members) = (object.as_bytes(), Vec::new());
+    let is_one = bytes.first() == Some(&b'{')
+        && bytes.len() <= LONG
+        && Scanner::new(bytes).members(0, &mut members) == Ok(bytes.len())
+        && stands_alone(bytes, &members);
+    is_one.then_some(object)
+}
+
+/// Whether an object with these members neither is an envelope nor what an export wraps.
+fn stands_alone(bytes: &[u8], members: &[MemberSpan]) -> bool {
+    let key = |span: &MemberSpan| &bytes[span.key.start as usize..span.key.end as usize];
+    let exported = |m: &MemberSpan| export::NAMES.iter().any(|name| name.as_bytes() == key(m));
+    let value = |span: &MemberSpan| &bytes[span.value.start as usize..span.value.end as usize];
+    let wrapped = members.iter().any(|m| wraps(key(m)))
+        && (members.iter().any(exported) || envelope::may_be(members.iter().map(|m| (key(m), value(m)))));
+    !wrapped && !members.iter().all(|m| export::is_of_log_event(key(m)))
+}
+
 /// A line `Record <digits>`.
 #[derive(Debug, PartialEq, Eq)]
 enum Header {
@@ -198,7 +219,7 @@ impl JsonReader {
             let first = block.index.len();
             let scanned = scanner.members(next, &mut block.index);
             let Some(behind) =
-                scanned.ok().filter(|end| end - next <= longest && self.stands_alone(&block.index[first..]))
+                scanned.ok().filter(|end| end - next <= longest && stands_alone(&self.buffer, &block.index[first..]))
             else {
                 block.index.truncate(first);
                 break;
@@ -255,16 +276,6 @@ impl JsonReader {
                 None
             }
         }
-    }
-
-    /// Whether an object with these members neither is an envelope nor what an export wraps.
-    fn stands_alone(&self, members: &[MemberSpan]) -> bool {
-        let key = |span: &MemberSpan| &self.buffer[span.key.start as usize..span.key.end as usize];
-        let exported = |m: &MemberSpan| export::NAMES.iter().any(|name| name.as_bytes() == key(m));
-        let value = |span: &MemberSpan| &self.buffer[span.value.start as usize..span.value.end as usize];
-        let wrapped = members.iter().any(|m| wraps(key(m)))
-            && (members.iter().any(exported) || envelope::may_be(members.iter().map(|m| (key(m), value(m)))));
-        !wrapped && !members.iter().all(|m| export::is_of_log_event(key(m)))
     }
 
     fn fill(&mut self, input: &mut Input, want: usize) -> Result<(), ContainerError> {

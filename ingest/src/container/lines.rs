@@ -19,9 +19,12 @@ pub struct LineReader {
 
 /// A syslog priority or a bracketed time may begin as JSON does.
 pub fn looks_like_a_log_line(start: &[u8]) -> bool {
+    if start.first() != Some(&b'[') {
+        return false;
+    }
     let text = String::from_utf8_lossy(&start[..start.len().min(FIRST_BYTES)]);
     let mut lines = text.lines().filter(|l| !l.trim().is_empty()).take(FIRST_LINES);
-    matches!(start.first(), Some(b'[')) && lines.any(LineDecoder::knows)
+    lines.any(LineDecoder::knows)
 }
 
 impl LineReader {

@@ -17,7 +17,8 @@ use crate::dead_letter::{DeadLetter, Reason};
 use crate::decode::parquet::RowReader;
 use crate::identity::{self, Origin};
 use crate::json::{MemberSpan, Members};
-use std::io::{self, BufRead, BufReader, Read};
+use std::borrow::Cow;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
@@ -220,6 +221,16 @@ pub enum ContainerError {
         /// The limit on bytes.
         bytes: usize,
     },
+}
+
+/// The first record of a container that is this text alone, as JSON; none where it holds none.
+pub fn first_record(text: &str) -> Option<Cow<'_, str>> {
+    if let Some(object) = json::alone(text) {
+        return Some(Cow::Borrowed(object));
+    }
+    let mut blocks = Blocks::open(Cursor::new(text.as_bytes().to_vec()), Limits::default()).ok()?;
+    let block = blocks.next_block().ok()??;
+    block.records.first().map(|record| Cow::Owned(block.json(record).to_owned()))
 }
 
 /// Longest Parquet stream that is held in memory; files have no limit.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Write};
-use tarn_ingest::container::{Blocks, Limits};
+use tarn_ingest::container::{Blocks, Limits, first_record};
 
 /// Records and reasons of dead letters, by number; read in small blocks and in large ones, which must not differ.
 fn read(bytes: &[u8], limits: Limits) -> (Vec<String>, Vec<(u64, String)>) {
@@ -29,6 +29,9 @@ fn read(bytes: &[u8], limits: Limits) -> (Vec<String>, Vec<(u64, String)>) {
 fn check(bytes: &[u8], records: &[&str], dead: &[(u64, &str)]) {
     let (found, letters) = read(bytes, Limits::default());
     assert_eq!(found, records, "{}", String::from_utf8_lossy(bytes));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        assert_eq!(first_record(text).as_deref(), records.first().copied(), "{text}");
+    }
     let short: Vec<(u64, &str)> = letters.iter().map(|(n, reason)| (*n, reason.as_str())).collect();
     assert_eq!(short.len(), dead.len(), "{short:?}");
     for ((n, reason), (expected, part)) in short.iter().zip(dead) {

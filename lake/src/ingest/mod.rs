@@ -55,8 +55,8 @@ pub struct IngestOptions {
     pub commit_rows: u64,
     /// Files after which [`Ingest::is_full`].
     pub commit_files: usize,
-    /// Distinct days of one flush; rows of further days go to the outlier partition, from where compaction brings them
-    /// to their days.
+    /// Days of one flush that get files of their own, at most: the two with the most rows, and others that have a thousand. All
+    /// others share a file, in the partition [`crate::table::OUTLIER_DAY`].
     pub days_max: usize,
     /// Whether files get the columns that make hunts quick: members of `unmapped` on their own. Compaction adds them, too.
     pub for_hunts: bool,

@@ -5,6 +5,7 @@ use crate::table::TableSnapshot;
 use arrow::array::{Array, ArrayRef, BooleanArray, Date32Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{ilike, like};
 use arrow::datatypes::{DataType, Field, Schema};
+use chrono::Utc;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{
@@ -74,8 +75,10 @@ pub(crate) fn show_tables(session: &SqlSession, show: &Statement) -> Result<Send
     let fits = pattern.fits(&all.iter().map(|(name, _)| Some(*name)).collect())?;
     let shown: Vec<_> =
         all.iter().zip(fits.iter()).filter(|(_, fits)| *fits == Some(true)).map(|(one, _)| *one).collect();
+    let now = Utc::now();
     let days = |table: &TableSnapshot| {
-        let days = table.files.iter().filter_map(|f| f.event_day).filter(|day| *day != 0);
+        let days = table.files.iter().filter_map(|file| table.days(file, now));
+        let days = days.flat_map(|days| [*days.start(), *days.end()]).filter(|day| *day != 0);
         days.fold(None, |range: Option<(i32, i32)>, day| match range {
             Some((first, last)) => Some((first.min(day), last.max(day))),
             None => Some((day, day)),

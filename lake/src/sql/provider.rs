@@ -5,16 +5,17 @@
 
 use crate::table::schema::conform;
 use crate::table::stats::ColumnStats;
+use crate::table::write::Layout;
 use crate::table::{DataFile, EVENT_DAY, TableSnapshot};
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use async_trait::async_trait;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, Statistics};
+use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, Statistics, internal_err};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -24,10 +25,11 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{ColumnarValue, Expr, TableProviderFilterPushDown, Volatility, create_udf, ident};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
 use object_store::ObjectMeta;
@@ -154,17 +156,28 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files: Vec<PartitionedFile> = self.prune(state, filters).into_iter().map(|f| self.partitioned(f)).collect();
         let schema = match projection {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        let fresh = (!self.table.fresh.is_empty()).then(|| self.fresh(&schema)).transpose()?;
-        match (files.is_empty(), fresh) {
-            (true, None) => Ok(Arc::new(EmptyExec::new(schema))),
-            (true, Some(fresh)) => Ok(fresh),
-            (false, None) => self.committed(state, files, projection, limit),
-            (false, Some(fresh)) => UnionExec::try_new(vec![self.committed(state, files, projection, limit)?, fresh]),
+        let asks_for_day = schema.index_of(EVENT_DAY).is_ok();
+        let files = self.prune(state, filters).into_iter();
+        let (shared, of_days): (Vec<_>, Vec<_>) = files.partition(|file| asks_for_day && file.is_shared());
+        let partitioned = |files: Vec<&DataFile>| files.into_iter().map(|file| self.partitioned(file)).collect();
+        let mut plans = Vec::new();
+        if !of_days.is_empty() {
+            plans.push(self.committed(state, partitioned(of_days), projection, limit)?);
+        }
+        if !shared.is_empty() {
+            plans.push(self.dated(state, partitioned(shared), &schema, limit)?);
+        }
+        if !self.table.fresh.is_empty() {
+            plans.push(self.fresh(&schema)?);
+        }
+        match plans.len() {
+            0 => Ok(Arc::new(EmptyExec::new(schema))),
+            1 => Ok(plans.remove(0)),
+            _ => UnionExec::try_new(plans),
         }
     }
 }
@@ -185,6 +198,33 @@ impl LakeTable {
         let batches: Vec<RecordBatch> =
             self.table.fresh.iter().map(conformed).collect::<std::result::Result<_, _>>()?;
         Ok(MemorySourceConfig::try_new_exec(&[batches], Arc::clone(schema), None)?)
+    }
+
+    /// The rows of files that days share, with the columns of `schema`: each row's day is that of its time.
+    fn dated(
+        &self,
+        state: &dyn Session,
+        files: Vec<PartitionedFile>,
+        schema: &Schema,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let layout = Layout::of(&self.table.name, Utc::now());
+        let others = schema.fields().iter().map(|field| field.name().as_str()).filter(|name| *name != EVENT_DAY);
+        let mut names: Vec<&str> = others.collect();
+        if !names.contains(&layout.time_column) {
+            names.push(layout.time_column);
+        }
+        let columns = names.iter().map(|name| self.schema.index_of(name)).collect::<std::result::Result<_, _>>()?;
+        let rows = self.committed(state, files, Some(&columns), limit)?;
+        let read = DFSchema::try_from(rows.schema())?;
+        let day = event_day(layout);
+        let column = |field: &Arc<Field>| -> Result<_> {
+            let name = field.name();
+            let expr = if name == EVENT_DAY { day.clone() } else { ident(name) };
+            Ok((state.create_physical_expr(expr, &read)?, name.clone()))
+        };
+        let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(columns, rows)?))
     }
 
     /// The rows of `files`.
@@ -227,6 +267,19 @@ impl LakeTable {
     }
 }
 
+/// The day of a row by its time.
+fn event_day(layout: Layout) -> Expr {
+    let time = ident(layout.time_column);
+    let days = move |times: &[ColumnarValue]| {
+        let times = ColumnarValue::values_to_arrays(times)?;
+        let times = times.first().and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+        let Some(times) = times else { return internal_err!("a time is in microseconds") };
+        Ok(ColumnarValue::Array(Arc::new(layout.days(times))))
+    };
+    let of_time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    create_udf("day_of", vec![of_time], DataType::Date32, Volatility::Immutable, Arc::new(days)).call(vec![time])
+}
+
 /// Columns of texts as views of texts; texts in lists stay as they are.
 fn with_views(schema: &SchemaRef) -> SchemaRef {
     let field = |field: &Arc<Field>| match field.data_type() {
@@ -247,10 +300,20 @@ impl LogStatistics<'_> {
         let index = self.0.schema.index_of(column.name()).ok()?;
         let data_type = self.0.schema.field(index).data_type();
         let null = ScalarValue::try_from(data_type).ok()?;
-        let values = self.0.files.iter().map(|file| match file.stats.column(column.name()) {
-            Some(stats) => of(stats).clone().unwrap_or_else(|| null.clone()),
-            None if column.name() == EVENT_DAY => ScalarValue::Date32(file.event_day),
-            None => null.clone(),
+        let now = Utc::now();
+        let day = |file: &DataFile| {
+            let days = self.0.days(file, now);
+            let bound = |day: Option<i32>| Some(ScalarValue::Date32(day));
+            let (min, max) = (bound(days.as_ref().map(|days| *days.start())), bound(days.map(|days| *days.end())));
+            of(&ColumnStats { min, max, nulls: None }).clone()
+        };
+        let values = self.0.files.iter().map(|file| {
+            let bound = match file.stats.column(column.name()) {
+                Some(stats) => of(stats).clone(),
+                None if column.name() == EVENT_DAY => day(file),
+                None => None,
+            };
+            bound.unwrap_or_else(|| null.clone())
         });
         ScalarValue::iter_to_array(values).ok()
     }

@@ -14,21 +14,27 @@ use crate::table::stats::FileStats;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
+use datafusion::scalar::ScalarValue;
 use deltalake_core::kernel::{Metadata, Protocol};
 use object_store::path::Path;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// The partition column: the UTC day of the row's `time`, or [`OUTLIER_DAY`].
+/// The partition column: the UTC day of the row's `time`, or [`OUTLIER_DAY`] where that cannot be true. Files of that partition
+/// may have rows of true days, which read as of these days here, and as of [`OUTLIER_DAY`] in other engines.
 pub const EVENT_DAY: &str = "event_day";
 
 /// The partition of rows whose time cannot be true (before 1990, or later than two days from now), of rows without a
-/// time, and of the emptiest days of a write that has many ([`crate::IngestOptions::days_max`]). They keep their `time`. No true time is of this
-/// day, as it lies before 1990 itself.
+/// time, and of days that have few rows in a write, or are too many for files of their own ([`crate::IngestOptions::days_max`]).
+/// They keep their `time`. No true time is of this day, as it lies before 1990 itself.
 pub const OUTLIER_DAY: &str = "1970-01-01";
 
 /// The column that says in which order records came in: a number of [`crate::Clock`], Int64. It is no part of the record;
 /// rows that earlier releases wrote have none, nor have dead letters.
 pub const ARRIVAL: &str = "arrival";
+
+/// Part of the name of a file that the daemon committed, and that is merged soon.
+pub(crate) const COMMITTED: &str = ".snappy";
 
 /// Part of the name of a file that has, besides the table's columns, those that only hunts read ([`write::Besides`]).
 pub(crate) const FOR_HUNTS: &str = ".hunt.zstd";
@@ -56,7 +62,21 @@ pub struct DataFile {
 impl DataFile {
     /// Whether it has, besides the table's columns, those that hunts read.
     pub fn is_for_hunts(&self) -> bool {
-        self.path.filename().is_some_and(|name| name.contains(FOR_HUNTS))
+        self.is_named(FOR_HUNTS)
+    }
+
+    /// Whether it is as the daemon committed it.
+    pub(crate) fn is_as_committed(&self) -> bool {
+        self.is_named(COMMITTED)
+    }
+
+    fn is_named(&self, part: &str) -> bool {
+        self.path.filename().is_some_and(|name| name.contains(part))
+    }
+
+    /// Whether its rows are of no day, or of days that share it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.event_day == Some(0)
     }
 }
 
@@ -116,6 +136,27 @@ impl TableSnapshot {
     pub fn rows(&self) -> Option<u64> {
         let fresh: usize = self.fresh.iter().map(RecordBatch::num_rows).sum();
         self.files.iter().map(|f| f.stats.rows).sum::<Option<u64>>().map(|rows| rows + fresh as u64)
+    }
+
+    /// The first and the last [`EVENT_DAY`] that rows of a file may have, days since 1970, 0 for rows of no day; none where the
+    /// table has no such column. `now` tells which times lie in the future.
+    pub fn days(&self, file: &DataFile, now: DateTime<Utc>) -> Option<RangeInclusive<i32>> {
+        let day = file.event_day?;
+        if !file.is_shared() {
+            return Some(day..=day);
+        }
+        let layout = write::Layout::of(&self.name, now);
+        let time = file.stats.column(layout.time_column);
+        let micros = |value: Option<&ScalarValue>| match value {
+            Some(ScalarValue::TimestampMicrosecond(micros, _)) => *micros,
+            _ => None,
+        };
+        let first = micros(time.and_then(|time| time.min.as_ref()));
+        let last = micros(time.and_then(|time| time.max.as_ref())).filter(|last| !layout.is_after(*last));
+        let all_have = last.is_some() && time.is_some_and(|time| time.nulls == Some(0));
+        let first = first.filter(|_| all_have).map_or(0, |first| layout.day(first));
+        let latest = || i32::try_from(layout.last_day).unwrap_or(i32::MAX);
+        Some(first..=last.map_or_else(latest, |last| layout.day(last)).max(first))
     }
 
     /// Bytes of all files.

@@ -2,16 +2,17 @@
 //!
 //! **Which**: from the smallest on, as long as a file is at most twice as large as those before it together, so that a row
 //! is rewritten a few times in its life and not at every turn. **Order**: as the writer's, by time, so that statistics go on
-//! pruning. **Outliers**: a stream's commit puts the rows of rare days into the outlier partition. There files are merged as
-//! those of a day are; rows come home to their days once their file has become large, or when all of them are to.
+//! pruning. **Shared files**: the rows of rare days share files, in the partition of no day. Merged, those of a day that has
+//! become worth a file get one. What a stream committed is looked at once its file is large, or when all of it is to be. Days that
+//! are over and not worth their files come to share one.
 
-use super::merge::merge;
+use super::merge::{Into, merge};
 use super::outliers::Times;
 use crate::error::LakeError;
 use crate::ingest::{PUTS_AT_ONCE, put};
 use crate::lake::Lake;
 use crate::table::commit::{Change, NewFile, change};
-use crate::table::write::Layout;
+use crate::table::write::{DAY_ROWS_MIN, Layout};
 use crate::table::{DataFile, TableSnapshot};
 use chrono::Utc;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -31,6 +32,12 @@ const GROWTH: u64 = 2;
 /// A table with more files than this is merged by [`FEW`]: every commit and query looks at each.
 const MANY: usize = 1024;
 
+/// Days not worth their files that are worth a merge.
+const DAYS_MIN: usize = 8;
+
+/// Days before the last true one, which is yet to come, that may still be going on.
+const DAYS_OPEN: i64 = 4;
+
 /// Files of a day that are worth a merge where a table has [`MANY`].
 const FEW: usize = 3;
 
@@ -41,7 +48,7 @@ pub struct CompactOptions {
     pub target_bytes: u64,
     /// Files of a day that are worth a merge.
     pub files_min: usize,
-    /// Whether all rows of the outlier partition are brought to their days, also those of small files.
+    /// Whether all that a stream committed of rare days is looked at, also small files.
     pub outliers: bool,
 }
 
@@ -81,7 +88,7 @@ pub async fn compact(
     let mut first = true;
     loop {
         let Some(snapshot) = lake.table(table).await? else { return Ok(done) };
-        // Rows go home in the first turn: what is left then has no day to go to, whatever its statistics say.
+        // Rows go home in the first turn: what is left then has no day to go to.
         let groups = groups(&snapshot, options, first);
         if dry_run {
             return Ok(groups.iter().map(Group::described).collect());
@@ -101,7 +108,7 @@ pub async fn compact(
 /// Files that are rewritten together.
 struct Group {
     files: Vec<Arc<DataFile>>,
-    /// Whether each row goes to its day.
+    /// Whether rows go to their days, where these are worth a file.
     home: bool,
 }
 
@@ -126,8 +133,12 @@ fn groups(table: &TableSnapshot, options: &CompactOptions, home: bool) -> Vec<Gr
     let files_min = if table.files.len() > MANY { options.files_min.min(FEW) } else { options.files_min };
     let options = &CompactOptions { files_min, ..*options };
     let layout = &Layout::of(&table.name, Utc::now());
-    let mut groups = Vec::new();
-    for day in table.files.chunk_by(|a, b| a.event_day == b.event_day) {
+    let days = || table.files.chunk_by(|a, b| a.event_day == b.event_day);
+    let poor: Vec<_> = days().filter(|day| is_poor(day, layout)).collect();
+    let poor = if poor.len() < DAYS_MIN { Vec::new() } else { poor.concat() };
+    let mut groups = homeward(poor.clone(), options);
+    groups.retain(|group| group.files.len() > 1);
+    for day in days().filter(|day| poor.is_empty() || !is_poor(day, layout)) {
         match day.first().and_then(|file| file.event_day) {
             None => {}
             Some(0) => {
@@ -135,15 +146,25 @@ fn groups(table: &TableSnapshot, options: &CompactOptions, home: bool) -> Vec<Gr
                 // Apart from those that may go home, so that these are not asked again and again.
                 groups.extend(merges(of(Times::Before).collect(), options));
                 groups.extend(merges(of(Times::After).collect(), options));
-                let goes = |file: &Arc<DataFile>| home && (options.outliers || is_large(file, options));
+                let goes = |file: &Arc<DataFile>| {
+                    home && file.is_as_committed() && (options.outliers || is_large(file, options))
+                };
                 let (go, stay) = of(Times::Within).partition(goes);
                 groups.extend(homeward(go, options));
-                groups.extend(merges(stay, options));
+                groups.extend(merges(stay, options).into_iter().map(|group| Group { home: true, ..group }));
             }
             Some(_) => groups.extend(merges(day.to_vec(), options)),
         }
     }
     groups
+}
+
+/// Whether this is a day that is over, and had less rows than are worth a file.
+fn is_poor(day: &[Arc<DataFile>], layout: &Layout) -> bool {
+    let is_over = |day| (1..layout.last_day - DAYS_OPEN).contains(&i64::from(day));
+    let rows = day.iter().map(|file| file.stats.rows).sum::<Option<u64>>();
+    day.first().and_then(|file| file.event_day).is_some_and(is_over)
+        && rows.is_some_and(|rows| rows < DAY_ROWS_MIN as u64)
 }
 
 fn is_large(file: &DataFile, options: &CompactOptions) -> bool {
@@ -222,7 +243,9 @@ async fn rewrite(lake: &Lake, table: &TableSnapshot, groups: &[Group]) -> Result
     let mut done = Vec::with_capacity(groups.len());
     let mut change_of = Change { table: table.name.clone(), gone: BTreeSet::new(), instead: Vec::new() };
     for group in groups {
-        let Some(encoded) = merge(lake, &table.name, &group.files, group.home).await? else { continue };
+        let day = group.files.first().and_then(|file| file.event_day).unwrap_or(0);
+        let into = if group.home { Into::Days } else { Into::Day(day) };
+        let Some(encoded) = merge(lake, &table.name, &group.files, into).await? else { continue };
         let rows = encoded.iter().map(|file| file.rows).sum();
         let puts = encoded.into_iter().map(|file| put(lake.clone(), table.name.clone(), file));
         let written: Vec<NewFile> = stream::iter(puts).buffered(PUTS_AT_ONCE).try_collect().await?;

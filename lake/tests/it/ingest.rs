@@ -140,8 +140,44 @@ async fn absurd_times_share_one_partition_and_keep_their_value() {
     // Thousands of true days in one flush: those with the fewest rows go there, too; no row is lost.
     let rows: Vec<_> = (0..5000).map(|d| (START - d * DAY, vec![("message", Value::Text("d"))])).collect();
     ingest.append("base_event", batch(0, &rows)).await.unwrap();
-    assert!(ingest.commit().await.unwrap().files <= 1025);
+    assert_eq!(ingest.commit().await.unwrap().files, 3, "two days, and all others");
     assert_eq!(number(&lake, "SELECT count(*) FROM base_event WHERE message = 'd'").await, 5000);
+    let days = "SELECT count(DISTINCT event_day) FROM base_event WHERE event_day BETWEEN '2011-07-01' AND '2025-03-01'";
+    assert_eq!(number(&lake, days).await, 4993);
+}
+
+/// A file costs a millisecond to read, so that days of few rows share one; SQL finds them by their day as by their time.
+#[tokio::test]
+async fn days_of_few_rows_share_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    let rows_of = |(day, rows): (i64, i64)| {
+        (0..rows).map(move |row| (START + day * DAY + row, vec![("message", Value::Text("m"))]))
+    };
+    let rows: Vec<_> = [(0, 1100), (1, 1024), (2, 1023), (3, 3), (4, 2)].into_iter().flat_map(rows_of).collect();
+    ingest.append("base_event", batch(0, &rows)).await.unwrap();
+    assert_eq!(ingest.commit().await.unwrap().files, 3);
+    let session = session(&lake).await;
+    let days = table(&session, "SELECT event_day, count(*) AS n FROM base_event GROUP BY 1 ORDER BY 1").await;
+    let expected = "\
++------------+------+
+| event_day  | n    |
++------------+------+
+| 2025-03-01 | 1100 |
+| 2025-03-02 | 1024 |
+| 2025-03-03 | 1023 |
+| 2025-03-04 | 3    |
+| 2025-03-05 | 2    |
++------------+------+";
+    assert_eq!(days, expected);
+    for filter in ["event_day >= '2025-03-04'", "time >= '2025-03-04'", "event_day > '2025-03-03' AND message = 'm'"] {
+        assert_eq!(number(&lake, &format!("SELECT count(*) FROM base_event WHERE {filter}")).await, 5, "{filter}");
+    }
+    assert_eq!(number(&lake, "SELECT count(*) FROM base_event WHERE event_day = '2025-03-06'").await, 0);
+    assert_eq!(number(&lake, "SELECT count(*) FROM base_event").await, 3152);
+    let shown = table(&session, "SHOW TABLES").await;
+    assert!(shown.contains("2025-03-01") && shown.contains("2025-03-05"), "{shown}");
 }
 
 #[tokio::test]

@@ -89,49 +89,119 @@ async fn files_become_few_and_rows_stay() {
     assert_eq!(number(&lake, "SELECT count(*) FROM api_activity").await, 63);
 }
 
-/// Rows of rare days wait in the outlier partition, where no day is named, until compaction brings them to their days.
+/// A stream's commits put rare days into shared files, where SQL finds them by their day; a day that has become worth a file
+/// gets one.
 #[tokio::test]
-async fn rare_days_come_to_their_days() {
+async fn rare_days_share_files_until_they_are_worth_one() {
     let lake = open(Arc::new(InMemory::new())).await.unwrap();
     for commit in 0..3 {
-        let uids: Vec<String> = (0..6).map(|day| format!("e{commit}-{day}")).collect();
-        let mut of_days: Vec<_> =
-            (0..6).map(|day| (START + day * DAY, vec![("metadata.uid", Value::Text(&uids[day as usize]))])).collect();
-        of_days.push((START, of_days[0].1.clone()));
+        let uids: Vec<String> = (0..600).map(|row| format!("e{commit}-{row}")).collect();
+        let rows_of = |day: i64, rows: usize| {
+            let rows = uids[..rows].iter().zip(0..);
+            rows.map(move |(uid, at)| (START + day * DAY + at, vec![("metadata.uid", Value::Text(uid))]))
+        };
+        let mut rows: Vec<_> =
+            rows_of(0, 600).chain(rows_of(1, 400)).chain(rows_of(2, 3)).chain(rows_of(3, 2)).collect();
         // Two whose times cannot be true.
-        of_days.push((7, of_days[0].1.clone()));
-        of_days.push((START + 100_000 * DAY, of_days[0].1.clone()));
-        let mut ingest = lake.ingest(IngestOptions { days_max: 1, ..IngestOptions::default() }).await.unwrap();
-        ingest.append(TABLE, batch(6003, &of_days)).await.unwrap();
+        rows.push((7, rows[0].1.clone()));
+        rows.push((START + 100_000 * DAY, rows[0].1.clone()));
+        let options = IngestOptions { days_max: 1, for_hunts: false, ..IngestOptions::default() };
+        let mut ingest = lake.ingest(options).await.unwrap();
+        ingest.append(TABLE, batch(6003, &rows)).await.unwrap();
         ingest.commit().await.unwrap();
     }
     let rows = "SELECT metadata.uid, time FROM api_activity ORDER BY 1, 2";
-    let before = table(&session(&lake).await, rows).await;
+    let of_days = "SELECT event_day, count(*) FROM api_activity GROUP BY 1 ORDER BY 1";
+    let before = (table(&session(&lake).await, rows).await, table(&session(&lake).await, of_days).await);
     let of_day = |day: i64| format!("SELECT count(*) FROM api_activity WHERE event_day = DATE '2025-03-01' + {day}");
-    assert_eq!((files(&lake).await, number(&lake, &of_day(0)).await, number(&lake, &of_day(4)).await), (6, 6, 0));
-    // Small files of the partition may become one first.
-    compact(&lake, TABLE, &CompactOptions { outliers: false, ..EAGER }, false).await.unwrap();
-    assert_eq!((files(&lake).await, number(&lake, &of_day(0)).await, number(&lake, &of_day(4)).await), (2, 6, 0));
-    assert_eq!(table(&session(&lake).await, rows).await, before);
-    compact(&lake, TABLE, &EAGER, false).await.unwrap();
-    assert_eq!((files(&lake).await, number(&lake, &of_day(0)).await, number(&lake, &of_day(4)).await), (8, 6, 3));
+    for (day, rows) in [(0, 1800), (1, 1200), (2, 9), (3, 6), (4, 0)] {
+        assert_eq!(number(&lake, &of_day(day)).await, rows);
+    }
+    assert_eq!(files(&lake).await, 6);
+    let done = compact(&lake, TABLE, &EAGER, false).await.unwrap();
+    assert_eq!(done.iter().map(|one| (one.files, one.rows)).collect::<Vec<_>>(), [(3, 1221), (3, 1800)]);
+    let days = lake.table(TABLE).await.unwrap().unwrap().files.iter().map(|file| file.event_day).collect::<Vec<_>>();
+    let day = i32::try_from(START / DAY).unwrap();
+    assert_eq!(days, [Some(0), Some(0), Some(day), Some(day + 1)]);
+    let after = (table(&session(&lake).await, rows).await, table(&session(&lake).await, of_days).await);
+    assert_eq!(after, before);
     assert_eq!(number(&lake, "SELECT count(*) FROM api_activity WHERE event_day = '1970-01-01'").await, 6);
-    assert_eq!(table(&session(&lake).await, rows).await, before);
-    assert_eq!(compact(&lake, TABLE, &EAGER, false).await.unwrap(), [], "what is left has no day");
+    assert_eq!(compact(&lake, TABLE, &EAGER, false).await.unwrap(), [], "what is left is worth no file");
+}
+
+/// A day that is over is not worth a file for a few rows, as a table that gets a few a day has hundreds of them.
+#[tokio::test]
+async fn days_of_few_rows_come_to_share_a_file() {
+    let lake = open(Arc::new(InMemory::new())).await.unwrap();
+    for day in 0..9 {
+        let rows = if day == 4 { 1_024 } else { 3 };
+        let rows: Vec<_> =
+            (0..rows).map(|row| (START + day * DAY + row, vec![("message", Value::Text("m"))])).collect();
+        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+        ingest.append(TABLE, batch(6003, &rows)).await.unwrap();
+        ingest.commit().await.unwrap();
+    }
+    let of_days = "SELECT event_day, count(*), min(time), max(time) FROM api_activity GROUP BY 1 ORDER BY 1";
+    let before = table(&session(&lake).await, of_days).await;
+    let done = compact(&lake, TABLE, &EAGER, false).await.unwrap();
+    assert_eq!(done.iter().map(|one| (one.files, one.rows)).collect::<Vec<_>>(), [(8, 24)]);
+    assert_eq!((files(&lake).await, table(&session(&lake).await, of_days).await), (2, before));
+    // What is going on keeps its days.
+    let now = Utc::now().timestamp_micros();
+    for day in 0..4 {
+        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+        ingest.append(TABLE, batch(6003, &[(now - day * DAY, vec![("message", Value::Text("m"))])])).await.unwrap();
+        ingest.commit().await.unwrap();
+    }
+    assert_eq!(compact(&lake, TABLE, &EAGER, false).await.unwrap(), []);
+    assert_eq!(files(&lake).await, 6);
 }
 
 #[tokio::test]
 async fn a_large_file_of_rare_days_does_not_wait() {
     let lake = open(Arc::new(InMemory::new())).await.unwrap();
-    let mut ingest = lake.ingest(IngestOptions { days_max: 1, ..IngestOptions::default() }).await.unwrap();
+    let options = IngestOptions { days_max: 1, for_hunts: false, ..IngestOptions::default() };
+    let mut ingest = lake.ingest(options).await.unwrap();
     let of_days: Vec<_> = (0..3).map(|day| (START + day * DAY, vec![("metadata.uid", Value::Text("e"))])).collect();
     ingest.append(TABLE, batch(6003, &of_days)).await.unwrap();
     ingest.commit().await.unwrap();
     let small = CompactOptions { outliers: false, ..EAGER };
     assert_eq!(compact(&lake, TABLE, &small, false).await.unwrap(), [], "one file alone");
-    let done = compact(&lake, TABLE, &CompactOptions { target_bytes: 2, ..small }, false).await.unwrap();
+    let large = CompactOptions { target_bytes: 2, ..small };
+    let done = compact(&lake, TABLE, &large, false).await.unwrap();
     assert_eq!(done.iter().map(|one| (one.day, one.files, one.rows)).collect::<Vec<_>>(), [(0, 1, 2)]);
     assert_eq!(number(&lake, "SELECT count(*) FROM api_activity WHERE event_day > DATE '2025-03-01'").await, 2);
+    assert_eq!(compact(&lake, TABLE, &large, false).await.unwrap(), [], "it was looked at");
+}
+
+/// Of a file that days share, those that are too old go.
+#[tokio::test]
+async fn old_days_of_a_shared_file_go() {
+    let lake = open(Arc::new(InMemory::new())).await.unwrap();
+    let mut ingest = lake.ingest(IngestOptions { days_max: 1, ..IngestOptions::default() }).await.unwrap();
+    let uids: Vec<String> = (0..8).map(|day| format!("e{day}")).collect();
+    let mut of_days: Vec<_> = uids
+        .iter()
+        .zip(0..)
+        .flat_map(|(uid, day)| vec![(START + day * DAY, vec![("metadata.uid", Value::Text(uid))]); 2])
+        .collect();
+    of_days.push((7, of_days[0].1.clone()));
+    ingest.append(TABLE, batch(6003, &of_days)).await.unwrap();
+    ingest.commit().await.unwrap();
+    assert_eq!(files(&lake).await, 2);
+    let now = DateTime::<Utc>::from_timestamp_micros(START + 8 * DAY).unwrap();
+    let would = retain(&lake, TABLE, 5, now, true).await.unwrap();
+    assert_eq!((would.files, would.rows, number(&lake, "SELECT count(*) FROM api_activity").await), (1, 6, 17));
+    let done = retain(&lake, TABLE, 5, now, false).await.unwrap();
+    assert_eq!((done.files, done.rows), (would.files, would.rows));
+    let left = "SELECT min(metadata.uid), max(metadata.uid), count(*) FROM api_activity WHERE time > '1990-01-01'";
+    assert!(
+        table(&session(&lake).await, left)
+            .await
+            .contains("| e3                             | e7                             | 10 ")
+    );
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity WHERE event_day = '1970-01-01'").await, 1);
+    assert_eq!(retain(&lake, TABLE, 5, now, false).await.unwrap().files, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

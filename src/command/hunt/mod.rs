@@ -74,6 +74,8 @@ pub struct Args {
 
 /// Findings that wait: for their events, or for those of their run.
 const WAITING_MAX: usize = 4_000;
+/// Findings are printed once their lines have so many bytes.
+const LINES_BYTES: usize = 256 << 10;
 
 impl Args {
     /// Runs the command.
@@ -111,6 +113,7 @@ impl Args {
             ocsf: self.ocsf,
             now_ms: Utc::now().timestamp_millis(),
             count: 0,
+            lines: Vec::new(),
             engine: engine.clone(),
         };
         let started = Instant::now();
@@ -189,34 +192,46 @@ struct Output {
     ocsf: bool,
     now_ms: i64,
     count: u64,
+    /// Those that are not printed yet.
+    lines: Vec<u8>,
 }
 
 impl Output {
     async fn detections(&mut self, hunt: &Hunt<'_>, days: &Days, hits: &[Hit]) -> anyhow::Result<()> {
         let events = hunt.events(days, hits).await?;
-        let mut lines = Vec::new();
         for hit in hits {
             let identity = Identity { uid: hit.uid.to_string(), time: Some(hit.time) };
-            let event = events.get(&hit.uid).map_or("null", String::as_str);
-            let evidence = Evidence { event, identity: &identity, time_ms: self.now_ms, file: None, record: 0 };
+            let event = events.get(&hit.uid).unwrap_or("null".into());
+            let evidence = Evidence { event: &event, identity: &identity, time_ms: self.now_ms, file: None, record: 0 };
             match self.ocsf {
-                true => self.findings.ocsf(hit.rule, &evidence, &mut lines)?,
-                false => self.findings.line(hit.rule, &evidence, &mut lines)?,
+                true => self.findings.ocsf(hit.rule, &evidence, &mut self.lines)?,
+                false => self.findings.line(hit.rule, &evidence, &mut self.lines)?,
             }
+            self.count += 1;
+            self.print(LINES_BYTES)?;
         }
-        self.count += hits.len() as u64;
-        self.printer.print(&lines)
+        self.print(1)
     }
 
     fn correlations(&mut self, correlated: &[Correlated]) -> anyhow::Result<()> {
-        let mut lines = Vec::new();
-        for found in correlated.iter().filter(|c| self.engine.is_correlation_shown(c.correlation)) {
-            self.count += 1;
+        let engine = Arc::clone(&self.engine);
+        for found in correlated.iter().filter(|c| engine.is_correlation_shown(c.correlation)) {
             match self.ocsf {
-                true => self.findings.correlated_ocsf(&self.engine, found, self.now_ms, &mut lines)?,
-                false => self.findings.correlated_line(&self.engine, found, self.now_ms, &mut lines)?,
+                true => self.findings.correlated_ocsf(&engine, found, self.now_ms, &mut self.lines)?,
+                false => self.findings.correlated_line(&engine, found, self.now_ms, &mut self.lines)?,
             }
+            self.count += 1;
+            self.print(LINES_BYTES)?;
         }
-        self.printer.print(&lines)
+        self.print(1)
+    }
+
+    /// Prints the lines, if they have so many bytes.
+    fn print(&mut self, bytes: usize) -> anyhow::Result<()> {
+        if self.lines.len() >= bytes {
+            self.printer.print(&self.lines)?;
+            self.lines.clear();
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! **Errors**: pages that are cut short, or that name values which are not there.
 
 use super::hybrid::Hybrid;
+use super::pages::{Pages, Zstd};
 use arrow::array::{
     Array, ArrayRef, BooleanBufferBuilder, DictionaryArray, PrimitiveArray, StringViewArray, make_view,
 };
@@ -16,11 +17,9 @@ use arrow::util::bit_chunk_iterator::UnalignedBitChunk;
 use arrow::util::bit_iterator::BitIndexIterator;
 use bytes::{Buf, Bytes};
 use parquet::basic::{Encoding, Type};
-use parquet::column::page::{Page, PageReader};
+use parquet::column::page::Page;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
-use parquet::file::reader::{ChunkReader, Length};
-use parquet::file::serialized_reader::SerializedPageReader;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -61,7 +60,7 @@ pub(super) fn numbered(texts: StringViewArray) -> Result<ArrayRef, ArrowError> {
 
 /// The rows of one chunk, one after the other.
 pub(super) struct Texts {
-    pages: SerializedPageReader<Chunk>,
+    pages: Pages,
     is_optional: bool,
     dictionary: Option<Arc<StringViewArray>>,
     page: Option<PageAtHand>,
@@ -72,9 +71,8 @@ pub(super) struct Texts {
 impl Texts {
     /// Of a chunk of so many rows, whose bytes are those of its [`range`].
     pub(super) fn new(column: &ColumnChunkMetaData, bytes: Bytes, rows: usize) -> Result<Self, ParquetError> {
-        let chunk = Arc::new(Chunk { start: range(column)?.start, bytes });
         Ok(Self {
-            pages: SerializedPageReader::new(chunk, column, rows, None)?,
+            pages: Pages::new(column, bytes, rows)?,
             is_optional: column.column_descr().max_def_level() > 0,
             dictionary: None,
             page: None,
@@ -83,21 +81,21 @@ impl Texts {
     }
 
     /// The next `rows` rows.
-    pub(super) fn next(&mut self, rows: usize) -> Result<ArrayRef, ParquetError> {
+    pub(super) fn next(&mut self, rows: usize, zstd: &mut Zstd) -> Result<ArrayRef, ParquetError> {
         let mut out = Out::of(rows);
         while out.keys.len() < rows {
             let left = rows - out.keys.len();
             match &mut self.page {
                 Some(page) if page.rows > 0 => page.take(left, &mut self.numbers, &mut out)?,
-                _ => self.page = Some(self.next_page()?),
+                _ => self.page = Some(self.next_page(zstd)?),
             }
         }
         Ok(out.finish(self.dictionary.as_ref())?)
     }
 
-    fn next_page(&mut self) -> Result<PageAtHand, ParquetError> {
+    fn next_page(&mut self, zstd: &mut Zstd) -> Result<PageAtHand, ParquetError> {
         loop {
-            let page = self.pages.get_next_page()?;
+            let page = self.pages.next(zstd)?;
             match page.ok_or_else(|| ParquetError::EOF("a column chunk has fewer rows than its row group".into()))? {
                 Page::DictionaryPage { buf, num_values, .. } => {
                     let (mut at, mut views) = (0, Vec::new());
@@ -248,43 +246,11 @@ fn plain(texts: &[u8], at: &mut usize, block: u32) -> Result<u128, ParquetError>
 }
 
 /// The first `bytes`, which are taken off.
-fn split(page: &mut Bytes, bytes: usize) -> Result<Bytes, ParquetError> {
+pub(super) fn split(page: &mut Bytes, bytes: usize) -> Result<Bytes, ParquetError> {
     if bytes > page.len() {
         return Err(ParquetError::EOF(format!("{bytes} bytes of a page where only {} are left", page.len())));
     }
     Ok(page.split_to(bytes))
-}
-
-/// A column chunk's bytes, at their place in a file.
-struct Chunk {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl Chunk {
-    fn from(&self, start: u64) -> Result<Bytes, ParquetError> {
-        let at = start.checked_sub(self.start).filter(|at| *at <= self.bytes.len() as u64);
-        let at = at.ok_or_else(|| ParquetError::EOF(format!("a page at {start} is not in its column chunk")))?;
-        Ok(self.bytes.slice(at as usize..))
-    }
-}
-
-impl Length for Chunk {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl ChunkReader for Chunk {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(self.from(start)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        split(&mut self.from(start)?, length)
-    }
 }
 
 #[cfg(test)]
@@ -294,7 +260,7 @@ mod tests {
     use arrow::datatypes::{Field, Schema};
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-    use parquet::basic::Compression;
+    use parquet::basic::{Compression, ZstdLevel};
     use parquet::file::properties::{WriterProperties, WriterVersion};
     use proptest::prelude::*;
 
@@ -306,18 +272,22 @@ mod tests {
         page_rows: usize,
         group_rows: usize,
         is_optional: bool,
+        compression: Compression,
     }
 
     fn written() -> impl Strategy<Value = Written> {
         let version = prop_oneof![Just(WriterVersion::PARQUET_1_0), Just(WriterVersion::PARQUET_2_0)];
         let dictionary = proptest::option::of(prop_oneof![Just(64_usize), Just(1 << 20)]);
-        (version, dictionary, 1_usize..300, 1_usize..700, any::<bool>()).prop_map(
-            |(version, dictionary_bytes, page_rows, group_rows, is_optional)| Written {
+        let zstd = Compression::ZSTD(ZstdLevel::default());
+        let compression = prop_oneof![Just(Compression::UNCOMPRESSED), Just(Compression::SNAPPY), Just(zstd)];
+        (version, dictionary, 1_usize..300, 1_usize..700, any::<bool>(), compression).prop_map(
+            |(version, dictionary_bytes, page_rows, group_rows, is_optional, compression)| Written {
                 version,
                 dictionary_bytes,
                 page_rows,
                 group_rows,
                 is_optional,
+                compression,
             },
         )
     }
@@ -342,7 +312,7 @@ mod tests {
     fn file(texts: &[Option<String>], written: &Written) -> Result<Bytes, ParquetError> {
         let properties = WriterProperties::builder()
             .set_writer_version(written.version)
-            .set_compression(Compression::SNAPPY)
+            .set_compression(written.compression)
             .set_encoding(Encoding::PLAIN)
             .set_dictionary_enabled(written.dictionary_bytes.is_some())
             .set_dictionary_page_size_limit(written.dictionary_bytes.unwrap_or(1))
@@ -366,14 +336,14 @@ mod tests {
     fn read(file: &Bytes, step: usize) -> Result<Vec<Option<String>>, ParquetError> {
         let footer = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
         assert!(can_be(footer.metadata(), 0));
-        let mut out = Vec::new();
+        let (mut out, mut zstd) = (Vec::new(), Zstd::default());
         for group in footer.metadata().row_groups() {
             let range = range(group.column(0))?;
             let bytes = file.slice(range.start as usize..range.end as usize);
             let mut left = group.num_rows() as usize;
             let mut texts = Texts::new(group.column(0), bytes, left)?;
             while left > 0 {
-                let rows = texts.next(step.min(left))?;
+                let rows = texts.next(step.min(left), &mut zstd)?;
                 let rows = rows.as_dictionary::<Int32Type>();
                 left -= rows.len();
                 let values = rows.downcast_dict::<StringViewArray>();
@@ -419,6 +389,7 @@ mod tests {
             page_rows: 10,
             group_rows: 1000,
             is_optional: true,
+            compression: Compression::ZSTD(ZstdLevel::default()),
         };
         let texts: Vec<_> = (0..100).map(|row| (row % 7 != 0).then(|| format!("text {}", row % 4))).collect();
         let file = file(&texts, &written)?;
@@ -426,11 +397,12 @@ mod tests {
         let column = footer.metadata().row_group(0).column(0);
         let range = range(column)?;
         let mut rows = Texts::new(column, file.slice(range.start as usize..range.end as usize), 100)?;
-        let (first, second) = (rows.next(35)?, rows.next(65)?);
+        let zstd = &mut Zstd::default();
+        let (first, second) = (rows.next(35, zstd)?, rows.next(65, zstd)?);
         let values = [&first, &second].map(|rows| Arc::clone(rows.as_dictionary::<Int32Type>().values()));
         assert!(Arc::ptr_eq(&values[0], &values[1]));
         assert_eq!(values[0].len(), 4);
-        assert!(matches!(rows.next(1), Err(ParquetError::EOF(_))));
+        assert!(matches!(rows.next(1, zstd), Err(ParquetError::EOF(_))));
         Ok(())
     }
 }

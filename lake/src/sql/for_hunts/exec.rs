@@ -1,10 +1,13 @@
 //! The scan: batches of one file after the other, each column in the type that the table gives it.
 
 use super::coded::{self, Texts, coded};
+use super::pages::Zstd;
 use crate::sql::provider::STORE;
-use crate::table::write::{BLOCK_ROWS, GRAMS, Needles};
+use crate::table::EVENT_DAY;
+use crate::table::write::{BLOCK_ROWS, GRAMS, Layout, Needles};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use chrono::Utc;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DataFusionError, Result, internal_err};
@@ -31,6 +34,9 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::file::metadata::ParquetMetaData;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+/// The column that gives a row its day, in files that days share.
+const TIME: &str = "time";
 
 /// Which rows of a file are read: others may be left out.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +148,7 @@ async fn read(
     let kept = kept.unwrap_or_else(|| (0..footer.num_row_groups()).collect());
     // Files have their columns in their own order, and not all.
     let coded = coded();
+    let dated = is_shared(&file);
     let asked: HashMap<&str, &DataType> = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
     let is_coded =
         |field: &Field| *field.data_type() == DataType::Utf8 && asked.get(field.name().as_str()) == Some(&&coded);
@@ -157,7 +164,7 @@ async fn read(
         let can_be = || is_coded(field) && rows.needles.is_none();
         match can_be().then(|| leaf(&footer, at)).flatten() {
             Some(leaf) => leaves.push((field.name().clone(), leaf)),
-            None if asked.contains_key(field.name().as_str()) => columns.push(at),
+            None if asked.contains_key(field.name().as_str()) || dated && field.name() == TIME => columns.push(at),
             None => {}
         }
     }
@@ -280,6 +287,7 @@ struct GroupTexts {
     leaves: Vec<usize>,
     /// Of the row group at hand.
     open: Vec<Texts>,
+    zstd: Zstd,
     rows: usize,
 }
 
@@ -291,7 +299,16 @@ impl GroupTexts {
         groups: Vec<usize>,
         leaves: Vec<usize>,
     ) -> Self {
-        Self { path, reader, footer, groups: groups.into_iter(), leaves, open: Vec::new(), rows: 0 }
+        Self {
+            path,
+            reader,
+            footer,
+            groups: groups.into_iter(),
+            leaves,
+            open: Vec::new(),
+            zstd: Zstd::default(),
+            rows: 0,
+        }
     }
 
     /// The next rows, which are all of one row group.
@@ -310,17 +327,23 @@ impl GroupTexts {
         self.rows = self.rows.saturating_sub(rows);
         let schema = self.footer.file_metadata().schema_descr();
         let named = |leaf: usize| format!("column {:?} of {}", schema.column(leaf).path().string(), self.path);
-        let texts = self.open.iter_mut().zip(&self.leaves);
-        let texts =
-            texts.map(|(texts, leaf)| texts.next(rows).map_err(|e| DataFusionError::from(e).context(named(*leaf))));
+        let texts = self.open.iter_mut().zip(&self.leaves).map(|(texts, leaf)| {
+            texts.next(rows, &mut self.zstd).map_err(|e| DataFusionError::from(e).context(named(*leaf)))
+        });
         texts.collect()
     }
+}
+
+/// Whether the rows of a file are of days that share it.
+fn is_shared(file: &PartitionedFile) -> bool {
+    file.partition_values.first() == Some(&ScalarValue::Date32(Some(0)))
 }
 
 /// Where each of the table's columns is in the batches of a file.
 struct Conformed {
     schema: SchemaRef,
     columns: Vec<Of>,
+    layout: Layout,
 }
 
 /// Where a column is.
@@ -331,6 +354,8 @@ enum Of {
     Texts(usize),
     /// In all rows of the file the same one: this, of as many rows as a batch has at most.
     File(ArrayRef),
+    /// The day of the time, which is in batches, at this place.
+    DayOf(usize),
 }
 
 impl Conformed {
@@ -351,7 +376,11 @@ impl Conformed {
             if let Some(at) = texts.iter().position(|name| name == field.name()) {
                 return Ok(Of::Texts(at));
             }
-            Ok(Of::File(match file.partition_values.first().filter(|_| field.name() == crate::table::EVENT_DAY) {
+            let is_day = field.name() == EVENT_DAY;
+            if let Some(at) = of_file.index_of(TIME).ok().filter(|_| is_day && is_shared(file)) {
+                return Ok(Of::DayOf(at));
+            }
+            Ok(Of::File(match file.partition_values.first().filter(|_| is_day) {
                 Some(day) => day.to_array_of_size(batch_size)?,
                 None => {
                     let of_type = nulls.entry(field.data_type().clone());
@@ -360,7 +389,7 @@ impl Conformed {
             }))
         };
         let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
-        Ok(Self { columns, schema })
+        Ok(Self { columns, schema, layout: Layout::of("", Utc::now()) })
     }
 
     /// A batch with the table's columns.
@@ -373,6 +402,10 @@ impl Conformed {
             },
             Of::Texts(at) => Ok(Arc::clone(&texts[*at])),
             Of::File(column) => Ok(column.slice(0, rows)),
+            Of::DayOf(at) => match batch.column(*at).as_primitive_opt() {
+                Some(times) => Ok(Arc::new(self.layout.days(times)) as ArrayRef),
+                None => internal_err!("a time is in microseconds"),
+            },
         };
         let columns = self.columns.iter().zip(self.schema.fields()).map(column).collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -6,6 +6,7 @@
 mod coded;
 mod exec;
 mod hybrid;
+mod pages;
 
 use super::provider::LakeTable;
 use crate::table::TableSnapshot;

@@ -4,8 +4,8 @@ use super::column::EncodedColumn;
 use super::members::is_of_files;
 use super::{Layout, OUTLIER_DAY};
 use crate::error::LakeError;
-use crate::table::FOR_HUNTS;
 use crate::table::stats::to_json;
+use crate::table::{COMMITTED, FOR_HUNTS};
 use arrow::datatypes::{Date32Type, Schema};
 use object_store::{PutPayload, PutPayloadMut};
 use parquet::arrow::ArrowWriter;
@@ -46,7 +46,7 @@ pub(crate) fn assemble(
     let stats = to_json(rows, columns.iter().filter_map(|column| column.gathered.as_ref()));
     let has_columns_for_hunts = columns.iter().any(|column| is_of_files(column.field.name()));
     let kind = match layout.compression() {
-        Compression::SNAPPY => ".snappy",
+        Compression::SNAPPY => COMMITTED,
         _ if has_columns_for_hunts => FOR_HUNTS,
         _ => ".zstd",
     };

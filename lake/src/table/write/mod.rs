@@ -25,15 +25,21 @@ use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use parquet::basic::{Compression, ZstdLevel};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Rows that go to the encoder at once, at most.
 pub(crate) const CHUNK_ROWS: usize = 4096;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-/// Distinct days of one flush, unless it is told otherwise.
+/// Days of one flush that get files of their own, at most, unless it is told otherwise.
 pub(crate) const DAYS_MAX: usize = 1024;
+
+/// So many days of a flush get files of their own, those with the most rows, however few these are.
+const DAYS_MIN: usize = 2;
+
+/// Rows with which a day is worth a file, which costs about a millisecond to read, whatever is in it.
+pub(crate) const DAY_ROWS_MIN: usize = 1024;
 
 /// How a table's rows are ordered and dated.
 #[derive(Clone, Debug)]
@@ -42,7 +48,7 @@ pub(crate) struct Layout {
     pub(crate) time_column: &'static str,
     /// The last day, as days since 1970, that is not an outlier.
     pub(crate) last_day: i64,
-    /// Distinct days of one flush; rows of further days go to the outlier partition.
+    /// Days of one flush that get files of their own, at most; rows of all others share one, in the partition of no day.
     pub(crate) days_max: usize,
     /// Whether files stay as they are, and get the columns that hunts read. Others are merged soon.
     pub(crate) for_hunts: bool,
@@ -66,6 +72,11 @@ impl Layout {
         if is_true { i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(0) } else { 0 }
     }
 
+    /// The days of rows with these times; 0 of those without one.
+    pub(crate) fn days(&self, times: &TimestampMicrosecondArray) -> Date32Array {
+        times.iter().map(|micros| Some(micros.map_or(0, |micros| self.day(micros)))).collect()
+    }
+
     /// Whether a time lies before all true days.
     pub(crate) fn is_before(&self, micros: i64) -> bool {
         let first = NaiveDate::from_ymd_opt(1990, 1, 1).map_or(0, Date32Type::from_naive_date);
@@ -81,9 +92,7 @@ impl Layout {
 /// `batch` with the day of each row, as its file would say it.
 pub(crate) fn with_day(table: &str, batch: &RecordBatch, now: DateTime<Utc>) -> Result<RecordBatch, LakeError> {
     let layout = Layout::of(table, now);
-    let time = times(table, batch, &layout)?;
-    let days = (0..batch.num_rows()).map(|row| if time.is_valid(row) { layout.day(time.value(row)) } else { 0 });
-    let days: Date32Array = days.map(Some).collect();
+    let days = layout.days(times(table, batch, &layout)?);
     let fields = batch.schema().fields().iter().cloned().chain([Arc::new(event_day_field())]).collect::<Vec<_>>();
     let columns = batch.columns().iter().cloned().chain([Arc::new(days) as ArrayRef]).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(LakeError::arrow(table))
@@ -113,7 +122,7 @@ pub(crate) fn encode(
 ) -> Result<(SchemaRef, Vec<Encoded>), LakeError> {
     let schema = populated(batches, layout.time_column)?;
     let mut places = places(table, batches, layout)?;
-    bound_days(&mut places, layout.days_max);
+    share(&mut places, layout.days_max);
     places.sort_unstable();
     let picks: Vec<(usize, usize)> = places.iter().map(|p| (p.2 as usize, p.3 as usize)).collect();
     let (mut days, mut from) = (Vec::new(), 0);
@@ -154,22 +163,24 @@ fn places(table: &str, batches: &[RecordBatch], layout: &Layout) -> Result<Vec<P
     Ok(places)
 }
 
-/// Moves the rows of the days with the fewest rows to the outlier partition when there are too many days.
-fn bound_days(places: &mut [Place], days_max: usize) {
+/// Moves the rows of days that are not worth a file, or too many, to the partition of no day, where they share one.
+fn share(places: &mut [Place], days_max: usize) {
     let mut rows_of: HashMap<i32, usize> = HashMap::new();
     for place in places.iter() {
         *rows_of.entry(place.0).or_default() += 1;
     }
-    if rows_of.len() <= days_max {
-        return;
-    }
+    let has_shared = rows_of.remove(&0).is_some();
     let mut days: Vec<(usize, i32)> = rows_of.into_iter().map(|(day, rows)| (rows, day)).collect();
     days.sort_unstable_by(|a, b| b.cmp(a));
-    let kept: std::collections::HashSet<i32> = days.iter().take(days_max).map(|(_, day)| *day).collect();
-    for place in places {
-        if !kept.contains(&place.0) {
-            place.0 = 0;
-        }
+    let is_worth = |(at, (rows, _)): &(usize, &(usize, i32))| *at < DAYS_MIN || *rows >= DAY_ROWS_MIN;
+    let mut own = days.iter().enumerate().take(days_max).take_while(is_worth).count();
+    // One day alone has nothing to share a file with.
+    if own + 1 == days.len() && own < days_max && !has_shared {
+        own += 1;
+    }
+    let others: HashSet<i32> = days.split_off(own).into_iter().map(|(_, day)| day).collect();
+    for place in places.iter_mut().filter(|place| others.contains(&place.0)) {
+        place.0 = 0;
     }
 }
 

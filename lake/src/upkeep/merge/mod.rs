@@ -30,8 +30,27 @@ const READS_AT_ONCE: usize = 8;
 /// What our files say they were made by begins with this; others' need not be sorted.
 const OURS: &str = "tarn ";
 
-/// The rows of all files, by time: in one file of their day or, with `by_day`, in a file for each day that they have. None where a
-/// file is not one of ours.
+/// Where the rows of merged files go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Into {
+    /// To one file of this partition, days since 1970.
+    Day(i32),
+    /// To a file for each day that is worth one, and between these to files that days share.
+    Days,
+    /// To one file that days share: of all rows only those of true days before this one, or only the others.
+    Half(i32, Half),
+}
+
+/// Rows on one side of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    /// Those of true days before it.
+    Before,
+    /// All others.
+    Others,
+}
+
+/// The rows of all files, by time. None where a file is not one of ours.
 ///
 /// **Errors**: a file that cannot be read, or is not in order. **Bounds**: the new files as they will be stored, the old ones where
 /// they are not on a local disk, sixteen bytes a row, and a page of one column of each old one.
@@ -39,11 +58,11 @@ pub(super) async fn merge(
     lake: &Lake,
     table: &str,
     files: &[Arc<DataFile>],
-    by_day: bool,
+    into: Into,
 ) -> Result<Option<Vec<Encoded>>, LakeError> {
     let stored = stored(lake, files).await?;
-    let (table, day) = (table.to_owned(), files.first().and_then(|file| file.event_day).unwrap_or(0));
-    let merging = move || merge_stored(&table, stored, (!by_day).then_some(day));
+    let table = table.to_owned();
+    let merging = move || merge_stored(&table, stored, into);
     tokio::task::spawn_blocking(merging).await.map_err(|_| LakeError::Stopped)?
 }
 
@@ -70,6 +89,12 @@ impl Opened {
         by.is_some_and(|by| by.starts_with(OURS))
     }
 
+    /// What the rows are sorted by.
+    fn times(&self, table: &str, layout: &Layout) -> Result<ParquetRecordBatchReader, LakeError> {
+        let missing = || LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() };
+        self.column(layout.time_column).map_err(LakeError::parquet(table))?.ok_or_else(missing)
+    }
+
     /// A column in pieces of [`PIECE_ROWS`]; none where the file lacks it.
     fn column(&self, name: &str) -> Result<Option<ParquetRecordBatchReader>, ParquetError> {
         let Ok(index) = self.footer.schema().index_of(name) else { return Ok(None) };
@@ -79,7 +104,7 @@ impl Opened {
     }
 }
 
-fn merge_stored(table: &str, stored: Vec<Stored>, day: Option<i32>) -> Result<Option<Vec<Encoded>>, LakeError> {
+fn merge_stored(table: &str, stored: Vec<Stored>, into: Into) -> Result<Option<Vec<Encoded>>, LakeError> {
     let opened = stored.into_iter().map(Opened::new);
     let opened: Vec<Opened> = opened.collect::<Result<_, _>>().map_err(LakeError::parquet(table))?;
     if !opened.iter().all(Opened::is_ours) {
@@ -91,7 +116,7 @@ fn merge_stored(table: &str, stored: Vec<Stored>, day: Option<i32>) -> Result<Op
         union = schema::merge(&union, &Schema::new(columns.cloned().collect::<Vec<_>>()))?;
     }
     let layout = Layout { for_hunts: true, ..Layout::of(table, Utc::now()) };
-    let sorted = order(table, &opened, &layout, day)?;
+    let sorted = order(table, &opened, &layout, into)?;
     let mut columns: Vec<Vec<EncodedColumn>> = sorted.iter().map(|_| Vec::new()).collect();
     let besides = sorted.iter().map(|file| Besides::new(table, file.rows, &layout));
     let mut besides: Vec<Besides<'_>> = besides.collect::<Result<_, _>>()?;

@@ -1,14 +1,14 @@
 //! The order of the rows of sorted files, told by their time column.
 
-use super::Opened;
+use super::{Half, Into, Opened};
 use crate::error::LakeError;
-use crate::table::write::{CHUNK_ROWS, Layout, times};
+use crate::table::write::{CHUNK_ROWS, DAY_ROWS_MIN, Layout, times};
 use arrow::array::{Array, TimestampMicrosecondArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-/// A file to be, of one day.
+/// A file to be, of one partition.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
     /// Its partition, days since 1970.
@@ -37,30 +37,47 @@ struct Cursor {
     row: usize,
 }
 
-/// All rows by time, and by file and place where that is equal: as files of `day` or, without it, of the day that each row has.
+/// All rows by time, and by file and place where that is equal.
 ///
 /// **Errors**: a file without times, or not sorted by them.
-pub(super) fn order(
-    table: &str,
-    files: &[Opened],
-    layout: &Layout,
-    day: Option<i32>,
-) -> Result<Vec<Sorted>, LakeError> {
+pub(super) fn order(table: &str, files: &[Opened], layout: &Layout, into: Into) -> Result<Vec<Sorted>, LakeError> {
     let (cursors, heads) = (Vec::with_capacity(files.len()), BinaryHeap::with_capacity(files.len()));
-    let mut ordering = Ordering { table, layout, cursors, heads, held: 0, chunk: Chunk::default(), done: Vec::new() };
+    let (chunk, done) = (Chunk::default(), Vec::new());
+    let mut ordering = Ordering { table, layout, cursors, heads, held: 0, chunk, done, left_out: 0 };
     for (at, file) in files.iter().enumerate() {
-        let missing = || LakeError::NoTime { table: table.to_owned(), column: layout.time_column.to_owned() };
-        let pieces = file.column(layout.time_column).map_err(LakeError::parquet(table))?.ok_or_else(missing)?;
+        let pieces = file.times(table, layout)?;
         ordering.cursors.push(Cursor { pieces, times: TimestampMicrosecondArray::new_null(0), slot: 0, row: 0 });
         ordering.read_on(at, None)?;
     }
-    ordering.run(day)?;
+    let homes = if into == Into::Days { homes(table, files, layout)? } else { BTreeMap::new() };
+    ordering.run(into, &homes)?;
     let stored = files.iter().map(|file| file.footer.metadata().file_metadata().num_rows());
-    let sorted = ordering.done.iter().map(|file| file.rows as i64);
-    if sorted.sum::<i64>() != stored.sum::<i64>() {
+    let sorted = ordering.done.iter().map(|file| file.rows).sum::<usize>() + ordering.left_out;
+    if sorted as i64 != stored.sum::<i64>() {
         return Err(LakeError::Unsorted { table: table.to_owned() });
     }
     Ok(ordering.done)
+}
+
+/// Where the rows of each day go: to a file of its own where it is worth one, or where it alone is not between two that are; else to
+/// the partition of no day, to share one with those before and after it.
+fn homes(table: &str, files: &[Opened], layout: &Layout) -> Result<BTreeMap<i32, i32>, LakeError> {
+    let mut rows_of: BTreeMap<i32, usize> = BTreeMap::new();
+    for file in files {
+        for piece in file.times(table, layout)? {
+            let piece = piece.map_err(LakeError::arrow(table))?;
+            for day in layout.days(times(table, &piece, layout)?).values() {
+                *rows_of.entry(*day).or_default() += 1;
+            }
+        }
+    }
+    let days: Vec<(i32, usize)> = rows_of.into_iter().filter(|(day, _)| *day != 0).collect();
+    let is_worth = |(_, rows): &(i32, usize)| *rows >= DAY_ROWS_MIN;
+    let run = |run: &[(i32, usize)]| {
+        let shares = run.len() > 1 && !is_worth(&run[0]);
+        run.iter().map(|(day, _)| (*day, if shares { 0 } else { *day })).collect::<Vec<_>>()
+    };
+    Ok(days.chunk_by(|a, b| is_worth(a) == is_worth(b)).flat_map(run).collect())
 }
 
 struct Ordering<'a> {
@@ -73,18 +90,28 @@ struct Ordering<'a> {
     held: usize,
     chunk: Chunk,
     done: Vec<Sorted>,
+    /// Rows that go to no file.
+    left_out: usize,
 }
 
 impl Ordering<'_> {
-    fn run(&mut self, day: Option<i32>) -> Result<(), LakeError> {
+    fn run(&mut self, into: Into, homes: &BTreeMap<i32, i32>) -> Result<(), LakeError> {
         while let Some(Reverse((time, at))) = self.heads.pop() {
-            let day = day.unwrap_or_else(|| time.map_or(0, |micros| self.layout.day(micros)));
-            if self.done.last().is_none_or(|file| file.day != day) {
+            let own = || time.map_or(0, |micros| self.layout.day(micros));
+            let day = match into {
+                Into::Day(day) => Some(day),
+                Into::Days => Some(homes.get(&own()).copied().unwrap_or(0)),
+                Into::Half(first, half) => ((1..first).contains(&own()) == (half == Half::Before)).then_some(0),
+            };
+            if let Some(day) = day.filter(|day| self.done.last().is_none_or(|file| file.day != *day)) {
                 self.end_chunk();
                 self.done.push(Sorted { day, ..Sorted::default() });
             }
             let cursor = &mut self.cursors[at];
-            self.chunk.picks.push((cursor.slot, cursor.row));
+            match day {
+                Some(_) => self.chunk.picks.push((cursor.slot, cursor.row)),
+                None => self.left_out += 1,
+            }
             cursor.row += 1;
             match cursor.row < cursor.times.len() {
                 true => self.head(at, time)?,
