@@ -13,6 +13,7 @@ use crate::parse::{Document, Kind, Targets, documents};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io::Read;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -157,14 +158,14 @@ impl File {
 
 /// The rule files under `paths`, each once.
 fn files(paths: &[PathBuf]) -> Vec<File> {
-    let (mut files, mut seen) = (Vec::new(), HashSet::new());
+    let (mut files, mut seen, mut places) = (Vec::new(), HashSet::new(), Places::default());
     for path in paths {
         for entry in walkdir::WalkDir::new(path).sort_by_file_name().follow_links(true).into_iter().take(FILES_MAX) {
             match entry {
                 Err(e) => files.push(File { path: path.clone(), found: Err(e.to_string()) }),
                 // A file named by the user is read whatever its name; in a folder, names tell.
-                Ok(entry) if entry.path().is_file() && (entry.depth() == 0 || is_rule(entry.path())) => {
-                    if seen.insert(entry.path().canonicalize().unwrap_or_else(|_| entry.path().to_owned())) {
+                Ok(entry) if entry.file_type().is_file() && (entry.depth() == 0 || is_rule(entry.path())) => {
+                    if seen.insert(places.of(&entry)) {
                         files.push(File { path: entry.into_path(), found: Ok(()) });
                     }
                 }
@@ -175,12 +176,34 @@ fn files(paths: &[PathBuf]) -> Vec<File> {
     files
 }
 
+/// Where files are, whatever path leads there. Folders are looked up once.
+#[derive(Default)]
+struct Places {
+    /// The last folder, and where it is.
+    folder: Option<(PathBuf, PathBuf)>,
+}
+
+impl Places {
+    fn of(&mut self, file: &walkdir::DirEntry) -> PathBuf {
+        let path = file.path();
+        let Some(parent) = path.parent().filter(|_| file.depth() > 0 && !file.path_is_symlink()) else {
+            return path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        };
+        if self.folder.as_ref().is_none_or(|(folder, _)| folder != parent) {
+            self.folder = parent.canonicalize().ok().map(|place| (parent.to_owned(), place));
+        }
+        self.folder.as_ref().map_or_else(|| path.to_owned(), |(_, place)| place.join(file.file_name()))
+    }
+}
+
 fn read(file: &Path) -> Result<String, String> {
+    let mut file = std::fs::File::open(file).map_err(|e| e.to_string())?;
     let length = file.metadata().map_or(0, |m| m.len());
     if length > FILE_BYTES_MAX {
         return Err(format!("{length} bytes; the limit is {FILE_BYTES_MAX}"));
     }
-    let bytes = std::fs::read(file).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     String::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
 }
 

@@ -140,12 +140,12 @@ fn a_given_lane_grows_and_its_findings_are_counted() {
         )
     };
     std::fs::write(&sample, (0..10).map(event).collect::<Vec<_>>().join("\n")).unwrap();
-    let rows = measure(&["--lane", text(&sample), "--events", "120", "--threads", "1", "--alone"]);
-    assert_eq!(rows.len(), 1);
-    assert_eq!(
-        (&rows[0]["lane"], &rows[0]["events"], &rows[0]["findings"]),
-        (&"cleared".into(), &120.into(), &120.into())
-    );
+    let rows = measure(&["--lane", text(&sample), "--events", "120", "--threads", "1", "--alone", "--hunt"]);
+    let programs: Vec<_> = rows.iter().map(|row| row["program"].as_str().unwrap()).collect();
+    assert!(programs.len() == 2 && programs[1] == format!("{} hunt", programs[0]), "{programs:?}");
+    for row in &rows {
+        assert_eq!((&row["lane"], &row["events"], &row["findings"]), (&"cleared".into(), &120.into(), &120.into()));
+    }
     let more = measure(&["--lane", text(&sample), "--times", "3", "--threads", "1", "--alone"]);
     assert_eq!(more[0]["events"], 10);
     assert!(more[0]["findings"].as_u64().unwrap() >= 10);

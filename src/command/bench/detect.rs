@@ -1,7 +1,7 @@
 //! `tarn bench detect`: how fast rules run over lanes, here and in rsigma.
 
 use super::lane::{Lane, Log, Origin, Written};
-use super::program::{Program, Rsigma, Run};
+use super::program::{Program, Rsigma, Run, fill};
 use super::{hints, table, variations};
 use crate::command::arguments::{PlaceholderArgs, load_rules};
 use crate::command::named_file::NamedFile;
@@ -18,11 +18,13 @@ use tempfile::TempDir;
 /// Runs `tarn detect` and `rsigma engine eval --logsource-routing` in turn, as processes of their own, on the same
 /// lanes, and prints medians. Start-up (an empty input) is measured in the same turns and given apart; net rates are without it.
 /// Events that rsigma gets have product, service and category added for its routing; rates count the original's bytes.
-/// Lanes are written to the system's temporary folder first, so nothing is made or decompressed while the clock runs.
+/// Lanes are written to the system's temporary folder first, so nothing is made or decompressed while the clock runs; with --hunt
+/// also to lakes, through which `tarn hunt` goes in the same turns.
 #[derive(ClapArgs)]
 #[command(after_help = "Examples:
   tarn bench detect --rules sigma/rules
   tarn bench detect --rules sigma/rules --lane my-logs.ndjson.gz --events 400000 --runs 5
+  tarn bench detect --rules sigma/rules/windows --lane windows.ndjson --threads 1 --hunt
   tarn bench detect --rules sigma/rules --times 10 --format json")]
 pub struct Args {
     /// Rules: files or folders; repeat it for more
@@ -47,6 +49,9 @@ pub struct Args {
     /// So many times the rules: with variations of them, whose literals differ in some letters and digits
     #[arg(long, default_value_t = 1, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
     times: u32,
+    /// Measure `tarn hunt` as well, through lakes that have the lanes' events
+    #[arg(long)]
+    hunt: bool,
     /// The rsigma to compare with [default: the one on the path, if any]
     #[arg(long, value_name = "FILE", conflicts_with = "alone")]
     rsigma: Option<PathBuf>,
@@ -64,6 +69,7 @@ struct Ready {
     written: Written,
     plain: PathBuf,
     hinted: PathBuf,
+    lake: PathBuf,
 }
 
 /// What was measured on one lane.
@@ -100,7 +106,12 @@ impl Args {
         let (rules, count) = self.rules(&folder)?;
         let programs = self.programs(rsigma);
         let lanes = self.lanes(&folder, programs.iter().any(|p| matches!(p, Program::Rsigma(_))))?;
-        let measured = self.measure(&programs, &rules, &lanes)?;
+        let no_rows = folder.path().join("no-rows");
+        if self.hunt {
+            let nothing = tempfile::NamedTempFile::new_in(&folder)?;
+            fill(&no_rows, nothing.path())?;
+        }
+        let measured = self.measure(&programs, &rules, &lanes, &no_rows)?;
         let format = Format::or_default(self.format);
         print_rows(&table::rows(&measured, count, format), format)?;
         Ok(ExitCode::SUCCESS)
@@ -132,7 +143,8 @@ impl Args {
         let mut threads = self.threads.clone();
         threads.sort_unstable();
         threads.dedup();
-        threads.into_iter().map(Program::Tarn).chain(rsigma.map(Program::Rsigma)).collect()
+        let hunts = threads.iter().copied().map(Program::Hunt).filter(|_| self.hunt).collect::<Vec<_>>();
+        threads.into_iter().map(Program::Tarn).chain(hunts).chain(rsigma.map(Program::Rsigma)).collect()
     }
 
     fn lanes(&self, folder: &TempDir, with_hints: bool) -> anyhow::Result<Vec<Ready>> {
@@ -142,18 +154,27 @@ impl Args {
         let make = |(number, origin): (usize, Origin)| {
             let lane = Lane { origin, events: self.events, seed: self.seed };
             let path = |what: &str| folder.path().join(format!("{number}-{what}.ndjson"));
-            let (plain, hinted) = (path("lane"), path("hinted"));
+            let (plain, hinted, lake) = (path("lane"), path("hinted"), folder.path().join(format!("{number}-lake")));
             let written = lane.write_to(&plain)?;
             if with_hints {
                 hints::write(&plain, std::fs::File::create(&hinted)?)?;
             }
-            Ok(Ready { name: lane.name(), written, plain, hinted })
+            if self.hunt {
+                fill(&lake, &plain)?;
+            }
+            Ok(Ready { name: lane.name(), written, plain, hinted, lake })
         };
         origins.into_iter().enumerate().map(make).collect()
     }
 
     /// Every program on nothing and on every lane, in turn, and all of it again.
-    fn measure(&self, programs: &[Program], rules: &Path, lanes: &[Ready]) -> anyhow::Result<Vec<Measured>> {
+    fn measure(
+        &self,
+        programs: &[Program],
+        rules: &Path,
+        lanes: &[Ready],
+        no_rows: &Path,
+    ) -> anyhow::Result<Vec<Measured>> {
         let bar = progress::steps(u64::from(self.runs) * (programs.len() * (lanes.len() + 1)) as u64);
         let runs = |program: &Program| Runs { program: program.clone(), full: Vec::new(), empty: Vec::new() };
         let of_lane = |lane: &Ready| Measured {
@@ -165,14 +186,18 @@ impl Args {
         for _ in 0..self.runs {
             for (i, program) in programs.iter().enumerate() {
                 bar.set_message(format!("{} starts", program.name()));
-                let run = program.run(rules, None)?;
+                let run = program.run(rules, matches!(program, Program::Hunt(_)).then_some(no_rows))?;
                 measured.iter_mut().for_each(|lane| lane.programs[i].empty.push(run));
                 bar.inc(1);
             }
             for (lane, measured) in lanes.iter().zip(&mut measured) {
                 for (program, runs) in programs.iter().zip(&mut measured.programs) {
                     bar.set_message(format!("{} on {}", program.name(), lane.name));
-                    let input = if matches!(program, Program::Rsigma(_)) { &lane.hinted } else { &lane.plain };
+                    let input = match program {
+                        Program::Tarn(_) => &lane.plain,
+                        Program::Hunt(_) => &lane.lake,
+                        Program::Rsigma(_) => &lane.hinted,
+                    };
                     runs.full.push(program.run(rules, Some(input))?);
                     bar.inc(1);
                 }

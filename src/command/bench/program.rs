@@ -22,6 +22,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub enum Program {
     /// This binary's `detect`, with so many threads.
     Tarn(u16),
+    /// This binary's `hunt`, with so many threads.
+    Hunt(u16),
     /// `rsigma engine eval`.
     Rsigma(Rsigma),
 }
@@ -79,6 +81,7 @@ impl Program {
     pub fn name(&self) -> String {
         match self {
             Self::Tarn(_) => format!("tarn {}", env!("CARGO_PKG_VERSION")),
+            Self::Hunt(_) => format!("tarn {} hunt", env!("CARGO_PKG_VERSION")),
             Self::Rsigma(rsigma) => rsigma.version.clone(),
         }
     }
@@ -86,12 +89,17 @@ impl Program {
     /// How many threads it was told to match with; none for one that is not told.
     pub fn threads(&self) -> Option<u16> {
         match self {
-            Self::Tarn(threads) => Some(*threads),
+            Self::Tarn(threads) | Self::Hunt(threads) => Some(*threads),
             Self::Rsigma(_) => None,
         }
     }
 
-    /// Runs the program over a lane, or over an empty input, and waits for its end.
+    /// Whether it is the same with another number of threads.
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// Runs the program over a lane, a hunt over the lake that has its events, or over an empty input, and waits for its end.
     ///
     /// **Errors**: it does not start, or ends badly: with its last words.
     pub fn run(&self, rules: &Path, lane: Option<&Path>) -> anyhow::Result<Run> {
@@ -102,6 +110,13 @@ impl Program {
                     .args(["detect", "--threads", &threads.to_string(), "--rules"])
                     .arg(rules)
                     .arg(lane.unwrap_or(Path::new("-")));
+                command.stdin(Stdio::null());
+                (command, &[0][..])
+            }
+            Self::Hunt(threads) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["hunt", "--threads", &threads.to_string(), "--rules"]).arg(rules);
+                command.arg("--lake").arg(lane.context("a hunt has a lake, if an empty one")?);
                 command.stdin(Stdio::null());
                 (command, &[0][..])
             }
@@ -117,6 +132,22 @@ impl Program {
         anyhow::ensure!(code.is_some_and(|code| good.contains(&code)), "{command:?} failed: {words}");
         Ok(run)
     }
+}
+
+/// Writes a lane to a lake as `tarn ingest` does, and merges its files.
+///
+/// **Errors**: one of the two fails: with its last words.
+pub fn fill(lake: &Path, lane: &Path) -> anyhow::Result<()> {
+    let tarn = std::env::current_exe()?;
+    let (mut ingest, mut compact) = (Command::new(&tarn), Command::new(&tarn));
+    ingest.arg("ingest").arg(lane);
+    compact.args(["lake", "compact"]);
+    for command in [&mut ingest, &mut compact] {
+        command.arg("--lake").arg(lake).stdin(Stdio::null());
+        let done = command.output().with_context(|| format!("cannot run {command:?}"))?;
+        anyhow::ensure!(done.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+    }
+    Ok(())
 }
 
 fn watch(command: &mut Command) -> anyhow::Result<(Run, Option<i32>, String)> {

@@ -39,7 +39,7 @@ impl Medians {
 }
 
 /// Rows of the same keys, with fewer of them for a table. Rates are of the lane's original bytes; `per_core` is divided by
-/// the processors in use; `speed_up` is over Tarn with the fewest threads, and `times_rsigma` over rsigma, each with
+/// the processors in use; `speed_up` is over the same with the fewest threads, and `times_rsigma` over rsigma, each with
 /// start-up and (`net_`) without.
 pub fn rows(measured: &[Measured], rules: usize, format: Format) -> Vec<Map<String, Value>> {
     let of_lane = |lane: &Measured| lane.programs.iter().map(|runs| row(lane, runs, rules, format)).collect::<Vec<_>>();
@@ -49,13 +49,13 @@ pub fn rows(measured: &[Measured], rules: usize, format: Format) -> Vec<Map<Stri
 fn row(lane: &Measured, runs: &Runs, rules: usize, format: Format) -> Map<String, Value> {
     let of = Medians::of(runs);
     let (events, megabytes) = (lane.size.events as f64, lane.size.bytes as f64 / 1e6);
-    let is_tarn = |program: &Program| matches!(program, Program::Tarn(_));
-    // The first of Tarn's is the one with the fewest threads.
-    let against = |tarn: bool| {
-        let other = lane.programs.iter().find(|other| is_tarn(&other.program) == tarn)?;
-        (is_tarn(&runs.program) && other.program != runs.program).then(|| Medians::of(other))
+    let is_rsigma = |program: &Program| matches!(program, Program::Rsigma(_));
+    let against = |is_it: &dyn Fn(&Program) -> bool| {
+        let other = lane.programs.iter().find(|other| is_it(&other.program))?;
+        (!is_rsigma(&runs.program) && other.program != runs.program).then(|| Medians::of(other))
     };
-    let (fewest, rsigma) = (against(true), against(false));
+    // The first of its like is the one with the fewest threads.
+    let (fewest, rsigma) = (against(&|other| other.is_like(&runs.program)), against(&is_rsigma));
     let times = |other: &Option<Medians>| other.as_ref().map(|other| other.seconds / of.seconds);
     let net_times = |other: &Option<Medians>| Some(other.as_ref()?.net_seconds? / of.net_seconds?);
     let net = |amount: f64| of.net_seconds.map(|seconds| amount / seconds);
@@ -120,13 +120,18 @@ mod tests {
     #[test]
     fn rates_are_of_medians_and_net_of_start_up() {
         let size = Written { events: 1_000, bytes: 4_000_000 };
-        let programs = vec![runs(Program::Tarn(1), [2.0, 9.0, 1.0], 1.0), runs(Program::Tarn(2), [1.5, 1.5, 1.5], 1.0)];
+        let programs = vec![
+            runs(Program::Tarn(1), [2.0, 9.0, 1.0], 1.0),
+            runs(Program::Tarn(2), [1.5, 1.5, 1.5], 1.0),
+            runs(Program::Hunt(1), [1.2, 1.2, 1.2], 1.0),
+        ];
         let rows = rows(&[Measured { lane: "l".into(), size, programs }], 3, Format::Json);
         let cell = |row: usize, name: &str| rows[row][name].clone();
         assert_eq!((cell(0, "seconds"), cell(0, "events_per_second")), (json!(2.0), json!(500)));
         assert_eq!((cell(0, "net_megabytes_per_second"), cell(0, "speed_up")), (json!(4.0), Value::Null));
         assert_eq!((cell(1, "speed_up"), cell(1, "net_speed_up")), (json!(1.33), json!(2.0)));
         assert_eq!((cell(1, "megabytes_per_second_per_core"), cell(1, "times_rsigma")), (json!(2.7), Value::Null));
+        assert_eq!((cell(2, "program"), cell(2, "speed_up")), (json!(Program::Hunt(1).name()), Value::Null));
         assert!(rows[0].keys().eq(rows[1].keys()));
     }
 }
