@@ -279,7 +279,7 @@ impl Lane {
             Look::Rows => Reader::Rows(TableReader::new(sources, request, lanes.class).into()),
             Look::Keywords => {
                 let reader = TableReader::new(sources, request, lanes.class);
-                let reader = match any_of(&lanes.bound()) {
+                let reader = match any_of(&lanes.engine, &lanes.bound()) {
                     Some(needles) => reader.only_with_any(&needles),
                     None => reader,
                 };

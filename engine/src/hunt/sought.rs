@@ -22,12 +22,14 @@ pub fn sought(engine: &Engine, bound: &[&Bound]) -> Sought {
     bound.iter().map(of).collect()
 }
 
-/// Texts of which one is in a row on which one of some rules fires, by what their conditions say; none where that cannot
-/// be said of all rules.
-pub fn any_of(bound: &[&Bound]) -> Option<BTreeSet<Needle>> {
+/// Texts of which one is in a row on which one of some rules fires, by what their conditions say, or else their log sources; none
+/// where that cannot be said of all rules.
+pub fn any_of(engine: &Engine, bound: &[&Bound]) -> Option<BTreeSet<Needle>> {
     // Long ones say most.
     let shortest = |list: &Vec<Needle>| list.iter().map(|needle| needle.text().len()).min();
-    let lists = bound.iter().map(|bound| of_condition(&bound.condition).into_iter().max_by_key(shortest));
+    let most = |lists: Vec<Vec<Needle>>| lists.into_iter().max_by_key(shortest);
+    let of_source = |bound: &Bound| of_logsources(engine.sources.source(bound.binding.source), bound);
+    let lists = bound.iter().map(|bound| most(of_condition(&bound.condition)).or_else(|| most(of_source(bound))));
     Some(lists.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

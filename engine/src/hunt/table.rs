@@ -64,11 +64,11 @@ impl Hunted {
         let lanes = |look| Arc::new(Lanes::new(Arc::clone(&engine), class, look));
         let (members, keywords) = (lanes(Look::Members(names)), lanes(Look::Keywords));
         let mut parts: Vec<_> = open(Part::Others).map(|part| (part, lanes(Look::Rows))).into_iter().collect();
-        if let Some(part) = open(Part::Members(&members.columns().texts)) {
-            parts.push((part, members));
-            if keywords.rules() > 0 {
-                parts.extend(open(Part::Keywords(keywords.sought().as_ref())).map(|part| (part, keywords)));
-            }
+        if members.rules() > 0 {
+            parts.extend(open(Part::Members(&members.columns().texts)).map(|part| (part, members)));
+        }
+        if keywords.rules() > 0 {
+            parts.extend(open(Part::Keywords(keywords.sought().as_ref())).map(|part| (part, keywords)));
         }
         Self { schema: hunted(&table), parts, table }
     }
