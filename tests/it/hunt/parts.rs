@@ -21,6 +21,14 @@ detection:
   keywords: [tarnakatz.exe]
   condition: keywords
 ---
+title: A number or the tool's words in a channel
+id: 6c0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e15
+logsource: {product: windows, service: application}
+detection:
+  keywords: [tarnakatz.exe]
+  selection: {EventID: 1001}
+  condition: keywords or selection
+---
 title: An image or the tool's words
 id: 6c0f6f5e-5c2f-4c52-9a53-0b6a0d4a7e13
 logsource: {product: windows, category: process_creation}
@@ -58,7 +66,8 @@ fn log(rows: usize) -> String {
         let _ = match row % 7 {
             0 => writeln!(
                 log,
-                r#"{{"SourceName":"App {row}","Channel":"Application","Hostname":"lab","EventID":1000,"EventTime":"{time}","Message":"row {row}","Faulting":"{}"}}"#,
+                r#"{{"SourceName":"App {row}","Channel":"Application","Hostname":"lab","EventID":{},"EventTime":"{time}","Message":"row {row}","Faulting":"{}"}}"#,
+                if row == 4_907 { 1001 } else { 1000 },
                 if row == 4_900 { r"C:\\Temp\\TarnaKatz.exe" } else { "none" },
             ),
             _ => writeln!(
@@ -83,6 +92,7 @@ fn parts_of_a_table_are_hunted_as_one() {
     let titled = |title: &str| streamed.values().filter(|f| f["rule"]["title"] == title).count();
     assert_eq!(titled("A tool's words in any event"), 2);
     assert_eq!(titled("The tool's words in a channel"), 1);
+    assert_eq!(titled("A number or the tool's words in a channel"), 2);
     assert_eq!(titled("An image or the tool's words"), 3);
     assert!(titled("An image without a hint") > 50);
 
