@@ -29,7 +29,7 @@ pub struct Writer {
 impl Writer {
     /// For an engine's rules.
     pub fn new(engine: Arc<Engine>) -> Self {
-        let findings = Findings::new(&engine);
+        let findings = Findings::new(Arc::clone(&engine));
         Self { engine, findings, made: Block::default(), total: 0, line: Vec::new() }
     }
 
@@ -54,7 +54,7 @@ impl Writer {
     ) -> anyhow::Result<()> {
         let engine = self.engine.clone();
         for found in found.drain(..).filter(|c| engine.is_correlation_shown(c.correlation)) {
-            self.findings.correlated_ocsf(&engine, &found, now / 1000, &mut self.line)?;
+            self.findings.correlated_ocsf(&found, now / 1000, &mut self.line)?;
             self.push()?;
             let about = &engine.correlations()[found.correlation].about;
             alert(Alert { about, event_time: Some(found.last) });
@@ -70,7 +70,7 @@ impl Writer {
         for (Revised { found, by }, number) in revised.iter().zip(1..) {
             if self.engine.is_correlation_shown(found.correlation) {
                 let mut line = Vec::new();
-                self.findings.correlated_ocsf(&self.engine, found, now / 1000, &mut line)?;
+                self.findings.correlated_ocsf(found, now / 1000, &mut line)?;
                 let uid = format!("{}-revised", found.uid(&self.engine));
                 let record = findings::revised(serde_json::from_slice(&line)?, by.as_deref(), &uid, now / 1000);
                 out.push(number, &serde_json::to_string(&record)?);

@@ -7,6 +7,7 @@ use crate::correlation::Correlated;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
 use tarn_ingest::fields::Identity;
 use tarn_rules::{About, Level};
 
@@ -61,16 +62,22 @@ struct Template {
 
 /// Writes the findings of an engine's rules.
 pub struct Findings {
-    templates: Vec<Template>,
+    engine: Arc<Engine>,
+    /// Made for the first finding: most rules have none.
+    templates: Vec<OnceLock<Template>>,
     correlations: Vec<Template>,
 }
 
 impl Findings {
     /// For every rule of the engine.
-    pub fn new(engine: &Engine) -> Self {
-        let templates = (0..engine.len()).map(|i| Template::new(&engine.rule(RuleIx(i as u32)).about)).collect();
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let templates = std::iter::repeat_with(OnceLock::new).take(engine.len()).collect();
         let correlations = engine.correlations().iter().map(|c| Template::new(&c.about)).collect();
-        Self { templates, correlations }
+        Self { engine, templates, correlations }
+    }
+
+    fn template(&self, rule: RuleIx) -> &Template {
+        self.templates[rule.0 as usize].get_or_init(|| Template::new(&self.engine.rule(rule).about))
     }
 
     /// A finding in canonical OCSF, which has no attribute for a file's record: both stand in `unmapped`.
@@ -92,7 +99,7 @@ impl Findings {
     /// **Errors**: those of `out`.
     pub fn line(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"{\"rule\":")?;
-        out.write_all(self.templates[rule.0 as usize].rule.as_bytes())?;
+        out.write_all(self.template(rule).rule.as_bytes())?;
         if let Some(file) = evidence.file {
             out.write_all(b",\"file\":")?;
             serde_json::to_writer(&mut *out, file)?;
@@ -109,51 +116,34 @@ impl Findings {
     /// its related events are the latest of them.
     ///
     /// **Errors**: those of `out`.
-    pub fn correlated_ocsf(
-        &self,
-        engine: &Engine,
-        found: &Correlated,
-        time_ms: i64,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    pub fn correlated_ocsf(&self, found: &Correlated, time_ms: i64, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"{")?;
-        self.correlated_members(engine, found, time_ms, out)?;
+        self.correlated_members(found, time_ms, out)?;
         out.write_all(b"}\n")
     }
 
     /// A line of `tarn detect` for a correlation: `rule`, and `correlation` with the group and the events' uids.
     ///
     /// **Errors**: those of `out`.
-    pub fn correlated_line(
-        &self,
-        engine: &Engine,
-        found: &Correlated,
-        time_ms: i64,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    pub fn correlated_line(&self, found: &Correlated, time_ms: i64, out: &mut impl Write) -> io::Result<()> {
         let mut evidence = evidence(found);
         evidence["events"] = found.events.iter().map(|uid| Value::from(&**uid)).collect();
         write!(out, "{{\"rule\":{},\"correlation\":{evidence},", self.correlations[found.correlation].rule)?;
-        self.correlated_members(engine, found, time_ms, out)?;
+        self.correlated_members(found, time_ms, out)?;
         out.write_all(b"}\n")
     }
 
-    fn correlated_members(
-        &self,
-        engine: &Engine,
-        found: &Correlated,
-        time_ms: i64,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn correlated_members(&self, found: &Correlated, time_ms: i64, out: &mut impl Write) -> io::Result<()> {
         let events: Vec<&str> = found.events.iter().map(|uid| &**uid).collect();
-        let head = Head { uid: found.uid(engine), time_ms, events: &events, seen: Some((found.first, found.last)) };
+        let head =
+            Head { uid: found.uid(&self.engine), time_ms, events: &events, seen: Some((found.first, found.last)) };
         self.correlations[found.correlation].write(&head, out)?;
         write!(out, "{}}}],\"count\":{}", evidence(found), found.count)
     }
 
     fn members(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         let Evidence { event, identity, time_ms, .. } = *evidence;
-        let template = &self.templates[rule.0 as usize];
+        let template = self.template(rule);
         let uid = uid_of(template.uid.clone(), &identity.uid);
         let head = Head { uid, time_ms, events: &[identity.uid.as_str()], seen: identity.time.map(|t| (t, t)) };
         template.write(&head, out)?;

@@ -13,6 +13,28 @@ const IDLE_BYTES_MAX: usize = 32 << 20;
 /// Ranges of which buffers are used again; shorter ones are cheap, and longer ones are rare.
 const BYTES: Range<usize> = 32 << 10..8 << 20;
 
+/// Bytes between two ranges that are read rather than left out.
+const GAP: u64 = 16 << 10;
+
+/// Whether a range begins where another ends, or close behind.
+fn follows(before: &Range<u64>, after: &Range<u64>) -> bool {
+    before.start <= before.end
+        && after.start <= after.end
+        && (before.end..=before.end.saturating_add(GAP)).contains(&after.start)
+}
+
+/// Ranges that follow each other, in runs of no more than [`BYTES`]: who holds one of a run holds all.
+fn runs(ranges: &[Range<u64>]) -> impl Iterator<Item = &[Range<u64>]> {
+    let mut rest = ranges;
+    std::iter::from_fn(move || {
+        let start = rest.first()?.start;
+        let fits = rest.iter().take_while(|range| range.end.saturating_sub(start) < BYTES.end as u64).count();
+        let (run, others) = rest.split_at(fits.max(1));
+        rest = others;
+        Some(run)
+    })
+}
+
 /// Buffers that nobody uses.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
@@ -39,12 +61,22 @@ impl Drop for Used {
 }
 
 impl Buffers {
-    /// Ranges of a file.
+    /// Ranges of a file. Those that follow each other are read together.
     ///
     /// **Errors**: reading fails, or the file ends before a range does.
     pub(crate) fn read(self: &Arc<Self>, file: &mut File, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
         let length = file.metadata()?.len();
-        ranges.iter().map(|range| self.one(file, length, range)).collect()
+        let mut out = Vec::with_capacity(ranges.len());
+        for run in ranges.chunk_by(|before, after| follows(before, after)) {
+            for run in runs(run) {
+                let whole = run.first().map_or(0, |first| first.start)..run.last().map_or(0, |last| last.end);
+                let bytes = self.one(file, length, &whole)?;
+                let part =
+                    |range: &Range<u64>| (range.start - whole.start) as usize..(range.end - whole.start) as usize;
+                out.extend(run.iter().map(|range| bytes.slice(part(range))));
+            }
+        }
+        Ok(out)
     }
 
     fn one(self: &Arc<Self>, file: &mut File, of: u64, range: &Range<u64>) -> io::Result<Bytes> {
@@ -108,6 +140,39 @@ mod tests {
         let many = buffers.read(&mut file, &vec![0..3_000_000; 20]).unwrap();
         drop(many);
         assert!(idle().iter().sum::<usize>() <= IDLE_BYTES_MAX, "{:?}", idle());
+    }
+
+    #[test]
+    fn ranges_that_follow_each_other_are_read_together() {
+        let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let buffers = Arc::new(Buffers::default());
+        let far = 2 * GAP;
+        let ranges: Vec<Range<u64>> = vec![
+            10..20,
+            20..50_000,
+            50_000..50_000,
+            50_000 + GAP..90_000,
+            90_000 + far..200_000,
+            100_000..150_000,
+            30..40,
+            1_000_000..6_000_000,
+            6_000_000..11_000_000,
+            11_000_000..11_000_010,
+            11_000_020..20_000_000,
+        ];
+        let read = buffers.read(&mut file, &ranges).unwrap();
+        assert_eq!(read.len(), ranges.len());
+        for (read, range) in read.iter().zip(&ranges) {
+            assert_eq!(read, &bytes[range.start as usize..range.end as usize], "{range:?}");
+        }
+        let together = |a: usize, b: usize| {
+            read[b].as_ptr() as usize - read[a].as_ptr() as usize == (ranges[b].start - ranges[a].start) as usize
+        };
+        assert!(together(0, 1) && together(1, 3) && together(8, 9));
+        // So many ranges that no buffer has all of them.
+        assert!(!together(7, 8));
     }
 
     #[test]

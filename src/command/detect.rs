@@ -70,7 +70,7 @@ impl Args {
         let now = chrono::Utc::now();
         let (zone, micros) = (self.zone.zone, now.timestamp_micros());
         let detection = Detection { engine: engine.clone(), source, zone, now: micros, threads };
-        let findings = Findings::new(&engine);
+        let findings = Findings::new(engine.clone());
         let render = |found: &crate::detection::Found<'_>, out: &mut Vec<u8>| {
             let evidence = Evidence {
                 event: found.block.json(found.record),
@@ -91,8 +91,8 @@ impl Args {
             let shown = correlated.iter().filter(|c| engine.is_correlation_shown(c.correlation));
             shown.into_iter().try_fold(0, |count, correlated| {
                 match self.ocsf {
-                    true => findings.correlated_ocsf(&engine, correlated, now.timestamp_millis(), out)?,
-                    false => findings.correlated_line(&engine, correlated, now.timestamp_millis(), out)?,
+                    true => findings.correlated_ocsf(correlated, now.timestamp_millis(), out)?,
+                    false => findings.correlated_line(correlated, now.timestamp_millis(), out)?,
                 }
                 std::io::Result::Ok(count + 1)
             })

@@ -108,7 +108,7 @@ impl Args {
         let days = hunt.days(resume.as_ref().and_then(|resume| resume.done), open);
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
         let mut out = Output {
-            findings: Findings::new(&engine),
+            findings: Findings::new(engine.clone()),
             printer: Printer::new(self.format.unwrap_or(Format::Ndjson)),
             ocsf: self.ocsf,
             now_ms: Utc::now().timestamp_millis(),
@@ -217,8 +217,8 @@ impl Output {
         let engine = Arc::clone(&self.engine);
         for found in correlated.iter().filter(|c| engine.is_correlation_shown(c.correlation)) {
             match self.ocsf {
-                true => self.findings.correlated_ocsf(&engine, found, self.now_ms, &mut self.lines)?,
-                false => self.findings.correlated_line(&engine, found, self.now_ms, &mut self.lines)?,
+                true => self.findings.correlated_ocsf(found, self.now_ms, &mut self.lines)?,
+                false => self.findings.correlated_line(found, self.now_ms, &mut self.lines)?,
             }
             self.count += 1;
             self.print(LINES_BYTES)?;
