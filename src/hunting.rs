@@ -7,7 +7,7 @@ use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
@@ -304,6 +304,12 @@ impl<'a> Hunt<'a> {
     fn filters(&self, days: &Days) -> Vec<Expr> {
         let day = |day: &NaiveDate| lit(ScalarValue::Date32(Some(Date32Type::from_naive_date(*day))));
         let mut filters = self.span.filters();
+        // Of files that days share, statistics tell the times; rows of no day may have any.
+        if *days.start() > NaiveDate::default() {
+            let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+            let (since, until) = (Some(midnight(*days.start())), days.end().succ_opt().map(midnight));
+            filters.extend(Span { since, until }.filters());
+        }
         filters.push(ident(EVENT_DAY).gt_eq(day(days.start())));
         filters.push(ident(EVENT_DAY).lt_eq(day(days.end())));
         filters
