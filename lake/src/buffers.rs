@@ -67,7 +67,7 @@ impl Buffers {
     pub(crate) fn read(self: &Arc<Self>, file: &mut File, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
         let length = file.metadata()?.len();
         let mut out = Vec::with_capacity(ranges.len());
-        for run in ranges.chunk_by(|before, after| follows(before, after)) {
+        for run in ranges.chunk_by(follows) {
             for run in runs(run) {
                 let whole = run.first().map_or(0, |first| first.start)..run.last().map_or(0, |last| last.end);
                 let bytes = self.one(file, length, &whole)?;

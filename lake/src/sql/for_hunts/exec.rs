@@ -355,7 +355,7 @@ enum Of {
     /// In all rows of the file the same one: this, of as many rows as a batch has at most.
     File(ArrayRef),
     /// The day of the time, which is in batches, at this place.
-    DayOf(usize),
+    Day(usize),
 }
 
 impl Conformed {
@@ -378,7 +378,7 @@ impl Conformed {
             }
             let is_day = field.name() == EVENT_DAY;
             if let Some(at) = of_file.index_of(TIME).ok().filter(|_| is_day && is_shared(file)) {
-                return Ok(Of::DayOf(at));
+                return Ok(Of::Day(at));
             }
             Ok(Of::File(match file.partition_values.first().filter(|_| is_day) {
                 Some(day) => day.to_array_of_size(batch_size)?,
@@ -402,7 +402,7 @@ impl Conformed {
             },
             Of::Texts(at) => Ok(Arc::clone(&texts[*at])),
             Of::File(column) => Ok(column.slice(0, rows)),
-            Of::DayOf(at) => match batch.column(*at).as_primitive_opt() {
+            Of::Day(at) => match batch.column(*at).as_primitive_opt() {
                 Some(times) => Ok(Arc::new(self.layout.days(times)) as ArrayRef),
                 None => internal_err!("a time is in microseconds"),
             },
