@@ -23,16 +23,11 @@ fn follows(before: &Range<u64>, after: &Range<u64>) -> bool {
         && (before.end..=before.end.saturating_add(GAP)).contains(&after.start)
 }
 
-/// Ranges that follow each other, in runs of no more than [`BYTES`]: who holds one of a run holds all.
-fn runs(ranges: &[Range<u64>]) -> impl Iterator<Item = &[Range<u64>]> {
-    let mut rest = ranges;
-    std::iter::from_fn(move || {
-        let start = rest.first()?.start;
-        let fits = rest.iter().take_while(|range| range.end.saturating_sub(start) < BYTES.end as u64).count();
-        let (run, others) = rest.split_at(fits.max(1));
-        rest = others;
-        Some(run)
-    })
+/// How many of these are read together: no more than [`BYTES`], as who holds one holds all.
+fn together(ranges: &[Range<u64>]) -> usize {
+    let follows =
+        |pair: &&[Range<u64>]| follows(&pair[0], &pair[1]) && pair[1].end - ranges[0].start < BYTES.end as u64;
+    1 + ranges.windows(2).take_while(follows).count()
 }
 
 /// Buffers that nobody uses.
@@ -66,15 +61,14 @@ impl Buffers {
     /// **Errors**: reading fails, or the file ends before a range does.
     pub(crate) fn read(self: &Arc<Self>, file: &mut File, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
         let length = file.metadata()?.len();
-        let mut out = Vec::with_capacity(ranges.len());
-        for run in ranges.chunk_by(follows) {
-            for run in runs(run) {
-                let whole = run.first().map_or(0, |first| first.start)..run.last().map_or(0, |last| last.end);
-                let bytes = self.one(file, length, &whole)?;
-                let part =
-                    |range: &Range<u64>| (range.start - whole.start) as usize..(range.end - whole.start) as usize;
-                out.extend(run.iter().map(|range| bytes.slice(part(range))));
-            }
+        let (mut out, mut rest) = (Vec::with_capacity(ranges.len()), ranges);
+        while let Some(first) = rest.first() {
+            let (run, others) = rest.split_at(together(rest));
+            let whole = first.start..run.last().map_or(first.end, |last| last.end);
+            let bytes = self.one(file, length, &whole)?;
+            let part = |range: &Range<u64>| (range.start - whole.start) as usize..(range.end - whole.start) as usize;
+            out.extend(run.iter().map(|range| bytes.slice(part(range))));
+            rest = others;
         }
         Ok(out)
     }

@@ -84,6 +84,11 @@ impl LakeTable {
         PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter).ok()
     }
 
+    /// How rows have a day in files that days share.
+    pub(super) fn layout(&self) -> Layout {
+        Layout::of(&self.table.name, Utc::now())
+    }
+
     pub(super) fn partitioned(&self, file: &DataFile) -> PartitionedFile {
         let partitioned = self.table.schema.fields().len() > self.table.file_schema.fields().len();
         let meta = ObjectMeta {
@@ -208,7 +213,7 @@ impl LakeTable {
         schema: &Schema,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let layout = Layout::of(&self.table.name, Utc::now());
+        let layout = self.layout();
         let others = schema.fields().iter().map(|field| field.name().as_str()).filter(|name| *name != EVENT_DAY);
         let mut names: Vec<&str> = others.collect();
         if !names.contains(&layout.time_column) {

@@ -14,7 +14,6 @@ use crate::table::stats::FileStats;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
-use datafusion::scalar::ScalarValue;
 use deltalake_core::kernel::{Metadata, Protocol};
 use object_store::path::Path;
 use std::ops::RangeInclusive;
@@ -146,14 +145,10 @@ impl TableSnapshot {
             return Some(day..=day);
         }
         let layout = write::Layout::of(&self.name, now);
-        let time = file.stats.column(layout.time_column);
-        let micros = |value: Option<&ScalarValue>| match value {
-            Some(ScalarValue::TimestampMicrosecond(micros, _)) => *micros,
-            _ => None,
-        };
-        let first = micros(time.and_then(|time| time.min.as_ref()));
-        let last = micros(time.and_then(|time| time.max.as_ref())).filter(|last| !layout.is_after(*last));
-        let all_have = last.is_some() && time.is_some_and(|time| time.nulls == Some(0));
+        let (first, last) = file.stats.times(layout.time_column);
+        let last = last.filter(|last| !layout.is_after(*last));
+        let nulls = file.stats.column(layout.time_column).and_then(|time| time.nulls);
+        let all_have = last.is_some() && nulls == Some(0);
         let first = first.filter(|_| all_have).map_or(0, |first| layout.day(first));
         let latest = || i32::try_from(layout.last_day).unwrap_or(i32::MAX);
         Some(first..=last.map_or_else(latest, |last| layout.day(last)).max(first))

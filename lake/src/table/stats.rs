@@ -201,10 +201,16 @@ impl FileStats {
 
     /// The least `time`, in µs.
     pub(crate) fn earliest(&self) -> Option<i64> {
-        match self.column("time")?.min {
-            Some(ScalarValue::TimestampMicrosecond(micros, _)) => micros,
+        self.times("time").0
+    }
+
+    /// The least and the greatest of a column of times, in µs, where the log says them.
+    pub(crate) fn times(&self, column: &str) -> (Option<i64>, Option<i64>) {
+        let micros = |value: &Option<ScalarValue>| match value {
+            Some(ScalarValue::TimestampMicrosecond(micros, _)) => *micros,
             _ => None,
-        }
+        };
+        self.column(column).map_or((None, None), |of| (micros(&of.min), micros(&of.max)))
     }
 }
 

@@ -6,7 +6,7 @@
 //! become worth a file get one. What a stream committed is looked at once its file is large, or when all of it is to be. Days that
 //! are over and not worth their files come to share one.
 
-use super::merge::{Into, merge};
+use super::merge::{Destination, merge};
 use super::outliers::Times;
 use crate::error::LakeError;
 use crate::ingest::{PUTS_AT_ONCE, put};
@@ -62,7 +62,7 @@ impl Default for CompactOptions {
 /// A merge that was done, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compacted {
-    /// The partition of what was merged, days since 1970.
+    /// The partition of what was merged, days since 1970; 0 where days came to share a file.
     pub day: i32,
     /// Files that went.
     pub files: usize,
@@ -117,9 +117,15 @@ impl Group {
         self.files.iter().map(|file| file.size).sum()
     }
 
+    /// The partition of all files; that of no day where they are of several.
+    fn day(&self) -> i32 {
+        let first = self.files.first().and_then(|file| file.event_day);
+        first.filter(|_| self.files.iter().all(|file| file.event_day == first)).unwrap_or(0)
+    }
+
     fn described(&self) -> Compacted {
         Compacted {
-            day: self.files.first().and_then(|file| file.event_day).unwrap_or(0),
+            day: self.day(),
             files: self.files.len(),
             bytes_before: self.bytes(),
             bytes_after: 0,
@@ -243,9 +249,8 @@ async fn rewrite(lake: &Lake, table: &TableSnapshot, groups: &[Group]) -> Result
     let mut done = Vec::with_capacity(groups.len());
     let mut change_of = Change { table: table.name.clone(), gone: BTreeSet::new(), instead: Vec::new() };
     for group in groups {
-        let day = group.files.first().and_then(|file| file.event_day).unwrap_or(0);
-        let into = if group.home { Into::Days } else { Into::Day(day) };
-        let Some(encoded) = merge(lake, &table.name, &group.files, into).await? else { continue };
+        let to = if group.home { Destination::Days } else { Destination::Day(group.day()) };
+        let Some(encoded) = merge(lake, &table.name, &group.files, to).await? else { continue };
         let rows = encoded.iter().map(|file| file.rows).sum();
         let puts = encoded.into_iter().map(|file| put(lake.clone(), table.name.clone(), file));
         let written: Vec<NewFile> = stream::iter(puts).buffered(PUTS_AT_ONCE).try_collect().await?;

@@ -2,7 +2,6 @@
 
 use crate::table::DataFile;
 use crate::table::write::Layout;
-use datafusion::scalar::ScalarValue;
 
 /// Where the times of a file lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,15 +16,10 @@ pub(super) enum Times {
 
 impl Times {
     pub(super) fn of(file: &DataFile, layout: &Layout) -> Self {
-        let micros = |value: &Option<ScalarValue>| match value {
-            Some(ScalarValue::TimestampMicrosecond(micros, _)) => *micros,
-            _ => None,
-        };
-        let bounds = file.stats.column(layout.time_column).map(|time| (micros(&time.min), micros(&time.max)));
-        let (min, max) = match bounds {
-            None | Some((None, None)) => return Self::Before,
+        let (min, max) = match file.stats.times(layout.time_column) {
+            (None, None) => return Self::Before,
             // A bound that the log cannot express is none.
-            Some((min, max)) => (min.unwrap_or(i64::MIN), max.unwrap_or(i64::MAX)),
+            (min, max) => (min.unwrap_or(i64::MIN), max.unwrap_or(i64::MAX)),
         };
         match (layout.is_before(min), layout.is_before(max)) {
             (_, true) => Self::Before,

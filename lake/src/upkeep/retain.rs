@@ -1,6 +1,6 @@
 //! Rows beyond an age, by the day: their files go from the table. In files that days share they are set apart first.
 
-use super::merge::{Half, Into, merge};
+use super::merge::{Destination, Half, merge};
 use crate::error::LakeError;
 use crate::ingest::put;
 use crate::lake::Lake;
@@ -44,7 +44,7 @@ pub async fn retain(
                 Age::New => continue,
                 Age::Old => (file.stats.rows.unwrap_or(0), file.size),
                 Age::Both(first) => {
-                    let half = |half| merge(lake, table, slice::from_ref(file), Into::Half(first, half));
+                    let half = |half| merge(lake, table, slice::from_ref(file), Destination::Half(first, half));
                     let Some(before) = half(Half::Before).await?.filter(|before| !before.is_empty()) else { continue };
                     let size = before.iter().map(|one| (one.rows, one.bytes.content_length() as u64));
                     let size = size.fold((0, 0), |(rows, bytes), one| (rows + one.0, bytes + one.1));
@@ -86,13 +86,12 @@ enum Age {
 fn age(table: &TableSnapshot, file: &DataFile, since: DateTime<Utc>, now: DateTime<Utc>) -> Age {
     let first = i32::try_from(since.timestamp().div_euclid(86_400)).unwrap_or(i32::MAX);
     let Some(days) = table.days(file, now) else { return Age::New };
+    let (start, end) = days.into_inner();
     // Rows of no true time go with their file.
-    let is_old = file.is_shared() && file.modified_ms < since.timestamp_millis();
-    match (days.start(), days.end()) {
-        _ if is_old => Age::Old,
-        (1.., end) if *end < first => Age::Old,
-        (_, 0) => Age::New,
-        (start, _) if *start < first && file.is_shared() => Age::Both(first),
-        _ => Age::New,
+    let none_stays = start > 0 || file.modified_ms < since.timestamp_millis();
+    match () {
+        () if end < first && none_stays => Age::Old,
+        () if file.is_shared() && start < first && end > 0 => Age::Both(first),
+        () => Age::New,
     }
 }

@@ -144,7 +144,7 @@ async fn days_of_few_rows_come_to_share_a_file() {
     let of_days = "SELECT event_day, count(*), min(time), max(time) FROM api_activity GROUP BY 1 ORDER BY 1";
     let before = table(&session(&lake).await, of_days).await;
     let done = compact(&lake, TABLE, &EAGER, false).await.unwrap();
-    assert_eq!(done.iter().map(|one| (one.files, one.rows)).collect::<Vec<_>>(), [(8, 24)]);
+    assert_eq!(done.iter().map(|one| (one.day, one.files, one.rows)).collect::<Vec<_>>(), [(0, 8, 24)]);
     assert_eq!((files(&lake).await, table(&session(&lake).await, of_days).await), (2, before));
     // What is going on keeps its days.
     let now = Utc::now().timestamp_micros();
@@ -202,6 +202,22 @@ async fn old_days_of_a_shared_file_go() {
     );
     assert_eq!(number(&lake, "SELECT count(*) FROM api_activity WHERE event_day = '1970-01-01'").await, 1);
     assert_eq!(retain(&lake, TABLE, 5, now, false).await.unwrap().files, 0);
+}
+
+/// A file's age is that of rows without a true time alone: one that was written long ago may have rows that are to stay.
+#[tokio::test]
+async fn an_old_file_keeps_days_that_are_not() {
+    let lake = open(Arc::new(InMemory::new())).await.unwrap();
+    let now = Utc::now();
+    let at = |days: i64| (now.timestamp_micros() + days * DAY, vec![("metadata.uid", Value::Text("e"))]);
+    let mut ingest = lake.ingest(IngestOptions { days_max: 1, ..IngestOptions::default() }).await.unwrap();
+    ingest.append(TABLE, batch(6003, &[at(-50), at(-50), at(-100), at(1)])).await.unwrap();
+    ingest.commit().await.unwrap();
+    let later = now + chrono::TimeDelta::days(10);
+    assert_eq!(retain(&lake, TABLE, 9, later, true).await.unwrap().rows, 3);
+    assert_eq!(retain(&lake, TABLE, 9, later, false).await.unwrap().rows, 3);
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity WHERE time > now()").await, 1);
+    assert_eq!(number(&lake, "SELECT count(*) FROM api_activity").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,6 @@ use crate::table::EVENT_DAY;
 use crate::table::write::{BLOCK_ROWS, GRAMS, Layout, Needles};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use chrono::Utc;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DataFusionError, Result, internal_err};
@@ -35,12 +34,11 @@ use parquet::file::metadata::ParquetMetaData;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// The column that gives a row its day, in files that days share.
-const TIME: &str = "time";
-
 /// Which rows of a file are read: others may be left out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Rows {
+    /// How rows have a day in files that days share.
+    pub(super) layout: Layout,
     /// Those of row groups for which it may hold, by their statistics.
     pub(super) predicate: Option<Arc<PruningPredicate>>,
     /// Those of blocks in which these may be.
@@ -164,7 +162,9 @@ async fn read(
         let can_be = || is_coded(field) && rows.needles.is_none();
         match can_be().then(|| leaf(&footer, at)).flatten() {
             Some(leaf) => leaves.push((field.name().clone(), leaf)),
-            None if asked.contains_key(field.name().as_str()) || dated && field.name() == TIME => columns.push(at),
+            None if asked.contains_key(field.name().as_str()) || dated && field.name() == rows.layout.time_column => {
+                columns.push(at)
+            }
             None => {}
         }
     }
@@ -186,7 +186,7 @@ async fn read(
         None => texts = Some(GroupTexts::new(file.object_meta.location.to_string(), other, footer, kept, leaves)),
     }
     let batches = batches.build()?;
-    let conformed = Conformed::new(schema, batches.schema(), &names, &file, batch_size)?;
+    let conformed = Conformed::new(schema, batches.schema(), &names, &file, batch_size, rows.layout)?;
     let read = stream::try_unfold((batches, texts), move |(mut batches, mut texts)| async move {
         let Some(batch) = batches.next().await.transpose()? else { return Ok(None) };
         let texts_of_batch = match &mut texts {
@@ -366,6 +366,7 @@ impl Conformed {
         texts: &[String],
         file: &PartitionedFile,
         batch_size: usize,
+        layout: Layout,
     ) -> Result<Self> {
         let mut nulls: HashMap<DataType, ArrayRef> = HashMap::new();
         let column = |field| -> Result<Of> {
@@ -377,7 +378,7 @@ impl Conformed {
                 return Ok(Of::Texts(at));
             }
             let is_day = field.name() == EVENT_DAY;
-            if let Some(at) = of_file.index_of(TIME).ok().filter(|_| is_day && is_shared(file)) {
+            if let Some(at) = of_file.index_of(layout.time_column).ok().filter(|_| is_day && is_shared(file)) {
                 return Ok(Of::Day(at));
             }
             Ok(Of::File(match file.partition_values.first().filter(|_| is_day) {
@@ -389,7 +390,7 @@ impl Conformed {
             }))
         };
         let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
-        Ok(Self { columns, schema, layout: Layout::of("", Utc::now()) })
+        Ok(Self { columns, schema, layout })
     }
 
     /// A batch with the table's columns.

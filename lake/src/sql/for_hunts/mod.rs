@@ -103,6 +103,10 @@ impl TableProvider for ForHunts {
         }
         let groups = FileGroup::new(files).split_files(state.config_options().execution.target_partitions.max(1));
         let predicate = self.files.predicate(state, filters).map(Arc::new);
-        Ok(Arc::new(HuntScanExec::new(groups, schema, Rows { predicate, needles: self.needles.clone() })))
+        Ok(Arc::new(HuntScanExec::new(
+            groups,
+            schema,
+            Rows { layout: self.files.layout(), predicate, needles: self.needles.clone() },
+        )))
     }
 }

@@ -32,7 +32,7 @@ impl Zstd {
             return Ok(page.clone());
         }
         let length = get_frame_content_size(frame).ok().flatten().filter(|length| *length <= PAGE_BYTES_MAX);
-        let length = length.ok_or_else(|| broken("it does not say its length, or one beyond 256 MiB"))? as usize;
+        let length = length.ok_or_else(|| broken("it says no length, or one of more than 256 MiB"))? as usize;
         let mut out = Vec::with_capacity(plain + length);
         out.extend_from_slice(before);
         let zstd = match &mut self.0 {
@@ -47,7 +47,7 @@ impl Zstd {
 }
 
 fn broken(why: impl std::fmt::Display) -> ParquetError {
-    ParquetError::General(format!("a page that is no zstd: {why}"))
+    ParquetError::General(format!("a page cannot be decompressed by zstd: {why}"))
 }
 
 /// The pages of one chunk.

@@ -32,7 +32,7 @@ const OURS: &str = "tarn ";
 
 /// Where the rows of merged files go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Into {
+pub(super) enum Destination {
     /// To one file of this partition, days since 1970.
     Day(i32),
     /// To a file for each day that is worth one, and between these to files that days share.
@@ -58,11 +58,11 @@ pub(super) async fn merge(
     lake: &Lake,
     table: &str,
     files: &[Arc<DataFile>],
-    into: Into,
+    to: Destination,
 ) -> Result<Option<Vec<Encoded>>, LakeError> {
     let stored = stored(lake, files).await?;
     let table = table.to_owned();
-    let merging = move || merge_stored(&table, stored, into);
+    let merging = move || merge_stored(&table, stored, to);
     tokio::task::spawn_blocking(merging).await.map_err(|_| LakeError::Stopped)?
 }
 
@@ -104,7 +104,7 @@ impl Opened {
     }
 }
 
-fn merge_stored(table: &str, stored: Vec<Stored>, into: Into) -> Result<Option<Vec<Encoded>>, LakeError> {
+fn merge_stored(table: &str, stored: Vec<Stored>, to: Destination) -> Result<Option<Vec<Encoded>>, LakeError> {
     let opened = stored.into_iter().map(Opened::new);
     let opened: Vec<Opened> = opened.collect::<Result<_, _>>().map_err(LakeError::parquet(table))?;
     if !opened.iter().all(Opened::is_ours) {
@@ -116,7 +116,7 @@ fn merge_stored(table: &str, stored: Vec<Stored>, into: Into) -> Result<Option<V
         union = schema::merge(&union, &Schema::new(columns.cloned().collect::<Vec<_>>()))?;
     }
     let layout = Layout { for_hunts: true, ..Layout::of(table, Utc::now()) };
-    let sorted = order(table, &opened, &layout, into)?;
+    let sorted = order(table, &opened, &layout, to)?;
     let mut columns: Vec<Vec<EncodedColumn>> = sorted.iter().map(|_| Vec::new()).collect();
     let besides = sorted.iter().map(|file| Besides::new(table, file.rows, &layout));
     let mut besides: Vec<Besides<'_>> = besides.collect::<Result<_, _>>()?;

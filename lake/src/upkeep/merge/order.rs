@@ -1,6 +1,6 @@
 //! The order of the rows of sorted files, told by their time column.
 
-use super::{Half, Into, Opened};
+use super::{Destination, Half, Opened};
 use crate::error::LakeError;
 use crate::table::write::{CHUNK_ROWS, DAY_ROWS_MIN, Layout, times};
 use arrow::array::{Array, TimestampMicrosecondArray};
@@ -40,7 +40,7 @@ struct Cursor {
 /// All rows by time, and by file and place where that is equal.
 ///
 /// **Errors**: a file without times, or not sorted by them.
-pub(super) fn order(table: &str, files: &[Opened], layout: &Layout, into: Into) -> Result<Vec<Sorted>, LakeError> {
+pub(super) fn order(table: &str, files: &[Opened], layout: &Layout, to: Destination) -> Result<Vec<Sorted>, LakeError> {
     let (cursors, heads) = (Vec::with_capacity(files.len()), BinaryHeap::with_capacity(files.len()));
     let (chunk, done) = (Chunk::default(), Vec::new());
     let mut ordering = Ordering { table, layout, cursors, heads, held: 0, chunk, done, left_out: 0 };
@@ -49,8 +49,8 @@ pub(super) fn order(table: &str, files: &[Opened], layout: &Layout, into: Into) 
         ordering.cursors.push(Cursor { pieces, times: TimestampMicrosecondArray::new_null(0), slot: 0, row: 0 });
         ordering.read_on(at, None)?;
     }
-    let homes = if into == Into::Days { homes(table, files, layout)? } else { BTreeMap::new() };
-    ordering.run(into, &homes)?;
+    let homes = if to == Destination::Days { homes(table, files, layout)? } else { BTreeMap::new() };
+    ordering.run(to, &homes)?;
     let stored = files.iter().map(|file| file.footer.metadata().file_metadata().num_rows());
     let sorted = ordering.done.iter().map(|file| file.rows).sum::<usize>() + ordering.left_out;
     if sorted as i64 != stored.sum::<i64>() {
@@ -95,13 +95,13 @@ struct Ordering<'a> {
 }
 
 impl Ordering<'_> {
-    fn run(&mut self, into: Into, homes: &BTreeMap<i32, i32>) -> Result<(), LakeError> {
+    fn run(&mut self, to: Destination, homes: &BTreeMap<i32, i32>) -> Result<(), LakeError> {
         while let Some(Reverse((time, at))) = self.heads.pop() {
             let own = || time.map_or(0, |micros| self.layout.day(micros));
-            let day = match into {
-                Into::Day(day) => Some(day),
-                Into::Days => Some(homes.get(&own()).copied().unwrap_or(0)),
-                Into::Half(first, half) => ((1..first).contains(&own()) == (half == Half::Before)).then_some(0),
+            let day = match to {
+                Destination::Day(day) => Some(day),
+                Destination::Days => Some(homes.get(&own()).copied().unwrap_or(0)),
+                Destination::Half(first, half) => ((1..first).contains(&own()) == (half == Half::Before)).then_some(0),
             };
             if let Some(day) = day.filter(|day| self.done.last().is_none_or(|file| file.day != *day)) {
                 self.end_chunk();
