@@ -1,8 +1,15 @@
 //! Literals of which one is in every text that a regular expression matches, so that few texts are worth trying.
 //!
-//! Only for ASCII texts, in lower case: beyond them a letter's other case may be another letter (`K`, `ſ`).
+//! They are in the text without case ([`expr::fold`]). That is not so of texts with [`LONG_S`]: regular expressions take it for
+//! the other case of `s`, but it is a letter of its own.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
+use tarn_rules::expr;
+
+/// The letter that is `s` where case does not count, and folds to itself.
+pub const LONG_S: char = 'ſ';
+/// The one that folds to `k`.
+const KELVIN: char = '\u{212a}';
 
 /// Shorter literals are in too many texts.
 const LENGTH_MIN: usize = 2;
@@ -33,7 +40,7 @@ fn needs(hir: &Hir) -> Needs {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Needs::Exactly(String::new()),
         HirKind::Literal(literal) => match std::str::from_utf8(&literal.0) {
-            Ok(text) => Needs::Exactly(text.to_ascii_lowercase()),
+            Ok(text) => Needs::Exactly(expr::fold(text)),
             Err(_) => Needs::Nothing,
         },
         HirKind::Class(class) => one_letter(class).map_or(Needs::Nothing, |c| Needs::Exactly(c.into())),
@@ -48,12 +55,17 @@ fn needs(hir: &Hir) -> Needs {
     }
 }
 
-/// The one letter, whatever its case, that a class allows in ASCII.
+/// The one letter of ASCII, whatever its case, that a class allows.
 fn one_letter(class: &Class) -> Option<char> {
     let Class::Unicode(class) = class else { return None };
-    let mut letters = class.iter().filter(|r| r.start().is_ascii()).flat_map(|r| r.start()..=r.end().min('\x7f'));
-    let first = letters.next()?.to_ascii_lowercase();
-    letters.all(|c| c.to_ascii_lowercase() == first).then_some(first)
+    let mut letters = class.iter().flat_map(|range| range.start()..=range.end());
+    let first = letters.next().filter(char::is_ascii)?.to_ascii_lowercase();
+    let is_first = |letter: char| match letter {
+        LONG_S => first == 's',
+        KELVIN => first == 'k',
+        other => other.to_ascii_lowercase() == first,
+    };
+    letters.all(is_first).then_some(first)
 }
 
 fn concatenation(parts: &[Hir]) -> Needs {
@@ -108,6 +120,8 @@ mod tests {
         for (pattern, expected) in [
             ("abc", Some(&["abc"][..])),
             ("(?i)ABC-sk", Some(&["abc-sk"])),
+            ("aÉ[bB]", Some(&["aéb"])),
+            ("xyz[aé]bc", Some(&["xyz"])),
             (r"\bfoo\d+bar{2,}", Some(&["foo"])),
             (r"x(?:one|three)+\s", Some(&["one", "three"])),
             (r"(one|.*)", None),
@@ -125,11 +139,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_match_is_missed(
-            pattern in r"(\(\?i\))?([abK]|\[ab\]|[ab]\+|[ab]\*|\(ab\|[bk]a\)|\(a\|b\)\?|\.|\\b){1,8}", text in "[abkAK ]{0,20}",
+            pattern in r"(\(\?i\))?([abKSÉ]|\[ab\]|\[aé\]|[ab]\+|[ab]\*|\(ab\|[bk]a\)|\(s\|b\)\?|\.|\\b){1,8}",
+            text in "[abkAKsSéÉ\u{212a}İß ]{0,20}",
         ) {
             let regex = regex::Regex::new(&pattern).unwrap();
             if let Some(literals) = of(&pattern) && regex.is_match(&text) {
-                let text = text.to_ascii_lowercase();
+                let text = expr::fold(&text);
                 prop_assert!(literals.iter().any(|l| text.contains(l.as_str())), "{} {:?} {}", pattern, literals, text);
             }
         }
