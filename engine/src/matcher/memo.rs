@@ -1,7 +1,7 @@
 //! What fired on rows of the same atoms: logs repeat themselves, also where no value of a row comes again.
 //!
 //! A row's key is the sum of its parts: its route, and for each cell that tests look at, which atoms hold for its value; of
-//! fields that conditions compare with each other it is the value itself. A part is of 128 bits that nobody can guess, those of
+//! fields that conditions of its route compare with each other it is the value itself. A part is of 128 bits that nobody can guess, those of
 //! the set of atoms times those of the field, so that rows of one key have the same parts, but for chance. Rows of one key fire the same rules.
 //! **Bounds**: [`KEYS_MAX`] keys and [`SETS_MAX`] sets; beyond, all are forgotten. Where keys hardly ever come again, rows are not
 //! looked up for a while.

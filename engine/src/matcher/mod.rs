@@ -15,7 +15,7 @@ mod values;
 use crate::bind::{Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
 use memo::{Memo, Secret, Sets};
-use program::{Node, Program};
+use program::{Condition, Node, Program};
 use std::sync::Arc;
 use tarn_ingest::fields::{Cell, FieldIx, FieldValue, KEYWORDS, RouteId, Rows};
 use tarn_ingest::source::Logsource;
@@ -44,17 +44,26 @@ struct Known {
     atoms: Vec<AtomIx>,
     /// For each code, its part in a row's key.
     parts: Vec<u128>,
+    /// The same in rows of which conditions compare the field with another: there its value tells more than its atoms.
+    own_parts: Vec<u128>,
     /// Whether one of them is not 0.
     tells: bool,
     /// What makes them this field's: odd.
     number: u128,
-    /// Whether conditions compare the field with another, so that its value tells more than its atoms.
+    /// Whether conditions compare the field with another.
     compared: bool,
     /// Whether conditions ask if the field is there.
     missed: bool,
 }
 
 impl Known {
+    /// A code's part in a row's key; a row without a value has the number of none.
+    #[inline]
+    fn part(&self, code: u32, compares: bool) -> u128 {
+        let parts = if compares && self.compared { &self.own_parts } else { &self.parts };
+        parts.get(code as usize).copied().unwrap_or(0)
+    }
+
     fn make_ready(&mut self, tests: &[(AtomIx, tarn_rules::Test)]) -> &mut FieldTests {
         self.tests.get_or_insert_with(|| FieldTests::new(tests.iter().map(|(atom, test)| (*atom, test))))
     }
@@ -78,6 +87,8 @@ pub struct Matcher {
     secret: Secret,
     /// For each route, its part in a row's key.
     route_parts: Vec<u128>,
+    /// For each route, whether an applicable condition compares fields with each other.
+    compares: Vec<bool>,
     /// Scratch: the keys of a batch's rows, and the cells of the row at hand.
     keys: Vec<u128>,
     cells: Vec<Cell>,
@@ -123,6 +134,7 @@ impl Matcher {
             ends: Vec::new(),
             atoms: Vec::new(),
             parts: Vec::new(),
+            own_parts: Vec::new(),
             tells: false,
             number: secret.of(("field", at)) | 1,
             compared: false,
@@ -147,6 +159,7 @@ impl Matcher {
             memo: Memo::default(),
             secret,
             route_parts: Vec::new(),
+            compares: Vec::new(),
             keys: Vec::new(),
             cells: Vec::new(),
             hits: Vec::new(),
@@ -182,19 +195,24 @@ impl Matcher {
     fn make_keys(&mut self, rows: &Rows) {
         self.keys.clear();
         for row in 0..rows.len() {
-            let part = |cell: &Cell| self.fields[cell.field.0 as usize].parts.get(cell.code as usize).copied();
-            let cells = rows.cells(row).iter().filter_map(part).fold(0, u128::wrapping_add);
-            self.keys.push(self.route_parts[rows.route_of(row).0 as usize].wrapping_add(cells));
+            let route = rows.route_of(row).0 as usize;
+            let compares = self.compares[route];
+            let part = |cell: &Cell| self.fields[cell.field.0 as usize].part(cell.code, compares);
+            let cells = rows.cells(row).iter().map(part).fold(0, u128::wrapping_add);
+            self.keys.push(self.route_parts[route].wrapping_add(cells));
         }
         for (field, codes) in rows.columns() {
             let known = &self.fields[field.0 as usize];
-            if !known.tells {
-                continue;
-            }
-            let parts = known.parts.as_slice();
-            for (key, code) in self.keys.iter_mut().zip(codes) {
-                // A row without a value has the number of none.
-                *key = key.wrapping_add(parts.get(*code as usize).copied().unwrap_or(0));
+            if known.compared {
+                for (row, (key, code)) in self.keys.iter_mut().zip(codes).enumerate() {
+                    *key = key.wrapping_add(known.part(*code, self.compares[rows.route_of(row).0 as usize]));
+                }
+            } else if known.tells {
+                let parts = known.parts.as_slice();
+                for (key, code) in self.keys.iter_mut().zip(codes) {
+                    // A row without a value has the number of none.
+                    *key = key.wrapping_add(parts.get(*code as usize).copied().unwrap_or(0));
+                }
             }
         }
     }
@@ -214,6 +232,7 @@ impl Matcher {
                 known.ends.clear();
                 known.atoms.clear();
                 known.parts.clear();
+                known.own_parts.clear();
                 known.tells = false;
                 known.epoch = dictionary.epoch();
                 if known.compared {
@@ -227,14 +246,14 @@ impl Matcher {
                     known.atoms.extend(&atoms);
                     known.ends.push(known.atoms.len() as u32);
                 }
-                let part = match (known.compared, atoms.is_empty() && !known.missed) {
-                    (true, _) => self.secret.of(("code", code)),
-                    // A value that tells conditions nothing is as none.
-                    (false, true) => 0,
-                    (false, false) => self.sets.number(&atoms),
-                };
+                // A value that tells conditions nothing is as none.
+                let is_nothing = atoms.is_empty() && !known.missed;
+                let part = if is_nothing { 0 } else { self.sets.number(&atoms) };
                 known.tells |= part != 0;
                 known.parts.push(part.wrapping_mul(known.number));
+                if known.compared {
+                    known.own_parts.push(self.secret.of(("code", code)).wrapping_mul(known.number));
+                }
             }
         }
         for id in self.routes.len()..rows.route_count() {
@@ -246,6 +265,8 @@ impl Matcher {
                 .map(|c| self.engine.covers(&self.engine.bound[c.bound as usize], route))
                 .collect();
             self.always.push(self.program.always.iter().copied().filter(|c| applies[*c as usize]).collect());
+            let compares = |(condition, applies): (&Condition, &bool)| *applies && condition.node.compares_fields();
+            self.compares.push(self.program.conditions.iter().zip(&applies).any(compares));
             self.routes.push(applies);
             self.route_parts.push(self.secret.of(("route", id)));
         }

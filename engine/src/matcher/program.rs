@@ -31,6 +31,13 @@ impl Node {
             Self::Atom(_) | Self::Absent(..) | Self::Fields(..) => {}
         }
     }
+
+    /// Whether fields are compared with each other in it.
+    pub fn compares_fields(&self) -> bool {
+        let mut any = false;
+        self.visit(&mut |node| any |= matches!(node, Self::Fields(..)));
+        any
+    }
 }
 
 /// A rule on one source's events.

@@ -232,3 +232,32 @@ kept = ["user"]
         check(mapping, detection, event, fires);
     }
 }
+
+#[test]
+fn fields_are_compared_in_events_of_the_rules_log_source() {
+    let rule = |id: u8, category: &str, test: &str| {
+        format!(
+            "title: r\nid: 4b9c2c8e-7b1d-4c0e-9b53-1d8c1f0a7e{id:02}\nlogsource: {{product: windows, category: {category}}}\n\
+             detection: {{a: {{{test}}}, condition: a}}\n"
+        )
+    };
+    let texts = [
+        rule(1, "file_delete", "TargetFilename|fieldref: Image"),
+        rule(2, "file_event", r"TargetFilename|endswith: '7.exe'"),
+    ];
+    let parsed = texts.map(|text| tarn_rules::parse(Path::new("r.yml"), &text, &LoadOptions::default()));
+    let rules = parsed.into_iter().flat_map(|set| set.rules).collect();
+    let both = Both::of(Sources::builtin().unwrap(), Ruleset { rules, ..Ruleset::default() });
+    let event = |number: usize| {
+        // Sysmon's deletions of files, and files that it saw made; every third is of the program itself.
+        let (kind, image) = (if number.is_multiple_of(2) { 23 } else { 11 }, if number.is_multiple_of(3) { number } else { 0 });
+        format!(
+            r#"{{"Channel":"Microsoft-Windows-Sysmon/Operational","EventID":{kind},"Image":"C:\\{image}.exe","TargetFilename":"C:\\{number}.exe"}}"#
+        )
+    };
+    let events: Vec<String> = (0..60).map(event).collect();
+    let deletions_of_oneself = (0..60).filter(|number| number % 6 == 0).count();
+    let made_with_seven = (0..60).filter(|number| number % 2 == 1 && number % 10 == 7).count();
+    let fired = both.check("compared", &blocks(events.join("\n").into_bytes()));
+    assert_eq!(fired, deletions_of_oneself + made_with_seven);
+}
