@@ -3,6 +3,7 @@
 //! **Order**: days, and where there are correlations, event time within a day, ties as they arrived; or all days at once,
 //! as they arrived. **Bounds**: findings wait for their events in groups; sorting spills to disk.
 
+use ahash::{AHashMap, AHashSet};
 use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::SortOptions;
@@ -19,7 +20,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tarn_engine::correlation::Match;
@@ -344,7 +345,7 @@ impl<'a> Hunt<'a> {
                 Some(arrivals) => self.session.originals(name, &arrivals).await?,
                 None => self.originals_by_uid(name, days, hits().map(|hit| &*hit.uid).collect()).await?,
             };
-            let wanted: HashSet<&str> = hits().map(|hit| &*hit.uid).collect();
+            let wanted: AHashSet<&str> = hits().map(|hit| &*hit.uid).collect();
             for batch in batches {
                 events.add(&batch, &wanted)?;
             }
@@ -379,11 +380,11 @@ impl<'a> Hunt<'a> {
 pub struct Events<'h> {
     originals: Vec<StringViewArray>,
     /// In which of these, and which of its rows.
-    rows: HashMap<&'h str, (usize, usize)>,
+    rows: AHashMap<&'h str, (usize, usize)>,
 }
 
 impl<'h> Events<'h> {
-    fn add(&mut self, batch: &RecordBatch, wanted: &HashSet<&'h str>) -> anyhow::Result<()> {
+    fn add(&mut self, batch: &RecordBatch, wanted: &AHashSet<&'h str>) -> anyhow::Result<()> {
         let column = |name| {
             let column = batch.column_by_name(name);
             column.map(|column| arrow::compute::cast(column, &DataType::Utf8View)).transpose()

@@ -19,10 +19,13 @@ pub fn first_byte(bytes: &[u8]) -> Option<u8> {
     bytes.get(skip_space(bytes, 0)).copied()
 }
 
+/// So many members are room for most records.
+const MEMBERS: usize = 64;
+
 /// A text without the white space around it, where that is one object and a record by itself.
 pub fn alone(text: &str) -> Option<&str> {
     let object = text.trim_matches([' ', '\n', '\r', '\t']);
-    let (bytes, mut members) = (object.as_bytes(), Vec::new());
+    let (bytes, mut members) = (object.as_bytes(), Vec::with_capacity(MEMBERS));
     let is_one = bytes.first() == Some(&b'{')
         && bytes.len() <= LONG
         && Scanner::new(bytes).members(0, &mut members) == Ok(bytes.len())

@@ -4,7 +4,7 @@ use super::SqlSession;
 use super::provider::{LakeTable, STORE};
 use crate::table::{ARRIVAL, DataFile};
 use ahash::AHashSet;
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema};
 use arrow::error::ArrowError;
@@ -13,6 +13,7 @@ use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -37,12 +38,9 @@ impl SqlSession {
         let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
         let (table, metrics) = (LakeTable::new(Arc::clone(snapshot)), ExecutionPlanMetricsSet::new());
         let mut found = Vec::new();
-        for file in &snapshot.files {
-            let own = of_file(file, arrivals);
-            if !own.is_empty() {
-                let open = || readers.create_reader(0, table.partitioned(file), None, &metrics);
-                found.extend(read(open()?, open()?, &own).await?);
-            }
+        for file in snapshot.files.iter().filter(|file| may_have(file, arrivals)) {
+            let open = || readers.create_reader(0, table.partitioned(file), None, &metrics);
+            found.extend(read(open()?, open()?, arrivals).await?);
         }
         let all: AHashSet<i64> = arrivals.iter().copied().collect();
         for batch in &snapshot.fresh {
@@ -54,8 +52,8 @@ impl SqlSession {
     }
 }
 
-/// Those that may be in a file, by the log's statistics.
-fn of_file(file: &DataFile, arrivals: &BTreeSet<i64>) -> AHashSet<i64> {
+/// Whether a file may have one of them, by the log's statistics.
+fn may_have(file: &DataFile, arrivals: &BTreeSet<i64>) -> bool {
     let known = file.stats.column(ARRIVAL);
     let bound = |value: Option<&ScalarValue>, other| match value {
         Some(ScalarValue::Int64(Some(time))) => *time,
@@ -63,7 +61,32 @@ fn of_file(file: &DataFile, arrivals: &BTreeSet<i64>) -> AHashSet<i64> {
     };
     let first = bound(known.and_then(|column| column.min.as_ref()), i64::MIN);
     let last = bound(known.and_then(|column| column.max.as_ref()), i64::MAX).max(first);
-    arrivals.range(first..=last).copied().collect()
+    arrivals.range(first..=last).next().is_some()
+}
+
+/// The row groups that may have one of them, and those of them that these may have.
+fn groups(footer: &ArrowReaderMetadata, arrivals: &BTreeSet<i64>) -> (Vec<usize>, AHashSet<i64>) {
+    let groups = footer.metadata().row_groups();
+    let bounds = || {
+        let told = StatisticsConverter::try_new(ARRIVAL, footer.schema(), footer.parquet_schema()).ok()?;
+        Some((told.row_group_mins(groups).ok()?, told.row_group_maxes(groups).ok()?))
+    };
+    let bounds = bounds();
+    let bound = |array: &ArrayRef, group: usize| {
+        let array = array.as_primitive_opt::<Int64Type>()?;
+        array.is_valid(group).then(|| array.value(group))
+    };
+    let (mut kept, mut own) = (Vec::new(), AHashSet::new());
+    for group in 0..groups.len() {
+        let first = bounds.as_ref().and_then(|(mins, _)| bound(mins, group)).unwrap_or(i64::MIN);
+        let last = bounds.as_ref().and_then(|(_, maxes)| bound(maxes, group)).unwrap_or(i64::MAX).max(first);
+        let mut of_group = arrivals.range(first..=last).peekable();
+        if of_group.peek().is_some() {
+            kept.push(group);
+            own.extend(of_group);
+        }
+    }
+    (kept, own)
 }
 
 /// Which rows arrived at one of these times.
@@ -76,18 +99,19 @@ fn is_one(column: &dyn arrow::array::Array, arrivals: &AHashSet<i64>) -> Option<
 async fn read(
     mut times: Box<dyn AsyncFileReader>,
     rows: Box<dyn AsyncFileReader>,
-    arrivals: &AHashSet<i64>,
+    arrivals: &BTreeSet<i64>,
 ) -> Result<Vec<RecordBatch>> {
     let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, ArrowReaderOptions::new())?;
+    let (groups, arrivals) = groups(&footer, arrivals);
     let columns = |names: &[&str]| {
         let at = names.iter().filter_map(|name| footer.schema().index_of(name).ok());
         ProjectionMask::roots(footer.parquet_schema(), at.collect::<Vec<_>>())
     };
     let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
-    let mut times = times.with_projection(columns(&[ARRIVAL])).build()?;
+    let mut times = times.with_projection(columns(&[ARRIVAL])).with_row_groups(groups.clone()).build()?;
     let mut chosen = Vec::new();
     while let Some(batch) = times.next().await.transpose()? {
-        let Some(is_one) = batch.column_by_name(ARRIVAL).and_then(|column| is_one(column, arrivals)) else {
+        let Some(is_one) = batch.column_by_name(ARRIVAL).and_then(|column| is_one(column, &arrivals)) else {
             return Ok(Vec::new());
         };
         chosen.push(is_one);
@@ -98,7 +122,8 @@ async fn read(
     }
     // A view holds its page, so not many at a time.
     let views = ArrowReaderMetadata::try_new(footer.metadata().clone(), as_views(footer.schema()))?;
-    let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(rows, views).with_batch_size(ROWS_AT_ONCE);
+    let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(rows, views).with_row_groups(groups);
+    let rows = rows.with_batch_size(ROWS_AT_ONCE);
     let rows = rows.with_projection(columns(&COLUMNS)).with_row_selection(selection).build()?;
     rows.map(|batch| Ok(compact(&batch?)?)).try_collect().await
 }

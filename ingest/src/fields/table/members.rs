@@ -68,6 +68,8 @@ struct Groups {
 /// Columns that stand in for fields, by a list of them that rows have.
 struct Standing {
     numbers: AHashMap<Box<str>, u32>,
+    /// By the value's number in the column of lists.
+    of_values: Vec<u32>,
     /// By number; the first are none.
     of: Vec<Arc<[usize]>>,
 }
@@ -243,6 +245,7 @@ impl MemberReader {
         self.values.fill(None);
         self.codes.iter_mut().for_each(Codes::rest);
         self.told.of.fill(Vec::new());
+        self.standing.of_values.clear();
     }
 
     /// Reads a batch: a row for each of its rows, in their order.
@@ -268,7 +271,7 @@ impl MemberReader {
         }
         let mut groups = std::mem::take(&mut self.groups);
         for ((source, route, standing), number) in groups.numbers.drain() {
-            let standing = self.standing.of(standing);
+            let standing = Arc::clone(&self.standing.of[standing as usize]);
             self.plan(sources.source(source), route);
             let Some(plan) = &self.plans[route.0 as usize] else { continue };
             for fetch in &plan.fetches {
@@ -305,6 +308,9 @@ impl MemberReader {
                 self.values[column] = Some(Arc::clone(values));
                 self.codes.iter_mut().filter(|codes| codes.column == column).for_each(|codes| codes.of.clear());
                 self.told.of[column].clear();
+                if column == self.placed.len() + 1 {
+                    self.standing.of_values.clear();
+                }
             }
         }
         held
@@ -326,14 +332,15 @@ impl MemberReader {
         }
         let fields = lane.table.lane.names.len();
         let list = found.iter().find(|(field, _)| *field as usize == fields).map(|(_, raw)| *raw);
-        let list = list.or_else(|| held[lane.fallbacks].text(row));
         found.retain(|(field, _)| (*field as usize) < fields);
-        let number = list.map_or(Some(0), |list| self.standing.number(list, &self.placed));
-        let standing = match (number, list) {
-            (Some(number), _) => self.standing.of(number),
-            (None, list) => standing(list.unwrap_or_default(), &self.placed),
+        let number = match list {
+            Some(list) => self.standing.number(list, &self.placed),
+            None => self.standing.number_of(row, &held[lane.fallbacks], &self.placed),
         };
-        let stands_in = |at: usize| standing.contains(&at);
+        let unnumbered = || standing(list.or_else(|| held[lane.fallbacks].text(row)).unwrap_or_default(), &self.placed);
+        let unnumbered = if number.is_none() { unnumbered() } else { Arc::default() };
+        let columns = number.map_or(&*unnumbered, |number| &*self.standing.of[number as usize]);
+        let stands_in = |at: usize| columns.contains(&at);
 
         let quick = match found.is_empty() {
             true => lane.route(row, held, &mut self.told, &stands_in),
@@ -351,6 +358,8 @@ impl MemberReader {
         match number.filter(|_| found.is_empty()) {
             Some(number) => self.groups.add((source.id, route, number), row),
             None => {
+                let columns = number.map_or(unnumbered, |number| Arc::clone(&self.standing.of[number as usize]));
+                let stands_in = |at: usize| columns.contains(&at);
                 self.plan(source, route);
                 let fetches = self.plans[route.0 as usize].iter().flat_map(|plan| &plan.fetches);
                 fetches.for_each(|f| f.add(row, held, &found, &stands_in, &mut self.codes, &mut self.rows));
@@ -395,7 +404,7 @@ impl Groups {
 
 impl Default for Standing {
     fn default() -> Self {
-        Self { numbers: AHashMap::new(), of: vec![Arc::from([])] }
+        Self { numbers: AHashMap::new(), of_values: Vec::new(), of: vec![Arc::from([])] }
     }
 }
 
@@ -414,8 +423,19 @@ impl Standing {
         Some(number)
     }
 
-    fn of(&self, number: u32) -> Arc<[usize]> {
-        Arc::clone(&self.of[number as usize])
+    /// The number of a row's list in the column of lists.
+    #[inline]
+    fn number_of(&mut self, row: usize, lists: &Held, placed: &[(String, LeafType)]) -> Option<u32> {
+        let (Held::Texts(_, values), Some(value)) = (lists, lists.number(row)) else { return Some(0) };
+        match self.of_values.get(value) {
+            Some(number) if *number != UNKNOWN => Some(*number),
+            _ => {
+                let number = self.number(values.value(value), placed)?;
+                self.of_values.resize(values.len(), UNKNOWN);
+                self.of_values[value] = number;
+                Some(number)
+            }
+        }
     }
 }
 
@@ -592,6 +612,13 @@ impl Fetch {
     }
 }
 
+/// The number that all rows have.
+fn only_number(numbers: &Int32Array) -> Option<usize> {
+    let first = *numbers.values().first().filter(|_| numbers.null_count() == 0)?;
+    let is_first = |some: &[i32]| some.iter().fold(true, |same, number| same & (*number == first));
+    numbers.values().chunks(64).all(is_first).then_some(first as usize)
+}
+
 impl Codes {
     fn rest(&mut self) {
         (self.of, self.of_numbers) = (Vec::new(), AHashMap::new());
@@ -632,6 +659,17 @@ impl Codes {
             }
             return;
         };
+        if let Some(number) = only_number(numbers) {
+            let code = self.of_value(number, values, rows);
+            let none_yet = |own: &&mut u32| **own == NO_CODE;
+            return match at_rows.len() == column.len() {
+                true => column.iter_mut().filter(none_yet).for_each(|own| *own = code),
+                false => at_rows.iter().for_each(|row| {
+                    let own = &mut column[*row as usize];
+                    *own = if *own == NO_CODE { code } else { *own };
+                }),
+            };
+        }
         self.of.resize(values.len(), UNKNOWN);
         for row in at_rows.iter().map(|row| *row as usize) {
             if column[row] == NO_CODE && numbers.is_valid(row) {

@@ -1,12 +1,17 @@
 //! The scan: batches of one file after the other, each column in the type that the table gives it.
 
 use super::coded::{self, Texts, coded};
+use super::constant;
 use super::pages::Zstd;
 use crate::sql::provider::STORE;
 use crate::table::EVENT_DAY;
 use crate::table::write::{BLOCK_ROWS, GRAMS, Layout, Needles};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
+    new_null_array,
+};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DataFusionError, Result, internal_err};
@@ -144,6 +149,8 @@ async fn read(
     let plain = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
     let kept = rows.predicate.as_ref().map(|predicate| groups(&plain, predicate));
     let kept = kept.unwrap_or_else(|| (0..footer.num_row_groups()).collect());
+    let rows_of_kept: usize = kept.iter().map(|group| footer.row_group(*group).num_rows() as usize).sum();
+    let batch_size = batch_size.min(rows_of_kept.max(1));
     // Files have their columns in their own order, and not all.
     let coded = coded();
     let dated = is_shared(&file);
@@ -156,8 +163,14 @@ async fn read(
         _ => Arc::clone(field),
     };
     let of_file = Schema::new(plain.schema().fields().iter().map(typed).collect::<Vec<_>>());
-    let (mut columns, mut leaves) = (Vec::new(), Vec::new());
+    let (mut columns, mut leaves, mut constants) = (Vec::new(), Vec::new(), HashMap::new());
     for (at, field) in plain.schema().fields().iter().enumerate() {
+        if let Some(asked) = asked.get(field.name().as_str())
+            && let Some(value) = constant::of(&footer, &kept, at, field)
+        {
+            constants.insert(field.name().clone(), repeated(&value, asked, batch_size)?);
+            continue;
+        }
         // Only rows of whole row groups are read as they are coded.
         let can_be = || is_coded(field) && rows.needles.is_none();
         match can_be().then(|| leaf(&footer, at)).flatten() {
@@ -186,7 +199,7 @@ async fn read(
         None => texts = Some(GroupTexts::new(file.object_meta.location.to_string(), other, footer, kept, leaves)),
     }
     let batches = batches.build()?;
-    let conformed = Conformed::new(schema, batches.schema(), &names, &file, batch_size, rows.layout)?;
+    let conformed = Conformed::new(schema, batches.schema(), &names, constants, &file, batch_size, rows.layout)?;
     let read = stream::try_unfold((batches, texts), move |(mut batches, mut texts)| async move {
         let Some(batch) = batches.next().await.transpose()? else { return Ok(None) };
         let texts_of_batch = match &mut texts {
@@ -196,6 +209,19 @@ async fn read(
         Ok(Some(((batch, texts_of_batch), (batches, texts))))
     });
     Ok(read.and_then(move |(batch, texts)| std::future::ready(conformed.batch(&batch, &texts))).boxed())
+}
+
+/// So many rows with this value, as columns of a type have it.
+fn repeated(value: &ArrayRef, of: &DataType, rows: usize) -> Result<ArrayRef> {
+    // Texts as views first: they are repeated without their bytes.
+    let value = match value.data_type() {
+        DataType::Utf8 => cast(value, &DataType::Utf8View)?,
+        _ => crate::table::schema::conform(value, of),
+    };
+    if *of == coded() {
+        return Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(vec![0; rows].into(), value)?));
+    }
+    Ok(take(&value, &UInt32Array::from(vec![0; rows]), None)?)
 }
 
 /// The leaf of a column that can be read as coded texts.
@@ -359,11 +385,13 @@ enum Of {
 }
 
 impl Conformed {
-    /// `of_file` are the columns of batches of up to `batch_size` rows, `texts` those that are coded.
+    /// `of_file` are the columns of batches of up to `batch_size` rows, `texts` those that are coded, `constants` those with one
+    /// value.
     fn new(
         schema: SchemaRef,
         of_file: &Schema,
         texts: &[String],
+        mut constants: HashMap<String, ArrayRef>,
         file: &PartitionedFile,
         batch_size: usize,
         layout: Layout,
@@ -371,6 +399,9 @@ impl Conformed {
         let mut nulls: HashMap<DataType, ArrayRef> = HashMap::new();
         let column = |field| -> Result<Of> {
             let field: &Arc<Field> = field;
+            if let Some(constant) = constants.remove(field.name()) {
+                return Ok(Of::File(constant));
+            }
             if let Ok(at) = of_file.index_of(field.name()) {
                 return Ok(Of::Batch(at));
             }

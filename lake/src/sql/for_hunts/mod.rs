@@ -4,6 +4,7 @@
 //! Texts are not copied out of pages, and what repeats in a dictionary is one number, whose value a matcher looks at once.
 
 mod coded;
+mod constant;
 mod exec;
 mod hybrid;
 mod pages;
