@@ -188,7 +188,7 @@ fn lines(mut stdout: ChildStdout) -> std::io::Result<u64> {
     loop {
         match stdout.read(&mut buffer)? {
             0 => return Ok(count),
-            n => count += buffer[..n].iter().filter(|b| **b == b'\n').count() as u64,
+            n => count += memchr::memchr_iter(b'\n', &buffer[..n]).count() as u64,
         }
     }
 }
