@@ -250,7 +250,8 @@ fn fields_are_compared_in_events_of_the_rules_log_source() {
     let both = Both::of(Sources::builtin().unwrap(), Ruleset { rules, ..Ruleset::default() });
     let event = |number: usize| {
         // Sysmon's deletions of files, and files that it saw made; every third is of the program itself.
-        let (kind, image) = (if number.is_multiple_of(2) { 23 } else { 11 }, if number.is_multiple_of(3) { number } else { 0 });
+        let (kind, image) =
+            (if number.is_multiple_of(2) { 23 } else { 11 }, if number.is_multiple_of(3) { number } else { 0 });
         format!(
             r#"{{"Channel":"Microsoft-Windows-Sysmon/Operational","EventID":{kind},"Image":"C:\\{image}.exe","TargetFilename":"C:\\{number}.exe"}}"#
         )
