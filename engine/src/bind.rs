@@ -4,12 +4,13 @@
 //! cannot become true that way is *not evaluable* and is left out, by name; other unknown fields are warnings.
 
 use crate::correlation::Correlations;
+use ahash::{AHashMap, AHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use tarn_ingest::fields::{FieldIx, FieldRequest, FieldUse, KEYWORDS, Needle};
-use tarn_ingest::source::{Binding, LogsourceId, Route, SourceId, Sources};
+use tarn_ingest::source::{Binding, LogsourceId, Route, Source, SourceId, Sources};
 use tarn_rules::correlation::{Correlation, Referred};
-use tarn_rules::{Expr, Item, Part, Pattern, Rule, Ruleset, Test};
+use tarn_rules::{Expr, Item, Logsource, Part, Pattern, Rule, Ruleset, Test};
 use tarn_schema_ocsf::ClassUid;
 
 /// A rule's number in the engine.
@@ -99,10 +100,12 @@ impl Engine {
             correlations: Correlations::default(),
             classes: OnceLock::new(),
         };
-        let (mut reports, mut numbers) = (Vec::new(), Vec::new());
+        let (mut reports, mut numbers, mut places) = (Vec::new(), Vec::new(), AHashMap::new());
         for rule in ruleset.rules {
             let next = engine.rules.len();
-            reports.push(engine.add(rule));
+            let of_rule =
+                places.entry(rule.logsource.clone()).or_insert_with(|| Place::all(&engine.sources, &rule.logsource));
+            reports.push(engine.add(rule, of_rule));
             numbers.push((engine.rules.len() > next).then_some(next));
         }
         let (correlations, of_correlations) = Correlations::new(ruleset.correlations, &numbers);
@@ -194,7 +197,7 @@ impl Engine {
             let Some((_, fields)) = of.iter_mut().find(|(binding, _)| **binding == bound.binding) else { continue };
             let mut ask = |name: &str| fields.extend(self.numbers.get(name));
             bound.condition.items(&mut |item| {
-                fields_of(item).into_iter().for_each(&mut ask);
+                fields_of(item).for_each(&mut ask);
                 if item.field.is_none() {
                     ask(KEYWORDS);
                 }
@@ -240,13 +243,9 @@ impl Engine {
         bound.binding.covers(route)
     }
 
-    fn add(&mut self, rule: Rule) -> Report {
+    /// Binds a rule to the places of its log source.
+    fn add(&mut self, rule: Rule, places: &mut [Place]) -> Report {
         let logsource = &rule.logsource;
-        let bindings = self.sources.bind(
-            logsource.product.as_deref(),
-            logsource.category.as_deref(),
-            logsource.service.as_deref(),
-        );
         let mut report = Report {
             id: rule.about.id.clone(),
             title: rule.about.title.clone(),
@@ -258,28 +257,26 @@ impl Engine {
         };
         let ix = RuleIx(self.rules.len() as u32);
         let (mut names, mut unknown, mut bound) = (Vec::new(), BTreeSet::new(), Vec::new());
-        if let Some(constant) = bindings.first().and_then(|_| constant(&rule.condition)) {
+        if let Some(constant) = places.first().and_then(|_| constant(&rule.condition)) {
             report.verdict = Verdict::NotEvaluable(format!("the condition is {constant} true"));
         }
-        for binding in bindings {
-            let source = self.sources.source(binding.source);
-            let entries: Vec<_> = binding.entries().collect();
-            let kinds = source.kinds_of(&entries);
+        let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+        rule.condition.items(&mut |item| fields_of(item).for_each(|field| *uses.entry(field).or_default() += 1));
+        for place in places {
+            let source = self.sources.source(place.binding.source);
             let mut missing = BTreeSet::new();
-            rule.condition.items(&mut |item| {
-                for field in fields_of(item) {
-                    report.field_uses += 1;
-                    if !source.knows(field, &kinds, &entries) {
-                        report.unknown_uses += 1;
-                        missing.insert(field.to_owned());
-                    }
+            for (field, uses) in &uses {
+                report.field_uses += uses;
+                if !place.knows(source, field) {
+                    report.unknown_uses += uses;
+                    missing.insert((*field).to_owned());
                 }
-            });
+            }
             let folded = fold(&rule.condition, &missing);
             unknown.extend(missing.into_iter().map(|field| UnknownField { field, source: source.name.clone() }));
             if let Folded::Expr(condition) = folded {
                 names.push(source.name.clone());
-                bound.push(Bound { rule: ix, binding, condition });
+                bound.push(Bound { rule: ix, binding: place.binding.clone(), condition });
             } else if folded == Folded::True {
                 // Nothing that the source has would be looked at: such a rule would fire on every event.
                 continue;
@@ -295,25 +292,58 @@ impl Engine {
         }
         report.verdict = Verdict::Evaluable { sources: names, warnings };
         for b in &bound {
+            let (mut fields, mut seen, mut keywords) = (Vec::new(), AHashSet::new(), Vec::new());
             b.condition.items(&mut |item| {
-                for name in fields_of(item) {
-                    self.ask(&b.binding, name);
-                }
-                if item.field.is_none() {
-                    let of_use = self.ask(&b.binding, KEYWORDS);
-                    of_use.needles = match (of_use.needles.take(), needle(&item.test)) {
-                        (Some(mut needles), Some(needle)) => {
-                            needles.insert(needle);
-                            Some(needles)
-                        }
-                        _ => None,
-                    };
-                }
+                fields.extend(fields_of(item).filter(|name| seen.insert(*name)));
+                keywords.extend(item.field.is_none().then(|| needle(&item.test)));
             });
+            fields.into_iter().for_each(|name| {
+                self.ask(&b.binding, name);
+            });
+            for needle in keywords {
+                let of_use = self.ask(&b.binding, KEYWORDS);
+                of_use.needles = of_use.needles.take().zip(needle).map(|(mut needles, needle)| {
+                    needles.insert(needle);
+                    needles
+                });
+            }
         }
         self.bound.extend(bound);
         self.rules.push(rule);
         report
+    }
+}
+
+/// A source that rules of one log source are bound to.
+struct Place {
+    binding: Binding,
+    /// The kinds of its events there.
+    kinds: Vec<u16>,
+    /// Whether they have a field, as far as that was asked.
+    known: AHashMap<String, bool>,
+}
+
+impl Place {
+    /// Those of a log source.
+    fn all(sources: &Sources, logsource: &Logsource) -> Vec<Self> {
+        let Logsource { product, category, service } = logsource;
+        let bindings = sources.bind(product.as_deref(), category.as_deref(), service.as_deref());
+        let place = |binding: Binding| {
+            let entries: Vec<_> = binding.entries().collect();
+            let kinds = sources.source(binding.source).kinds_of(&entries);
+            Self { binding, kinds, known: AHashMap::new() }
+        };
+        bindings.into_iter().map(place).collect()
+    }
+
+    fn knows(&mut self, source: &Source, field: &str) -> bool {
+        if let Some(known) = self.known.get(field) {
+            return *known;
+        }
+        let entries: Vec<_> = self.binding.entries().collect();
+        let known = source.knows(field, &self.kinds, &entries);
+        self.known.insert(field.to_owned(), known);
+        known
     }
 }
 
@@ -331,12 +361,12 @@ pub(crate) fn needle(test: &Test) -> Option<Needle> {
 }
 
 /// The named fields of an item.
-pub(crate) fn fields_of(item: &Item) -> Vec<&str> {
+pub(crate) fn fields_of(item: &Item) -> impl Iterator<Item = &str> {
     let other = match &item.test {
         Test::Field(_, other) => Some(other.as_str()),
         _ => None,
     };
-    item.field.as_deref().into_iter().chain(other).collect()
+    item.field.as_deref().into_iter().chain(other)
 }
 
 /// "always" or "never", where a condition is that whatever the event.
@@ -384,7 +414,7 @@ fn fold(expr: &Expr, missing: &BTreeSet<String>) -> Folded {
         },
         Expr::Item(item) => {
             let absent = item.field.as_ref().is_some_and(|f| missing.contains(f));
-            let other_absent = fields_of(item).iter().any(|f| missing.contains(*f));
+            let other_absent = fields_of(item).any(|f| missing.contains(f));
             match (&item.test, absent, other_absent) {
                 // An unknown field may be there under another name: that it is absent is no evidence.
                 (Test::Null, true, _) | (_, _, true) => Folded::False,

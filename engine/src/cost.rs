@@ -23,7 +23,7 @@ impl Engine {
         for bound in self.bound.iter().filter(|bound| bound.rule == rule) {
             bound.condition.items(&mut |item| {
                 tests.insert((item.field.clone(), item.test.clone()));
-                fields.extend(fields_of(item).into_iter().map(str::to_owned));
+                fields.extend(fields_of(item).map(str::to_owned));
                 fields.extend(item.field.is_none().then(|| KEYWORDS.to_owned()));
             });
         }

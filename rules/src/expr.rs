@@ -4,6 +4,7 @@
 //! item on a list is true when it is for any element. Texts compare without case unless the item is cased: both
 //! sides are folded ([`fold`]). Regular expressions bring their own rules of case.
 
+use ahash::AHashSet;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -353,7 +354,7 @@ fn join(list: Vec<Expr>, and: bool) -> Expr {
         }
     }
     if out.len() > 1 {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = AHashSet::new();
         let first: Vec<bool> = out.iter().map(|e| seen.insert(e)).collect();
         let mut first = first.into_iter();
         out.retain(|_| first.next().unwrap_or(true));

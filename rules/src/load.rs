@@ -17,6 +17,7 @@ use std::io::Read;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 
 /// Where a rule's events come from.
@@ -106,8 +107,8 @@ pub struct LoadOptions {
 
 const FILE_BYTES_MAX: u64 = 64 << 20;
 const FILES_MAX: usize = 200_000;
-/// Fewer files are not worth a thread.
-const FILES_OF_THREAD_MIN: usize = 64;
+/// Files that a thread takes at once.
+const FILES_AT_ONCE: usize = 32;
 
 /// Loads every rule under `paths`; a file that is named twice is read once.
 ///
@@ -116,20 +117,28 @@ const FILES_OF_THREAD_MIN: usize = 64;
 /// **Bounds**: 64 MiB a file, 20,000 documents a file, 1 MiB a document, 50,000 values a rule; more is an error.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Ruleset {
     let files = files(paths);
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let next = Mutex::new(files.chunks(FILES_AT_ONCE).enumerate());
     let part = |files: &[File]| {
         let mut loader = Loader::new(options);
         files.iter().for_each(|file| loader.file(file));
         loader
     };
-    // Neighbours together, so that rules stay in their files' order.
-    let parts = std::thread::scope(|scope| {
-        let parts = files.chunks(files.len().div_ceil(threads).max(FILES_OF_THREAD_MIN));
-        let parts: Vec<_> = parts.map(|files| scope.spawn(move || part(files))).collect();
-        let parts = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        parts.fold(Loader::new(options), Loader::and)
+    let parts = || {
+        let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+        std::iter::from_fn(take).map(|(number, files)| (number, part(files))).collect::<Vec<_>>()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(files.len().div_ceil(FILES_AT_ONCE));
+    let mut parts = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(parts)).collect();
+        let mut all = parts();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        all
     });
-    parts.finish()
+    // Rules stay in their files' order.
+    parts.sort_unstable_by_key(|(number, _)| *number);
+    parts.into_iter().map(|(_, part)| part).fold(Loader::new(options), Loader::and).finish()
 }
 
 /// The texts of the rule files under `paths`, by name, and what cannot be read.
@@ -334,7 +343,7 @@ impl<'a> Loader<'a> {
         let Self { mut set, mut filters, .. } = self;
         let mut ids = HashSet::new();
         for rule in &mut set.rules {
-            let mut all = vec![std::mem::replace(&mut rule.condition, Expr::TRUE)];
+            let mut all = Vec::new();
             for pending in &mut filters {
                 if contains(&pending.logsource, &rule.logsource)
                     && meant(&pending.targets, rule, &mut pending.filter.unknown)
@@ -343,7 +352,10 @@ impl<'a> Loader<'a> {
                     all.push(pending.condition.clone());
                 }
             }
-            rule.condition = Expr::And(all).simplify();
+            if !all.is_empty() {
+                all.insert(0, std::mem::replace(&mut rule.condition, Expr::TRUE));
+                rule.condition = Expr::And(all).simplify();
+            }
             if matches!(&rule.condition, Expr::And(list) | Expr::Or(list) if list.is_empty()) {
                 rule.about.warnings.push("its condition does not depend on the event".into());
             }

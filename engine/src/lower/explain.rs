@@ -49,7 +49,7 @@ fn write(out: &mut String, sources: &Arc<Sources>, shown: &Rule) -> std::fmt::Re
 fn fields(out: &mut String, table: &Table<'_>, rule: &Rule) -> std::fmt::Result {
     writeln!(out, "  fields in {} ({}):", table_name(table.class), table.class)?;
     let mut names = BTreeSet::new();
-    rule.condition.items(&mut |item| names.extend(fields_of(item).into_iter().map(str::to_owned)));
+    rule.condition.items(&mut |item| names.extend(fields_of(item).map(str::to_owned)));
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
     for name in &names {
         let stand_ins = table.source.logsources.iter().flat_map(|l| &l.alias).filter(|(sigma, _)| sigma == name);

@@ -1,19 +1,16 @@
 //! What fired on rows of the same atoms: logs repeat themselves, also where no value of a row comes again.
 //!
-//! A row's key is the sum of its parts: its route, and for each cell that tests look at, which atoms hold for its value; of
-//! fields that conditions of its route compare with each other it is the value itself. A part is of 128 bits that nobody can guess, those of
-//! the set of atoms times those of the field, so that rows of one key have the same parts, but for chance. Rows of one key fire the same rules.
-//! **Bounds**: [`KEYS_MAX`] keys and [`SETS_MAX`] sets; beyond, all are forgotten. Where keys hardly ever come again, rows are not
+//! A row's key is the sum of its parts: its route's, and those of all atoms that hold for its values; of fields that conditions of
+//! its route compare with each other it is the value's own part. Parts are of 128 bits that nobody can guess, so that rows of one
+//! key have the same parts, but for chance. Rows of one key fire the same rules.
+//! **Bounds**: [`KEYS_MAX`] keys; beyond, all are forgotten. Where keys hardly ever come again, rows are not
 //! looked up for a while.
 
-use super::values::AtomIx;
 use crate::bind::RuleIx;
-use ahash::AHashMap;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hash, RandomState};
 
 const KEYS_MAX: usize = 1 << 14;
-const SETS_MAX: usize = 1 << 18;
 /// Rows over which it is told whether keys come again.
 const WINDOW: u32 = 4096;
 /// Of how many rows one has to come again.
@@ -35,30 +32,6 @@ impl Secret {
     pub fn of(&self, value: impl Hash) -> u128 {
         let [high, low] = self.0.each_ref().map(|state| u128::from(state.hash_one(&value)));
         high << 64 | low
-    }
-}
-
-/// What distinct sets of atoms have in keys.
-#[derive(Default)]
-pub struct Sets {
-    numbers: AHashMap<Box<[AtomIx]>, u128>,
-    secret: Secret,
-}
-
-impl Sets {
-    /// The number of a set, which is in ascending order.
-    pub fn number(&mut self, atoms: &[AtomIx]) -> u128 {
-        if let Some(number) = self.numbers.get(atoms) {
-            return *number;
-        }
-        let number = self.secret.of(self.numbers.len());
-        self.numbers.insert(atoms.into(), number);
-        number
-    }
-
-    /// Whether there are too many of them.
-    pub fn is_full(&self) -> bool {
-        self.numbers.len() > SETS_MAX
     }
 }
 

@@ -14,14 +14,18 @@ mod values;
 
 use crate::bind::{Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
-use memo::{Memo, Secret, Sets};
+use memo::{Memo, Secret};
 use program::{Condition, Node, Program};
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
 use tarn_ingest::fields::{Cell, FieldIx, FieldValue, KEYWORDS, RouteId, Rows};
 use tarn_ingest::source::Logsource;
 use tarn_rules::{Expr, FieldTest};
 use tarn_schema_ocsf::ClassUid;
 use values::{AtomIx, FieldTests};
+
+/// Threads that make a matcher ready: a few fields have most of the tests.
+const READY_THREADS_MAX: usize = 4;
 
 /// A rule that fired on a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,16 +52,14 @@ struct Known {
     own_parts: Vec<u128>,
     /// Whether one of them is not 0.
     tells: bool,
-    /// What makes them this field's: odd.
-    number: u128,
+    /// The part of any value, where conditions ask if there is one.
+    there: u128,
     /// Whether conditions compare the field with another.
     compared: bool,
-    /// Whether conditions ask if the field is there.
-    missed: bool,
 }
 
 impl Known {
-    /// A code's part in a row's key; a row without a value has the number of none.
+    /// A code's part in a row's key; a row without a value has none.
     #[inline]
     fn part(&self, code: u32, compares: bool) -> u128 {
         let parts = if compares && self.compared { &self.own_parts } else { &self.parts };
@@ -82,9 +84,10 @@ pub struct Matcher {
     stamps: Vec<u64>,
     tried: Vec<u64>,
     stamp: u64,
-    sets: Sets,
     memo: Memo,
     secret: Secret,
+    /// For each atom, its part in a row's key.
+    atom_parts: Vec<u128>,
     /// For each route, its part in a row's key.
     route_parts: Vec<u128>,
     /// For each route, whether an applicable condition compares fields with each other.
@@ -101,9 +104,19 @@ impl Matcher {
         let program = Program::new(&engine, |_| true);
         let mut matcher = Self::of(engine, program);
         let fields = matcher.fields.iter_mut().zip(&matcher.program.tests);
-        for (known, tests) in fields.filter(|(known, _)| known.tested) {
-            known.make_ready(tests);
-        }
+        let next = Mutex::new(fields.filter(|(known, _)| known.tested));
+        let ready = || {
+            let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            while let Some((known, tests)) = take() {
+                known.make_ready(tests);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..std::thread::available_parallelism().map_or(1, NonZero::get).min(READY_THREADS_MAX) {
+                scope.spawn(ready);
+            }
+            ready();
+        });
         matcher
     }
 
@@ -127,7 +140,7 @@ impl Matcher {
 
     fn of(engine: Arc<Engine>, program: Program) -> Self {
         let secret = Secret::default();
-        let field = |(at, tests): (usize, &Vec<(AtomIx, tarn_rules::Test)>)| Known {
+        let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
             tests: None,
             tested: !tests.is_empty(),
             epoch: 0,
@@ -136,15 +149,14 @@ impl Matcher {
             parts: Vec::new(),
             own_parts: Vec::new(),
             tells: false,
-            number: secret.of(("field", at)) | 1,
+            there: 0,
             compared: false,
-            missed: false,
         };
-        let mut fields: Vec<Known> = program.tests.iter().enumerate().map(field).collect();
+        let mut fields: Vec<Known> = program.tests.iter().map(field).collect();
         for condition in &program.conditions {
             condition.node.visit(&mut |node| match node {
                 Node::Fields(a, _, b) => [a, b].into_iter().for_each(|at| fields[at.0 as usize].compared = true),
-                Node::Absent(field, _) => fields[field.0 as usize].missed = true,
+                Node::Absent(field, _) => fields[field.0 as usize].there = secret.of(("field", field.0)),
                 _ => {}
             });
         }
@@ -155,8 +167,8 @@ impl Matcher {
             routes: Vec::new(),
             always: Vec::new(),
             stamp: 0,
-            sets: Sets::default(),
             memo: Memo::default(),
+            atom_parts: (0..program.atoms).map(|atom| secret.of(("atom", atom))).collect(),
             secret,
             route_parts: Vec::new(),
             compares: Vec::new(),
@@ -210,7 +222,7 @@ impl Matcher {
             } else if known.tells {
                 let parts = known.parts.as_slice();
                 for (key, code) in self.keys.iter_mut().zip(codes) {
-                    // A row without a value has the number of none.
+                    // A row without a value has no part.
                     *key = key.wrapping_add(parts.get(*code as usize).copied().unwrap_or(0));
                 }
             }
@@ -220,12 +232,6 @@ impl Matcher {
     /// Works out the atoms of codes that were not seen before, and the conditions of routes.
     fn learn(&mut self, rows: &Rows) {
         let mut atoms = Vec::new();
-        if self.sets.is_full() {
-            // All values are looked at again.
-            self.sets = Sets::default();
-            self.memo.clear();
-            self.fields.iter_mut().for_each(|known| known.epoch = u64::MAX);
-        }
         for (i, known) in self.fields.iter_mut().enumerate().filter(|(_, k)| k.tested || k.compared) {
             let dictionary = rows.dictionary(FieldIx(i as u16));
             if dictionary.epoch() != known.epoch {
@@ -247,12 +253,12 @@ impl Matcher {
                     known.ends.push(known.atoms.len() as u32);
                 }
                 // A value that tells conditions nothing is as none.
-                let is_nothing = atoms.is_empty() && !known.missed;
-                let part = if is_nothing { 0 } else { self.sets.number(&atoms) };
+                let parts = atoms.iter().map(|atom| self.atom_parts[*atom as usize]);
+                let part = parts.fold(known.there, u128::wrapping_add);
                 known.tells |= part != 0;
-                known.parts.push(part.wrapping_mul(known.number));
+                known.parts.push(part);
                 if known.compared {
-                    known.own_parts.push(self.secret.of(("code", code)).wrapping_mul(known.number));
+                    known.own_parts.push(self.secret.of(("code", i, code)));
                 }
             }
         }
@@ -315,7 +321,7 @@ impl Matcher {
             (Expr::Or(list), Node::Or(nodes)) => Part::Or(steps(list, nodes)),
             (Expr::Not(inner), Node::Not(node)) => Part::Not(Box::new(self.step(inner, node, cells, rows))),
             (Expr::Item(item), _) => {
-                let names = fields_of(item).into_iter().chain(item.field.is_none().then_some(KEYWORDS));
+                let names = fields_of(item).chain(item.field.is_none().then_some(KEYWORDS));
                 let value = |name: &str| {
                     let field = self.engine.field(name)?;
                     let cell = cells.iter().find(|c| c.field == field)?;
