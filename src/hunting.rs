@@ -15,11 +15,13 @@ use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ use tarn_schema_ocsf::{ClassUid, Schema};
 
 /// Uids that are looked for in the lake at once.
 const FETCHED: usize = 1_000;
+/// Batches of hits that wait to be written.
+const BATCHES_AHEAD: usize = 16;
 /// The column that says of which class a hit is.
 const CLASS: &str = "class_uid";
 
@@ -110,9 +114,9 @@ pub struct Hit {
 }
 
 /// Rules over a lake.
-pub struct Hunt<'a> {
+pub struct Hunt {
     engine: Arc<Engine>,
-    session: &'a SqlSession,
+    session: Arc<SqlSession>,
     span: Span,
     /// When it began.
     now: DateTime<Utc>,
@@ -129,11 +133,11 @@ struct Table {
     hunted: Arc<Hunted>,
 }
 
-impl<'a> Hunt<'a> {
+impl Hunt {
     /// A hunt through the tables as the session has them.
     ///
     /// **Errors**: a table that cannot be opened.
-    pub async fn new(engine: Arc<Engine>, session: &'a SqlSession, span: Span) -> anyhow::Result<Self> {
+    pub async fn new(engine: Arc<Engine>, session: Arc<SqlSession>, span: Span) -> anyhow::Result<Self> {
         let mut tables = Vec::new();
         for class in engine.classes().into_keys() {
             let name = Schema::v1_8().class(class).map(|c| c.table()).unwrap_or_default();
@@ -253,7 +257,9 @@ impl<'a> Hunt<'a> {
         let at_once = context.session_config().target_partitions();
         let plan = in_turn(all.create_physical_plan().await?, at_once)?;
         let plan = if self.is_sorted() { self.sorted(plan)? } else { plan };
-        Ok(execute_stream(plan, context)?)
+        let hits = execute_stream(plan, context)?;
+        // Scans with threads of their own go on while findings of hits are written.
+        Ok(if at_once > 1 { spawn_buffered(hits, BATCHES_AHEAD) } else { hits })
     }
 
     /// Sorts hits that come in turn: sorts of a plan of DataFusion's own would go below its unions.
@@ -345,9 +351,9 @@ impl<'a> Hunt<'a> {
                 Some(arrivals) => self.session.originals(name, &arrivals).await?,
                 None => self.originals_by_uid(name, days, hits().map(|hit| &*hit.uid).collect()).await?,
             };
-            let wanted: AHashSet<&str> = hits().map(|hit| &*hit.uid).collect();
+            let wanted = LazyCell::new(|| hits().map(|hit| &*hit.uid).collect::<AHashSet<&str>>());
             for batch in batches {
-                events.add(&batch, &wanted)?;
+                events.add(*class, &batch, &wanted)?;
             }
         }
         Ok(events)
@@ -375,34 +381,49 @@ impl<'a> Hunt<'a> {
     }
 }
 
-/// Events of hits by uid, as the stream saw them.
+/// Events of hits, as the stream saw them.
 #[derive(Default)]
 pub struct Events<'h> {
     originals: Vec<StringViewArray>,
-    /// In which of these, and which of its rows.
-    rows: AHashMap<&'h str, (usize, usize)>,
+    /// In which of these, and which of its rows, what arrived then is, where that names it.
+    by_arrival: AHashMap<(ClassUid, i64), (usize, usize)>,
+    by_uid: AHashMap<&'h str, (usize, usize)>,
 }
 
 impl<'h> Events<'h> {
-    fn add(&mut self, batch: &RecordBatch, wanted: &AHashSet<&'h str>) -> anyhow::Result<()> {
+    /// Adds originals of a class, with the uids of their events or times of arrival that are theirs alone.
+    fn add(
+        &mut self,
+        class: ClassUid,
+        batch: &RecordBatch,
+        wanted: &LazyCell<AHashSet<&'h str>, impl FnOnce() -> AHashSet<&'h str>>,
+    ) -> anyhow::Result<()> {
         let column = |name| {
             let column = batch.column_by_name(name);
             column.map(|column| arrow::compute::cast(column, &DataType::Utf8View)).transpose()
         };
-        let (Some(uids), Some(originals)) = (column("metadata.uid")?, column("raw_data")?) else { return Ok(()) };
+        let Some(originals) = column("raw_data")? else { return Ok(()) };
         let originals = originals.as_string_view();
-        for (row, uid) in uids.as_string_view().iter().enumerate() {
-            if let Some(uid) = uid.and_then(|uid| wanted.get(uid)).filter(|_| originals.is_valid(row)) {
-                self.rows.entry(uid).or_insert((self.originals.len(), row));
+        let there = |row: &usize| originals.is_valid(*row);
+        let place = |row| (self.originals.len(), row);
+        if let Some(uids) = column("metadata.uid")? {
+            for (row, uid) in uids.as_string_view().iter().enumerate().filter(|(row, _)| there(row)) {
+                if let Some(uid) = uid.and_then(|uid| wanted.get(uid)) {
+                    self.by_uid.entry(uid).or_insert(place(row));
+                }
             }
+        } else if let Some(arrivals) = batch.column_by_name(ARRIVAL).and_then(|a| a.as_primitive_opt::<Int64Type>()) {
+            let rows = (0..arrivals.len()).filter(there);
+            self.by_arrival.extend(rows.map(|row| ((class, arrivals.value(row)), place(row))));
         }
         self.originals.push(originals.clone());
         Ok(())
     }
 
-    /// The JSON text of the event with this uid: what a container makes of its original.
-    pub fn get(&self, uid: &str) -> Option<Cow<'_, str>> {
-        let (batch, row) = self.rows.get(uid)?;
+    /// The JSON text of a hit's event: what a container makes of its original.
+    pub fn get(&self, hit: &Hit) -> Option<Cow<'_, str>> {
+        let by_arrival = hit.arrival.and_then(|arrival| self.by_arrival.get(&(hit.class, arrival)));
+        let (batch, row) = by_arrival.or_else(|| self.by_uid.get(&*hit.uid))?;
         let original = self.originals[*batch].value(*row);
         Some(first_record(original).unwrap_or_else(|| serde_json::Value::from(original).to_string().into()))
     }

@@ -19,7 +19,7 @@ use tarn_schema_ocsf::Schema;
 /// The part of a lake that rules are replayed over.
 pub struct LakeSpan {
     /// Its tables.
-    pub session: SqlSession,
+    pub session: Arc<SqlSession>,
     /// Its time.
     pub span: Span,
     /// The day that is not over.
@@ -29,7 +29,7 @@ pub struct LakeSpan {
 impl LakeSpan {
     /// See [`super::Data::replay`].
     pub async fn replay(&self, engine: &Arc<Engine>, pass: Pass) -> anyhow::Result<Tallies> {
-        let hunt = Hunt::new(engine.clone(), &self.session, self.span).await?.with_columns(ENTITIES);
+        let hunt = Hunt::new(engine.clone(), Arc::clone(&self.session), self.span).await?.with_columns(ENTITIES);
         let days = hunt.days(None, self.today);
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
         let mut tallies = Tallies::new(engine.clone(), pass);
@@ -77,7 +77,7 @@ impl LakeSpan {
     }
 }
 
-fn count(hunt: &Hunt<'_>, batch: &RecordBatch, tallies: &mut Tallies) -> anyhow::Result<()> {
+fn count(hunt: &Hunt, batch: &RecordBatch, tallies: &mut Tallies) -> anyhow::Result<()> {
     for (row, (hit, matched)) in hunt.read(batch)?.into_iter().enumerate() {
         tallies.hit(hit.rule, &hit.uid, hit.time);
         for (at, column) in ENTITIES.iter().enumerate() {

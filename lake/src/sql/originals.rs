@@ -1,10 +1,12 @@
 //! The originals of a few rows, by when they arrived: only pages that have them are read.
 
 use super::SqlSession;
+use super::for_hunts::coded;
+use super::for_hunts::pages::Zstd;
 use super::provider::{LakeTable, STORE};
 use crate::table::{ARRIVAL, DataFile};
 use ahash::AHashSet;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewBuilder};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema};
 use arrow::error::ArrowError;
@@ -12,7 +14,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -21,14 +23,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What names a row, and what it was made of.
-const COLUMNS: [&str; 2] = ["metadata.uid", "raw_data"];
+const UID: &str = "metadata.uid";
+const ORIGINAL: &str = "raw_data";
 
-/// Rows that are read at once.
+/// Rows that Parquet's reader reads at once.
 const ROWS_AT_ONCE: usize = 64;
+/// Bytes of texts that lie together.
+const BLOCK_BYTES: u32 = 256 << 10;
 
 impl SqlSession {
-    /// The rows of a table that arrived at one of these times: batches with `metadata.uid` and `raw_data`, where a file has
-    /// them, as texts or views of texts. Of writers at the same time, more than one row may have a time.
+    /// The rows of a table that arrived at one of these times: batches with [`ARRIVAL`] and `raw_data`, where a file has it, as
+    /// texts or views of texts. Of writers at the same time, more than one row may have a time: then batches have
+    /// `metadata.uid`, too.
     ///
     /// **Errors**: a file that cannot be read.
     pub async fn originals(&self, table: &str, arrivals: &BTreeSet<i64>) -> Result<Vec<RecordBatch>> {
@@ -37,16 +43,28 @@ impl SqlSession {
         let store = runtime.object_store(ObjectStoreUrl::parse(STORE)?)?;
         let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
         let (table, metrics) = (LakeTable::new(Arc::clone(snapshot)), ExecutionPlanMetricsSet::new());
-        let mut found = Vec::new();
+        let (mut chosen, mut found) = (Vec::new(), Vec::new());
         for file in snapshot.files.iter().filter(|file| may_have(file, arrivals)) {
             let open = || readers.create_reader(0, table.partitioned(file), None, &metrics);
-            found.extend(read(open()?, open()?, arrivals).await?);
+            chosen.extend(Chosen::of(open()?, open()?, arrivals).await?);
         }
         let all: AHashSet<i64> = arrivals.iter().copied().collect();
         for batch in &snapshot.fresh {
             if let Some(is_one) = batch.column_by_name(ARRIVAL).and_then(|column| is_one(column, &all)) {
                 found.push(filter_record_batch(batch, &is_one)?);
             }
+        }
+        let columns: &[&'static str] = match all_differ(&chosen, &found) {
+            true => &[ORIGINAL],
+            false => &[UID, ORIGINAL],
+        };
+        for batch in &mut found {
+            let names = [ARRIVAL].iter().chain(columns);
+            let at: Vec<usize> = names.filter_map(|name| batch.schema().index_of(name).ok()).collect();
+            *batch = batch.project(&at)?;
+        }
+        for rows in chosen {
+            found.extend(rows.read(columns).await?);
         }
         Ok(found)
     }
@@ -95,42 +113,123 @@ fn is_one(column: &dyn arrow::array::Array, arrivals: &AHashSet<i64>) -> Option<
     Some(column.iter().map(|time| Some(time.is_some_and(|time| arrivals.contains(&time)))).collect())
 }
 
-/// The rows of a file; it is opened twice.
-async fn read(
-    mut times: Box<dyn AsyncFileReader>,
-    rows: Box<dyn AsyncFileReader>,
-    arrivals: &BTreeSet<i64>,
-) -> Result<Vec<RecordBatch>> {
-    let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, ArrowReaderOptions::new())?;
-    let (groups, arrivals) = groups(&footer, arrivals);
-    let columns = |names: &[&str]| {
-        let at = names.iter().filter_map(|name| footer.schema().index_of(name).ok());
-        ProjectionMask::roots(footer.parquet_schema(), at.collect::<Vec<_>>())
-    };
-    let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
-    let mut times = times.with_projection(columns(&[ARRIVAL])).with_row_groups(groups.clone()).build()?;
-    let mut chosen = Vec::new();
-    while let Some(batch) = times.next().await.transpose()? {
-        let Some(is_one) = batch.column_by_name(ARRIVAL).and_then(|column| is_one(column, &arrivals)) else {
-            return Ok(Vec::new());
-        };
-        chosen.push(is_one);
-    }
-    let selection = RowSelection::from_filters(&chosen);
-    if !selection.selects_any() {
-        return Ok(Vec::new());
-    }
-    // A view holds its page, so not many at a time.
-    let views = ArrowReaderMetadata::try_new(footer.metadata().clone(), as_views(footer.schema()))?;
-    let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(rows, views).with_row_groups(groups);
-    let rows = rows.with_batch_size(ROWS_AT_ONCE);
-    let rows = rows.with_projection(columns(&COLUMNS)).with_row_selection(selection).build()?;
-    rows.map(|batch| Ok(compact(&batch?)?)).try_collect().await
+/// Rows of a file.
+struct Chosen {
+    reader: Box<dyn AsyncFileReader>,
+    footer: ArrowReaderMetadata,
+    groups: Vec<usize>,
+    /// Their places in all of these groups, ascending.
+    rows: Vec<usize>,
+    /// When they arrived.
+    arrivals: Int64Array,
 }
 
-/// Options to read [`COLUMNS`] as views.
+impl Chosen {
+    /// Those of a file that arrived at one of these times; it is opened twice. None where there are none.
+    async fn of(
+        mut times: Box<dyn AsyncFileReader>,
+        reader: Box<dyn AsyncFileReader>,
+        arrivals: &BTreeSet<i64>,
+    ) -> Result<Option<Self>> {
+        let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, ArrowReaderOptions::new())?;
+        let (groups, wanted) = groups(&footer, arrivals);
+        let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
+        let times = times.with_projection(mask(&footer, &[ARRIVAL])).with_row_groups(groups.clone());
+        let mut times = times.build()?;
+        let (mut rows, mut found, mut first) = (Vec::new(), Vec::new(), 0);
+        while let Some(batch) = times.next().await.transpose()? {
+            let Some(column) = batch.column_by_name(ARRIVAL).and_then(|c| c.as_primitive_opt::<Int64Type>()) else {
+                return Ok(None);
+            };
+            for (row, time) in column.iter().enumerate() {
+                if let Some(time) = time.filter(|time| wanted.contains(time)) {
+                    rows.push(first + row);
+                    found.push(time);
+                }
+            }
+            first += batch.num_rows();
+        }
+        Ok((!rows.is_empty()).then(|| Self { reader, footer, groups, rows, arrivals: found.into() }))
+    }
+
+    /// These columns of them, where the file has them, behind [`ARRIVAL`].
+    async fn read(self, columns: &[&'static str]) -> Result<Vec<RecordBatch>> {
+        let at = |name: &&'static str| Some((*name, self.footer.schema().index_of(name).ok()?));
+        let there: Vec<(&str, usize)> = columns.iter().filter_map(at).collect();
+        let leaf = |(name, at): &(&'static str, usize)| Some((*name, coded::leaf(self.footer.metadata(), *at)?));
+        match there.iter().map(leaf).collect::<Option<Vec<_>>>() {
+            Some(leaves) => self.picked(&leaves).await,
+            None => self.selected(columns).await,
+        }
+    }
+
+    /// Columns that can be read page by page.
+    async fn picked(mut self, leaves: &[(&'static str, usize)]) -> Result<Vec<RecordBatch>> {
+        let (mut found, mut zstd) = (Vec::new(), Zstd::default());
+        let (mut first, mut at) = (0, 0);
+        for group in &self.groups {
+            let group = self.footer.metadata().row_group(*group);
+            let rows = group.num_rows() as usize;
+            let own = self.rows[at..].iter().take_while(|row| **row < first + rows);
+            let places: Vec<usize> = own.map(|row| row - first).collect();
+            first += rows;
+            if places.is_empty() {
+                continue;
+            }
+            let arrivals: ArrayRef = Arc::new(self.arrivals.slice(at, places.len()));
+            at += places.len();
+            let ranges = leaves.iter().map(|(_, leaf)| coded::range(group.column(*leaf)));
+            let chunks = self.reader.get_byte_ranges(ranges.collect::<Result<_, _>>()?).await?;
+            let mut columns = vec![(ARRIVAL, arrivals)];
+            for ((name, leaf), bytes) in leaves.iter().zip(chunks) {
+                let mut texts = StringViewBuilder::new().with_fixed_block_size(BLOCK_BYTES);
+                coded::pick(group.column(*leaf), bytes, rows, &places, &mut zstd, &mut texts)?;
+                columns.push((*name, Arc::new(texts.finish())));
+            }
+            found.push(RecordBatch::try_from_iter(columns)?);
+        }
+        Ok(found)
+    }
+
+    /// The same by Parquet's own reader.
+    async fn selected(self, columns: &[&str]) -> Result<Vec<RecordBatch>> {
+        // A view holds its page, so not many at a time.
+        let views = ArrowReaderMetadata::try_new(self.footer.metadata().clone(), as_views(self.footer.schema()))?;
+        let rows = self.groups.iter().map(|group| views.metadata().row_group(*group).num_rows() as usize).sum();
+        let chosen = self.rows.iter().map(|row| *row..row + 1);
+        let chosen = RowSelection::from_consecutive_ranges(chosen, rows);
+        let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader, views).with_row_groups(self.groups);
+        let rows = rows.with_batch_size(ROWS_AT_ONCE).with_row_selection(chosen);
+        let mut rows = rows.with_projection(mask(&self.footer, columns)).build()?;
+        let (mut found, mut at) = (Vec::new(), 0);
+        while let Some(batch) = rows.next().await.transpose()? {
+            let batch = compact(&batch)?;
+            let times: ArrayRef = Arc::new(self.arrivals.slice(at, batch.num_rows()));
+            at += batch.num_rows();
+            let schema = batch.schema();
+            let named = schema.fields().iter().map(|field| field.name().as_str()).zip(batch.columns().iter().cloned());
+            found.push(RecordBatch::try_from_iter([(ARRIVAL, times)].into_iter().chain(named))?);
+        }
+        Ok(found)
+    }
+}
+
+/// Whether no two rows arrived at the same time.
+fn all_differ(chosen: &[Chosen], fresh: &[RecordBatch]) -> bool {
+    let of_fresh = fresh.iter().filter_map(|batch| batch.column_by_name(ARRIVAL)?.as_primitive_opt::<Int64Type>());
+    let mut seen = AHashSet::new();
+    chosen.iter().map(|rows| &rows.arrivals).chain(of_fresh).flatten().all(|time| seen.insert(time))
+}
+
+/// The columns of these names, where the file has them.
+fn mask(footer: &ArrowReaderMetadata, names: &[&str]) -> ProjectionMask {
+    let at = names.iter().filter_map(|name| footer.schema().index_of(name).ok());
+    ProjectionMask::roots(footer.parquet_schema(), at.collect::<Vec<_>>())
+}
+
+/// Options to read texts that are asked for as views.
 fn as_views(schema: &Schema) -> ArrowReaderOptions {
-    let view = |field: &FieldRef| match COLUMNS.contains(&field.name().as_str()) {
+    let view = |field: &FieldRef| match [UID, ORIGINAL].contains(&field.name().as_str()) {
         true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
         false => Arc::clone(field),
     };

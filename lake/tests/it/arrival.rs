@@ -7,8 +7,9 @@ use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, TimeDelta, Utc};
 use parquet::basic::Encoding;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use std::collections::BTreeSet;
 use tarn_lake::table::ARRIVAL;
-use tarn_lake::{Ingest, IngestOptions, with_arrival};
+use tarn_lake::{Ingest, IngestOptions, Lake, with_arrival};
 use tarn_schema_ocsf::record::Value;
 
 /// Appends rows that come in at one time, and commits.
@@ -72,26 +73,48 @@ async fn arrival_is_last_of_the_file_and_small() {
     assert_eq!(first.value(1) - first.value(0), 7);
 }
 
+const ROWS: i64 = 10_000;
+
+/// Commits [`ROWS`] rows of a writer, which arrived at 1, 2 and so on.
+async fn write(lake: &Lake, writer: &str) {
+    let texts: Vec<(String, String)> = (0..ROWS).map(|n| (format!("{writer}{n}"), format!("{writer}: {n}"))).collect();
+    let texts: &'static Vec<(String, String)> = Box::leak(Box::new(texts));
+    let values = |(uid, raw): &'static (String, String)| {
+        vec![("metadata.uid", Value::Text(uid)), ("raw_data", Value::Text(raw))]
+    };
+    // In the order of time, rows stand as they did not arrive.
+    let rows: Vec<_> = texts.iter().zip(0..).map(|(row, n)| (START - n * 1_000, values(row))).collect();
+    let batch = with_arrival(&batch(0, &rows), (1..=ROWS).collect()).unwrap();
+    let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+    ingest.append("base_event", batch).await.unwrap();
+    ingest.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_arrival_of_its_own_names_an_original() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(folder.path()).await;
+    write(&lake, "a").await;
+    let batches = session(&lake).await.originals("base_event", &BTreeSet::from([1, 10_000, 5_000])).await.unwrap();
+    let mut found = Vec::new();
+    for batch in &batches {
+        assert!(batch.column_by_name("metadata.uid").is_none());
+        let arrivals = batch.column_by_name(ARRIVAL).unwrap().as_primitive::<Int64Type>();
+        let texts = cast(batch.column_by_name("raw_data").unwrap(), &DataType::Utf8).unwrap();
+        let texts = texts.as_string::<i32>().iter().map(|text| text.unwrap().to_owned());
+        found.extend(arrivals.values().iter().copied().zip(texts));
+    }
+    found.sort();
+    assert_eq!(found, [1, 5_000, 10_000].map(|n| (n, format!("a: {}", n - 1))));
+}
+
 /// 20,000 rows in two commits, the second by a writer that gave the same arrivals.
 #[tokio::test]
 async fn originals_are_found_by_arrival() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake_in(folder.path()).await;
-    const ROWS: i64 = 10_000;
-    for writer in ["a", "b"] {
-        let texts: Vec<(String, String)> =
-            (0..ROWS).map(|n| (format!("{writer}{n}"), format!("{writer}: {n}"))).collect();
-        let values = |(uid, raw): &'static (String, String)| {
-            vec![("metadata.uid", Value::Text(uid)), ("raw_data", Value::Text(raw))]
-        };
-        let texts: &'static Vec<(String, String)> = Box::leak(Box::new(texts));
-        // In the order of time, rows stand as they did not arrive.
-        let rows: Vec<_> = texts.iter().zip(0..).map(|(row, n)| (START - n * 1_000, values(row))).collect();
-        let batch = with_arrival(&batch(0, &rows), (1..=ROWS).collect()).unwrap();
-        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
-        ingest.append("base_event", batch).await.unwrap();
-        ingest.commit().await.unwrap();
-    }
+    write(&lake, "a").await;
+    write(&lake, "b").await;
     let session = session(&lake).await;
     let found = async |arrivals: &[i64]| {
         let batches = session.originals("base_event", &arrivals.iter().copied().collect()).await.unwrap();

@@ -1,11 +1,12 @@
 //! `tarn hunt`: the rules over a lake.
 
 mod resume;
+mod writing;
 
 use super::arguments::{LakeArgs, PlaceholderArgs, SourcesArgs, SpanArgs, ThreadsArg, load_and_report, report_engine};
 use super::block_on;
 use crate::command::Usage;
-use crate::hunting::{Days, Hit, Hunt, Order, Span, Unordered};
+use crate::hunting::{Hunt, Order, Span, Unordered};
 use crate::output::{Format, Printer};
 use crate::progress;
 use crate::report::report_exceptions;
@@ -17,13 +18,13 @@ use futures::StreamExt;
 use resume::{Resume, limits};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tarn_engine::Engine;
-use tarn_engine::correlation::{Correlated, Correlator, Limits};
-use tarn_engine::finding::{Evidence, Findings};
-use tarn_ingest::fields::Identity;
+use tarn_engine::correlation::{Correlator, Limits};
+use tarn_engine::finding::Findings;
 use tarn_lake::SqlOptions;
+use writing::{Group, Renderer, Writing};
 
 /// Run Sigma rules over a lake and print one finding a line
 ///
@@ -74,8 +75,6 @@ pub struct Args {
 
 /// Findings that wait: for their events, or for those of their run.
 const WAITING_MAX: usize = 4_000;
-/// Findings are printed once their lines have so many bytes.
-const LINES_BYTES: usize = 256 << 10;
 
 impl Args {
     /// Runs the command.
@@ -94,8 +93,8 @@ impl Args {
     async fn hunt(&self, engine: Arc<Engine>, span: Span) -> anyhow::Result<ExitCode> {
         let lake = self.lake.open().await?;
         let options = SqlOptions { partitions: self.threads.count(), ..SqlOptions::default() };
-        let session = lake.sql(&options).await?;
-        let hunt = Hunt::new(engine.clone(), &session, span).await?.in_order(self.order);
+        let session = Arc::new(lake.sql(&options).await?);
+        let hunt = Arc::new(Hunt::new(engine.clone(), session, span).await?.in_order(self.order));
         self.check_order(&hunt)?;
         let (mut resume, mut correlator) = match &self.resume {
             Some(path) => {
@@ -107,52 +106,48 @@ impl Args {
         let open = span.open(Utc::now());
         let days = hunt.days(resume.as_ref().and_then(|resume| resume.done), open);
         let bar = progress::events(days.iter().map(|(_, rows)| rows).sum());
-        let mut out = Output {
+        let renderer = Renderer {
             findings: Findings::new(engine.clone()),
-            printer: Printer::new(self.format.unwrap_or(Format::Ndjson)),
             ocsf: self.ocsf,
             now_ms: Utc::now().timestamp_millis(),
-            count: 0,
-            lines: Vec::new(),
             engine: engine.clone(),
+            spare: Mutex::default(),
         };
+        let printer = Printer::new(self.format.unwrap_or(Format::Ndjson));
+        let mut out = Writing::new(renderer, Arc::clone(&hunt), printer, options.partitions);
         let started = Instant::now();
         for (days, rows) in &days {
-            bar.set_message(format!("{}: {} findings", days.start(), out.count));
-            let (mut waiting, mut correlated): (Vec<Hit>, Vec<Correlated>) = (Vec::new(), Vec::new());
+            bar.set_message(format!("{}: {} findings", days.start(), out.count()));
+            let mut group = Group::of(days);
             let mut batches = hunt.hits(days).await?;
             while let Some(batch) = batches.next().await {
                 for (hit, matched) in hunt.read(&batch?)? {
-                    matched.into_iter().for_each(|matched| correlator.push(matched, &mut correlated));
+                    matched.into_iter().for_each(|matched| correlator.push(matched, &mut group.correlated));
                     if engine.is_shown(hit.rule) {
-                        waiting.push(hit);
+                        group.hits.push(hit);
                     }
                 }
-                if waiting.len() + correlated.len() >= WAITING_MAX {
-                    out.detections(&hunt, days, &waiting).await?;
-                    out.correlations(&correlated)?;
-                    waiting.clear();
-                    correlated.clear();
+                if group.len() >= WAITING_MAX {
+                    out.push(std::mem::replace(&mut group, Group::of(days))).await?;
                 }
             }
-            out.detections(&hunt, days, &waiting).await?;
-            out.correlations(&correlated)?;
+            out.push(group).await?;
             bar.inc(*rows);
             if let Some(resume) = resume.as_mut().filter(|_| *days.end() < open) {
-                out.printer.flush()?;
+                out.flush().await?;
                 resume.write(*days.end(), &correlator)?;
             }
         }
         // What is still open goes on where the hunt does.
         if resume.is_none() {
-            let mut correlated = Vec::new();
-            correlator.finish(&mut correlated);
-            out.correlations(&correlated)?;
+            let mut last = Group::of(&(open..=open));
+            correlator.finish(&mut last.correlated);
+            out.push(last).await?;
         }
+        out.flush().await?;
         bar.finish_and_clear();
         report_exceptions(&engine, &mut correlator);
-        let count = out.count;
-        out.printer.finish()?;
+        let count = out.finish()?;
         if self.stats {
             let seconds = started.elapsed().as_secs_f64();
             let rows: u64 = days.iter().map(|(_, rows)| rows).sum();
@@ -165,7 +160,7 @@ impl Args {
     }
 
     /// **Errors**: [`Usage`] when rows cannot be in the order that was asked for.
-    fn check_order(&self, hunt: &Hunt<'_>) -> Result<(), Usage> {
+    fn check_order(&self, hunt: &Hunt) -> Result<(), Usage> {
         match (self.order, hunt.unordered()) {
             (Order::Arrival, Some(Unordered { table, day })) => Err(Usage(format!(
                 "--order arrival: rows of {table} up to {day} do not say when they arrived, as an earlier release wrote \
@@ -181,57 +176,5 @@ impl Args {
             Order::Time => limits(),
             Order::Arrival => Limits { lateness_us: Some(LATENESS_US), ..Limits::default() },
         }
-    }
-}
-
-/// Findings on their way out.
-struct Output {
-    engine: Arc<Engine>,
-    findings: Findings,
-    printer: Printer,
-    ocsf: bool,
-    now_ms: i64,
-    count: u64,
-    /// Those that are not printed yet.
-    lines: Vec<u8>,
-}
-
-impl Output {
-    async fn detections(&mut self, hunt: &Hunt<'_>, days: &Days, hits: &[Hit]) -> anyhow::Result<()> {
-        let events = hunt.events(days, hits).await?;
-        for hit in hits {
-            let identity = Identity { uid: hit.uid.to_string(), time: Some(hit.time) };
-            let event = events.get(&hit.uid).unwrap_or("null".into());
-            let evidence = Evidence { event: &event, identity: &identity, time_ms: self.now_ms, file: None, record: 0 };
-            match self.ocsf {
-                true => self.findings.ocsf(hit.rule, &evidence, &mut self.lines)?,
-                false => self.findings.line(hit.rule, &evidence, &mut self.lines)?,
-            }
-            self.count += 1;
-            self.print(LINES_BYTES)?;
-        }
-        self.print(1)
-    }
-
-    fn correlations(&mut self, correlated: &[Correlated]) -> anyhow::Result<()> {
-        let engine = Arc::clone(&self.engine);
-        for found in correlated.iter().filter(|c| engine.is_correlation_shown(c.correlation)) {
-            match self.ocsf {
-                true => self.findings.correlated_ocsf(found, self.now_ms, &mut self.lines)?,
-                false => self.findings.correlated_line(found, self.now_ms, &mut self.lines)?,
-            }
-            self.count += 1;
-            self.print(LINES_BYTES)?;
-        }
-        self.print(1)
-    }
-
-    /// Prints the lines, if they have so many bytes.
-    fn print(&mut self, bytes: usize) -> anyhow::Result<()> {
-        if self.lines.len() >= bytes {
-            self.printer.print(&self.lines)?;
-            self.lines.clear();
-        }
-        Ok(())
     }
 }

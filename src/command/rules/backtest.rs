@@ -118,7 +118,7 @@ impl Args {
         let lake = LakeArgs { lake: lake.clone(), store_options: self.store_options.clone() };
         let lake = lake.open().await?;
         let options = SqlOptions { partitions: threads, ..SqlOptions::default() };
-        Ok(Data::Lake(LakeSpan { session: lake.sql(&options).await?, span, today: now.date_naive() }))
+        Ok(Data::Lake(LakeSpan { session: Arc::new(lake.sql(&options).await?), span, today: now.date_naive() }))
     }
 
     fn print(&self, new: &Tried, old: Option<&Tried>, weights: &Weights) -> anyhow::Result<ExitCode> {

@@ -8,7 +8,8 @@
 use super::hybrid::Hybrid;
 use super::pages::{Pages, Zstd};
 use arrow::array::{
-    Array, ArrayRef, BooleanBufferBuilder, DictionaryArray, PrimitiveArray, StringViewArray, make_view,
+    Array, ArrayRef, BinaryViewArray, BooleanBufferBuilder, DictionaryArray, PrimitiveArray, StringViewArray,
+    StringViewBuilder, make_view,
 };
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::{DataType, Int32Type};
@@ -30,8 +31,45 @@ pub(super) fn coded() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8View))
 }
 
+/// What becomes of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// [`coded`].
+    Coded,
+    /// `BinaryView`: their bytes, which nobody has checked yet. Of few rows they are texts again.
+    Bytes,
+}
+
+impl Form {
+    /// The form of a type; none where texts do not become that.
+    pub(super) fn of(asked: &DataType) -> Option<Self> {
+        match asked {
+            DataType::BinaryView => Some(Self::Bytes),
+            asked if *asked == coded() => Some(Self::Coded),
+            _ => None,
+        }
+    }
+
+    /// Texts of any origin in that form, each a value of its own.
+    pub(super) fn with(self, texts: StringViewArray) -> Result<ArrayRef, ArrowError> {
+        if self == Self::Bytes {
+            return Ok(Arc::new(texts.to_binary_view()));
+        }
+        let numbers = (0..texts.len() as i32).collect();
+        let keys = PrimitiveArray::<Int32Type>::try_new(numbers, texts.nulls().cloned())?;
+        Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(texts))?))
+    }
+}
+
+/// The leaf of a column that can be read as coded texts.
+pub(in crate::sql) fn leaf(footer: &ParquetMetaData, column: usize) -> Option<usize> {
+    let schema = footer.file_metadata().schema_descr();
+    let leaf = (0..schema.num_columns()).find(|leaf| schema.get_column_root_idx(*leaf) == column)?;
+    can_be(footer, leaf).then_some(leaf)
+}
+
 /// Whether a leaf can be read so, in all row groups of its file.
-pub(super) fn can_be(file: &ParquetMetaData, leaf: usize) -> bool {
+fn can_be(file: &ParquetMetaData, leaf: usize) -> bool {
     let known = [Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
     file.row_groups().iter().map(|group| group.column(leaf)).all(|column| {
         let levels = (column.column_descr().max_rep_level(), column.column_descr().max_def_level());
@@ -43,7 +81,7 @@ pub(super) fn can_be(file: &ParquetMetaData, leaf: usize) -> bool {
 /// Where a chunk is in its file.
 ///
 /// **Errors**: numbers of the footer that cannot be.
-pub(super) fn range(column: &ColumnChunkMetaData) -> Result<Range<u64>, ParquetError> {
+pub(in crate::sql) fn range(column: &ColumnChunkMetaData) -> Result<Range<u64>, ParquetError> {
     let (start, bytes) =
         (column.dictionary_page_offset().unwrap_or(column.data_page_offset()), column.compressed_size());
     let place = u64::try_from(start).ok().zip(u64::try_from(bytes).ok());
@@ -51,16 +89,10 @@ pub(super) fn range(column: &ColumnChunkMetaData) -> Result<Range<u64>, ParquetE
     range.ok_or_else(|| ParquetError::General(format!("a column chunk of {bytes} bytes at {start}")))
 }
 
-/// Texts as [`coded`], each a value of its own.
-pub(super) fn numbered(texts: StringViewArray) -> Result<ArrayRef, ArrowError> {
-    let numbers = (0..texts.len() as i32).collect();
-    let keys = PrimitiveArray::<Int32Type>::try_new(numbers, texts.nulls().cloned())?;
-    Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(texts))?))
-}
-
 /// The rows of one chunk, one after the other.
 pub(super) struct Texts {
     pages: Pages,
+    form: Form,
     is_optional: bool,
     dictionary: Option<Arc<StringViewArray>>,
     page: Option<PageAtHand>,
@@ -70,9 +102,15 @@ pub(super) struct Texts {
 
 impl Texts {
     /// Of a chunk of so many rows, whose bytes are those of its [`range`].
-    pub(super) fn new(column: &ColumnChunkMetaData, bytes: Bytes, rows: usize) -> Result<Self, ParquetError> {
+    pub(super) fn new(
+        column: &ColumnChunkMetaData,
+        bytes: Bytes,
+        rows: usize,
+        form: Form,
+    ) -> Result<Self, ParquetError> {
         Ok(Self {
             pages: Pages::new(column, bytes, rows)?,
+            form,
             is_optional: column.column_descr().max_def_level() > 0,
             dictionary: None,
             page: None,
@@ -90,7 +128,11 @@ impl Texts {
                 _ => self.page = Some(self.next_page(zstd)?),
             }
         }
-        Ok(out.finish(self.dictionary.as_ref())?)
+        let dictionary = self.dictionary.as_ref();
+        Ok(match self.form {
+            Form::Coded => out.finish(dictionary)?,
+            Form::Bytes => out.bytes(dictionary)?,
+        })
     }
 
     fn next_page(&mut self, zstd: &mut Zstd) -> Result<PageAtHand, ParquetError> {
@@ -124,6 +166,36 @@ impl Texts {
             }
         }
     }
+}
+
+/// Adds the texts of some rows of a chunk, told by their places in it, ascending. Pages that have none of them are not
+/// decompressed.
+///
+/// **Errors**: as reading all of them; a text that is no UTF-8.
+pub(in crate::sql) fn pick(
+    column: &ColumnChunkMetaData,
+    bytes: Bytes,
+    rows: usize,
+    mut places: &[usize],
+    zstd: &mut Zstd,
+    found: &mut StringViewBuilder,
+) -> Result<(), ParquetError> {
+    let mut texts = Texts::new(column, bytes, rows, Form::Bytes)?;
+    let mut first = 0;
+    while let Some(next) = places.first() {
+        if let Some(rows) = texts.pages.rows_of_next()?.filter(|rows| first + rows <= *next) {
+            texts.pages.skip()?;
+            first += rows;
+            continue;
+        }
+        let page = texts.next_page(zstd)?;
+        let end = first + page.rows;
+        let (here, behind) = places.split_at(places.partition_point(|place| *place < end));
+        let here = here.iter().map(|place| place - first);
+        page.pick(here, &mut texts.numbers, texts.dictionary.as_deref(), found)?;
+        (first, places) = (end, behind);
+    }
+    Ok(())
 }
 
 /// A page's rows that are still to come.
@@ -189,6 +261,53 @@ impl PageAtHand {
         with_value.zip(numbers).for_each(|(row, number)| out.keys[first + row] = *number);
         Ok(())
     }
+
+    /// Adds some rows of a page that was not begun, ascending.
+    fn pick(
+        mut self,
+        rows: impl Iterator<Item = usize>,
+        numbers: &mut Vec<i32>,
+        dictionary: Option<&StringViewArray>,
+        found: &mut StringViewBuilder,
+    ) -> Result<(), ParquetError> {
+        let mut valid = BooleanBufferBuilder::new(self.rows);
+        match &mut self.levels {
+            Some(levels) => levels.bits(self.rows, &mut valid)?,
+            None => valid.append_n(self.rows, true),
+        }
+        let values = |rows: Range<usize>| UnalignedBitChunk::new(valid.as_slice(), rows.start, rows.len()).count_ones();
+        numbers.clear();
+        if let Values::Numbers(hybrid) = &mut self.values {
+            hybrid.numbers(values(0..self.rows), numbers)?;
+        }
+        // The first row, and the first value, that was not looked at.
+        let (mut row_at, mut value_at) = (0, 0);
+        for row in rows {
+            let skipped = values(row_at..row);
+            (row_at, value_at) = (row, value_at + skipped);
+            match &mut self.values {
+                Values::Numbers(_) if valid.get_bit(row) => {
+                    let number = numbers.get(value_at).map(|number| *number as usize);
+                    let text = number.zip(dictionary).filter(|(number, all)| *number < all.len());
+                    let (number, all) = text.ok_or_else(no_value)?;
+                    found.append_value(all.value(number));
+                }
+                Values::Plain(texts, at) => {
+                    for _ in 0..skipped {
+                        next_text(texts, at)?;
+                    }
+                    if valid.get_bit(row) {
+                        found.append_value(std::str::from_utf8(next_text(texts, at)?)?);
+                        (row_at, value_at) = (row + 1, value_at + 1);
+                    } else {
+                        found.append_null();
+                    }
+                }
+                Values::Numbers(_) => found.append_null(),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Rows as they are put together.
@@ -216,33 +335,69 @@ impl Out {
         let values: ArrayRef = match dictionary {
             Some(values) if self.rows_of_plain.is_empty() => Arc::<StringViewArray>::clone(values),
             _ => {
-                let is_all = self.rows_of_plain.iter().map(Range::len).sum::<usize>() == self.keys.len();
-                let before = dictionary.map_or(&[][..], |values| if is_all { &[] } else { values.views() });
-                for row in self.rows_of_plain.into_iter().flatten() {
-                    self.keys[row] += before.len() as i32;
-                }
-                let none = Buffer::from(&[]);
-                let first = dictionary.and_then(|values| values.data_buffers().first().cloned()).unwrap_or(none);
-                let buffers: Vec<Buffer> = std::iter::once(first).chain(self.buffers).collect();
-                let views: Vec<u128> = before.iter().copied().chain(self.plain).collect();
+                let (views, buffers) = self.values(dictionary);
                 Arc::new(StringViewArray::try_new(views.into(), buffers, None)?)
             }
         };
-        let nulls = Some(NullBuffer::new(self.valid.finish())).filter(|nulls| nulls.null_count() > 0);
+        let nulls = self.nulls();
         let keys = PrimitiveArray::<Int32Type>::try_new(self.keys.into(), nulls)?;
         Ok(Arc::new(DictionaryArray::try_new(keys, values)?))
     }
+
+    fn bytes(mut self, dictionary: Option<&Arc<StringViewArray>>) -> Result<ArrayRef, ArrowError> {
+        let (views, buffers) = self.values(dictionary);
+        let nulls = self.nulls();
+        let is_plain = nulls.is_none() && views.len() == self.keys.len() && dictionary.is_none();
+        let is_null = |row| nulls.as_ref().is_some_and(|nulls: &NullBuffer| nulls.is_null(row));
+        let of_row = |(row, key): (usize, &i32)| match views.get(*key as usize) {
+            Some(view) => Ok(*view),
+            None if is_null(row) => Ok(0),
+            None => Err(ArrowError::from(no_value())),
+        };
+        let of_rows = match is_plain {
+            true => views,
+            false => self.keys.iter().enumerate().map(of_row).collect::<Result<_, _>>()?,
+        };
+        Ok(Arc::new(BinaryViewArray::try_new(of_rows.into(), buffers, nulls)?))
+    }
+
+    /// All values, the dictionary's first if any row has one of them, and what they point into.
+    fn values(&mut self, dictionary: Option<&Arc<StringViewArray>>) -> (Vec<u128>, Vec<Buffer>) {
+        let is_all = self.rows_of_plain.iter().map(Range::len).sum::<usize>() == self.keys.len();
+        let before = dictionary.map_or(&[][..], |values| if is_all { &[] } else { values.views() });
+        for row in self.rows_of_plain.drain(..).flatten() {
+            self.keys[row] += before.len() as i32;
+        }
+        let none = Buffer::from(&[]);
+        let first = dictionary.and_then(|values| values.data_buffers().first().cloned()).unwrap_or(none);
+        let buffers = std::iter::once(first).chain(self.buffers.drain(..)).collect();
+        (before.iter().copied().chain(self.plain.drain(..)).collect(), buffers)
+    }
+
+    fn nulls(&mut self) -> Option<NullBuffer> {
+        Some(NullBuffer::new(self.valid.finish())).filter(|nulls| nulls.null_count() > 0)
+    }
+}
+
+fn no_value() -> ParquetError {
+    ParquetError::General("a page has the number of a value that its dictionary has not".into())
 }
 
 /// The view of the text at `at`, behind its length, which is moved to the next one.
 fn plain(texts: &[u8], at: &mut usize, block: u32) -> Result<u128, ParquetError> {
+    let start = *at + 4;
+    Ok(make_view(next_text(texts, at)?, block, start as u32))
+}
+
+/// The text at `at`, behind its length, which is moved to the next one.
+fn next_text<'t>(texts: &'t [u8], at: &mut usize) -> Result<&'t [u8], ParquetError> {
     let length =
         texts.get(*at..).and_then(|rest| rest.first_chunk()).map(|length| u32::from_le_bytes(*length) as usize);
     let start = *at + 4;
     let text = length.and_then(|length| texts.get(start..start.checked_add(length)?));
     let text = text.ok_or_else(|| ParquetError::EOF("a page ends within its texts".into()))?;
     *at = start + text.len();
-    Ok(make_view(text, block, start as u32))
+    Ok(text)
 }
 
 /// The first `bytes`, which are taken off.
@@ -341,13 +496,19 @@ mod tests {
             let range = range(group.column(0))?;
             let bytes = file.slice(range.start as usize..range.end as usize);
             let mut left = group.num_rows() as usize;
-            let mut texts = Texts::new(group.column(0), bytes, left)?;
+            let mut texts = Texts::new(group.column(0), bytes.clone(), left, Form::Coded)?;
+            let mut as_bytes = Texts::new(group.column(0), bytes, left, Form::Bytes)?;
             while left > 0 {
                 let rows = texts.next(step.min(left), &mut zstd)?;
+                let bytes = as_bytes.next(step.min(left), &mut zstd)?;
                 let rows = rows.as_dictionary::<Int32Type>();
                 left -= rows.len();
                 let values = rows.downcast_dict::<StringViewArray>();
-                out.extend(values.into_iter().flatten().map(|text| text.map(str::to_owned)));
+                let bytes = bytes.as_binary_view().iter();
+                for (text, bytes) in values.into_iter().flatten().zip(bytes) {
+                    assert_eq!(text.map(str::as_bytes), bytes);
+                    out.push(text.map(str::to_owned));
+                }
             }
         }
         Ok(out)
@@ -358,6 +519,26 @@ mod tests {
         fn what_was_written_is_read(texts in texts(), written in written(), step in 1_usize..400) {
             let expected: Vec<_> = texts.iter().map(|text| if written.is_optional { text.clone() } else { Some(text.clone().unwrap_or_default()) }).collect();
             prop_assert_eq!(read(&file(&texts, &written)?, step)?, expected);
+        }
+
+        #[test]
+        fn some_are_picked(texts in texts(), written in written(), chosen in proptest::collection::vec(any::<bool>(), 1..40)) {
+            let file = file(&texts, &written)?;
+            let all = read(&file, 100)?;
+            let is_chosen = |row: &usize| chosen[row % chosen.len()];
+            let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+            let (mut first, mut zstd, mut found) = (0, Zstd::default(), StringViewBuilder::new());
+            for group in footer.metadata().row_groups() {
+                let rows = group.num_rows() as usize;
+                let range = range(group.column(0))?;
+                let places: Vec<usize> = (0..rows).filter(|place| is_chosen(&(first + place))).collect();
+                let bytes = file.slice(range.start as usize..range.end as usize);
+                pick(group.column(0), bytes, rows, &places, &mut zstd, &mut found)?;
+                first += rows;
+            }
+            let found: Vec<Option<String>> = found.finish().iter().map(|text| text.map(str::to_owned)).collect();
+            let expected: Vec<_> = all.into_iter().enumerate().filter(|(row, _)| is_chosen(row)).map(|(_, text)| text).collect();
+            prop_assert_eq!(found, expected);
         }
 
         #[test]
@@ -375,8 +556,19 @@ mod tests {
             for (at, byte) in damage {
                 bytes[pages.start + at.index(pages.len())] = byte;
             }
-            if let Ok(read) = read(&bytes.into(), 100) {
+            let bytes = Bytes::from(bytes);
+            if let Ok(read) = read(&bytes, 100) {
                 prop_assert_eq!(read.len(), texts.len());
+            }
+            let footer = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())?;
+            for group in footer.metadata().row_groups() {
+                let (rows, mut found) = (group.num_rows() as usize, StringViewBuilder::new());
+                let places: Vec<usize> = (0..rows).step_by(3).collect();
+                let chunk = range(group.column(0))?;
+                let chunk = bytes.slice(chunk.start as usize..chunk.end as usize);
+                if pick(group.column(0), chunk, rows, &places, &mut Zstd::default(), &mut found).is_ok() {
+                    prop_assert_eq!(found.finish().len(), places.len());
+                }
             }
         }
     }
@@ -396,7 +588,7 @@ mod tests {
         let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
         let column = footer.metadata().row_group(0).column(0);
         let range = range(column)?;
-        let mut rows = Texts::new(column, file.slice(range.start as usize..range.end as usize), 100)?;
+        let mut rows = Texts::new(column, file.slice(range.start as usize..range.end as usize), 100, Form::Coded)?;
         let zstd = &mut Zstd::default();
         let (first, second) = (rows.next(35, zstd)?, rows.next(65, zstd)?);
         let values = [&first, &second].map(|rows| Arc::clone(rows.as_dictionary::<Int32Type>().values()));

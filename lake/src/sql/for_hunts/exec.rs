@@ -1,6 +1,6 @@
 //! The scan: batches of one file after the other, each column in the type that the table gives it.
 
-use super::coded::{self, Texts, coded};
+use super::coded::{self, Form, Texts, coded};
 use super::constant;
 use super::pages::Zstd;
 use crate::sql::provider::STORE;
@@ -10,7 +10,7 @@ use arrow::array::{
     ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
     new_null_array,
 };
-use arrow::compute::{cast, take};
+use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -152,11 +152,12 @@ async fn read(
     let rows_of_kept: usize = kept.iter().map(|group| footer.row_group(*group).num_rows() as usize).sum();
     let batch_size = batch_size.min(rows_of_kept.max(1));
     // Files have their columns in their own order, and not all.
-    let coded = coded();
     let dated = is_shared(&file);
     let asked: HashMap<&str, &DataType> = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
-    let is_coded =
-        |field: &Field| *field.data_type() == DataType::Utf8 && asked.get(field.name().as_str()) == Some(&&coded);
+    let form = |field: &Field| match field.data_type() {
+        DataType::Utf8 => asked.get(field.name().as_str()).and_then(|asked| Form::of(asked)),
+        _ => None,
+    };
     // Views of pages are no copies of them.
     let typed = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
@@ -166,14 +167,15 @@ async fn read(
     let (mut columns, mut leaves, mut constants) = (Vec::new(), Vec::new(), HashMap::new());
     for (at, field) in plain.schema().fields().iter().enumerate() {
         if let Some(asked) = asked.get(field.name().as_str())
+            && form(field) != Some(Form::Bytes)
             && let Some(value) = constant::of(&footer, &kept, at, field)
         {
             constants.insert(field.name().clone(), repeated(&value, asked, batch_size)?);
             continue;
         }
         // Only rows of whole row groups are read as they are coded.
-        let can_be = || is_coded(field) && rows.needles.is_none();
-        match can_be().then(|| leaf(&footer, at)).flatten() {
+        let own_form = form(field).filter(|_| rows.needles.is_none());
+        match own_form.and_then(|form| Some((coded::leaf(&footer, at)?, form))) {
             Some(leaf) => leaves.push((field.name().clone(), leaf)),
             None if asked.contains_key(field.name().as_str()) || dated && field.name() == rows.layout.time_column => {
                 columns.push(at)
@@ -188,7 +190,7 @@ async fn read(
         .with_projection(mask)
         .with_batch_size(batch_size)
         .with_row_groups(kept.clone());
-    let (names, leaves): (Vec<String>, Vec<usize>) = leaves.into_iter().unzip();
+    let (names, leaves): (Vec<String>, Vec<(usize, Form)>) = leaves.into_iter().unzip();
     let mut texts = None;
     match &rows.needles {
         Some(needles) => {
@@ -221,14 +223,16 @@ fn repeated(value: &ArrayRef, of: &DataType, rows: usize) -> Result<ArrayRef> {
     if *of == coded() {
         return Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(vec![0; rows].into(), value)?));
     }
-    Ok(take(&value, &UInt32Array::from(vec![0; rows]), None)?)
-}
-
-/// The leaf of a column that can be read as coded texts.
-fn leaf(footer: &ParquetMetaData, column: usize) -> Option<usize> {
-    let schema = footer.file_metadata().schema_descr();
-    let leaf = (0..schema.num_columns()).find(|leaf| schema.get_column_root_idx(*leaf) == column)?;
-    coded::can_be(footer, leaf).then_some(leaf)
+    if value.data_type().is_string() {
+        return Ok(take(&value, &UInt32Array::from(vec![0; rows]), None)?);
+    }
+    // Twice as many each time: one by one, lists take long.
+    let mut all = value;
+    while all.len() < rows {
+        let more = all.slice(0, all.len().min(rows - all.len()));
+        all = concat(&[&all, &more])?;
+    }
+    Ok(all)
 }
 
 /// The row groups for which the predicate may hold; all where that cannot be said.
@@ -310,7 +314,7 @@ struct GroupTexts {
     footer: Arc<ParquetMetaData>,
     /// Row groups that are still to come.
     groups: std::vec::IntoIter<usize>,
-    leaves: Vec<usize>,
+    leaves: Vec<(usize, Form)>,
     /// Of the row group at hand.
     open: Vec<Texts>,
     zstd: Zstd,
@@ -323,7 +327,7 @@ impl GroupTexts {
         reader: Box<dyn AsyncFileReader>,
         footer: Arc<ParquetMetaData>,
         groups: Vec<usize>,
-        leaves: Vec<usize>,
+        leaves: Vec<(usize, Form)>,
     ) -> Self {
         Self {
             path,
@@ -344,16 +348,17 @@ impl GroupTexts {
         {
             let group = self.footer.row_group(group);
             self.rows = group.num_rows() as usize;
-            let columns = || self.leaves.iter().map(|leaf| group.column(*leaf));
-            let ranges = columns().map(coded::range).collect::<Result<_, _>>()?;
+            let columns = || self.leaves.iter().map(|(leaf, form)| (group.column(*leaf), *form));
+            let ranges = columns().map(|(column, _)| coded::range(column)).collect::<Result<_, _>>()?;
             let chunks = self.reader.get_byte_ranges(ranges).await?;
-            let open = columns().zip(chunks).map(|(column, bytes)| Texts::new(column, bytes, self.rows));
+            let open = columns().zip(chunks);
+            let open = open.map(|((column, form), bytes)| Texts::new(column, bytes, self.rows, form));
             self.open = open.collect::<Result<_, _>>()?;
         }
         self.rows = self.rows.saturating_sub(rows);
         let schema = self.footer.file_metadata().schema_descr();
         let named = |leaf: usize| format!("column {:?} of {}", schema.column(leaf).path().string(), self.path);
-        let texts = self.open.iter_mut().zip(&self.leaves).map(|(texts, leaf)| {
+        let texts = self.open.iter_mut().zip(&self.leaves).map(|(texts, (leaf, _))| {
             texts.next(rows, &mut self.zstd).map_err(|e| DataFusionError::from(e).context(named(*leaf)))
         });
         texts.collect()
@@ -428,9 +433,9 @@ impl Conformed {
     fn batch(&self, batch: &RecordBatch, texts: &[ArrayRef]) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let column = |(of, field): (&Of, &Arc<Field>)| match of {
-            Of::Batch(at) => match batch.column(*at).as_string_view_opt() {
-                Some(texts) if *field.data_type() == coded() => Ok(coded::numbered(texts.clone())?),
-                _ => Ok(crate::table::schema::conform(batch.column(*at), field.data_type())),
+            Of::Batch(at) => match batch.column(*at).as_string_view_opt().zip(Form::of(field.data_type())) {
+                Some((texts, form)) => Ok(form.with(texts.clone())?),
+                None => Ok(crate::table::schema::conform(batch.column(*at), field.data_type())),
             },
             Of::Texts(at) => Ok(Arc::clone(&texts[*at])),
             Of::File(column) => Ok(column.slice(0, rows)),

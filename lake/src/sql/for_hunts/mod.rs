@@ -3,11 +3,11 @@
 //!
 //! Texts are not copied out of pages, and what repeats in a dictionary is one number, whose value a matcher looks at once.
 
-mod coded;
+pub(super) mod coded;
 mod constant;
 mod exec;
 mod hybrid;
-mod pages;
+pub(super) mod pages;
 
 use super::provider::LakeTable;
 use crate::table::TableSnapshot;
@@ -30,9 +30,9 @@ const UID: &str = "metadata.uid";
 
 /// The files of a table that are for hunts.
 ///
-/// **Shape**: the table's columns, then members of `unmapped` that were asked for. `metadata.uid` and texts that were asked for are
-/// `Dictionary(Int32, Utf8View)`, whose values may repeat, other texts `Utf8View`; a member's column has JSON texts, and is null
-/// where a row lacks it.
+/// **Shape**: the table's columns, then members of `unmapped` that were asked for. Texts that were asked for are
+/// `Dictionary(Int32, Utf8View)`, whose values may repeat, `metadata.uid` is `BinaryView`, other texts `Utf8View`; a member's column
+/// has JSON texts, and is null where a row lacks it.
 #[derive(Debug)]
 pub struct ForHunts {
     files: LakeTable,
@@ -53,9 +53,10 @@ impl ForHunts {
 
     fn of(table: TableSnapshot, texts: &[String]) -> Self {
         let column = |field: &FieldRef| match field.data_type() {
-            DataType::Utf8 if field.name() == UID || texts.contains(field.name()) => {
-                Arc::new(field.as_ref().clone().with_data_type(coded()))
+            DataType::Utf8 if field.name() == UID => {
+                Arc::new(field.as_ref().clone().with_data_type(DataType::BinaryView))
             }
+            DataType::Utf8 if texts.contains(field.name()) => Arc::new(field.as_ref().clone().with_data_type(coded())),
             DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
             _ => Arc::clone(field),
         };

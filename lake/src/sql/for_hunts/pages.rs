@@ -21,7 +21,7 @@ const PAGE_BYTES_MAX: u64 = 256 << 20;
 
 /// Undoes zstd.
 #[derive(Default)]
-pub(super) struct Zstd(Option<Decompressor<'static>>);
+pub(in crate::sql) struct Zstd(Option<Decompressor<'static>>);
 
 impl Zstd {
     /// A page of which all but the first `plain` bytes are compressed.
@@ -68,6 +68,16 @@ impl Pages {
             SerializedPageReader::new(chunk, column, rows, None)?
         };
         Ok(Self { pages, is_zstd })
+    }
+
+    /// How many rows the next page has; none where that is not told, or it is a dictionary.
+    pub(super) fn rows_of_next(&mut self) -> Result<Option<usize>, ParquetError> {
+        Ok(self.pages.peek_next_page()?.and_then(|page| page.num_rows.filter(|_| !page.is_dict)))
+    }
+
+    /// Leaves the next page out.
+    pub(super) fn skip(&mut self) -> Result<(), ParquetError> {
+        self.pages.skip_next_page()
     }
 
     /// The next page; none at the end.
