@@ -137,32 +137,46 @@ impl Texts {
 
     fn next_page(&mut self, zstd: &mut Zstd) -> Result<PageAtHand, ParquetError> {
         loop {
-            let page = self.pages.next(zstd)?;
-            match page.ok_or_else(|| ParquetError::EOF("a column chunk has fewer rows than its row group".into()))? {
-                Page::DictionaryPage { buf, num_values, .. } => {
-                    let (mut at, mut views) = (0, Vec::new());
-                    for _ in 0..num_values {
-                        views.push(plain(&buf, &mut at, 0)?);
+            let page = self.stored()?;
+            if let Some(page) = self.open(page, zstd)? {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// The next page as it is stored.
+    fn stored(&mut self) -> Result<Page, ParquetError> {
+        let page = self.pages.stored()?;
+        page.ok_or_else(|| ParquetError::EOF("a column chunk has fewer rows than its row group".into()))
+    }
+
+    /// The rows of a stored page; none where it is the dictionary, which is kept.
+    fn open(&mut self, page: Page, zstd: &mut Zstd) -> Result<Option<PageAtHand>, ParquetError> {
+        match self.pages.decompressed(page, zstd)? {
+            Page::DictionaryPage { buf, num_values, .. } => {
+                let (mut at, mut views) = (0, Vec::new());
+                for _ in 0..num_values {
+                    views.push(plain(&buf, &mut at, 0)?);
+                }
+                let values = StringViewArray::try_new(views.into(), vec![buf.into()], None)?;
+                self.dictionary = Some(Arc::new(values));
+                Ok(None)
+            }
+            Page::DataPage { mut buf, num_values, encoding, def_level_encoding, .. } => {
+                let levels = match (self.is_optional, def_level_encoding) {
+                    (false, _) => None,
+                    (true, Encoding::RLE) => {
+                        let bytes = split(&mut buf, 4)?.get_u32_le() as usize;
+                        Some(split(&mut buf, bytes)?)
                     }
-                    let values = StringViewArray::try_new(views.into(), vec![buf.into()], None)?;
-                    self.dictionary = Some(Arc::new(values));
-                }
-                Page::DataPage { mut buf, num_values, encoding, def_level_encoding, .. } => {
-                    let levels = match (self.is_optional, def_level_encoding) {
-                        (false, _) => None,
-                        (true, Encoding::RLE) => {
-                            let bytes = split(&mut buf, 4)?.get_u32_le() as usize;
-                            Some(split(&mut buf, bytes)?)
-                        }
-                        (true, other) => return Err(ParquetError::NYI(format!("levels in the encoding {other}"))),
-                    };
-                    return PageAtHand::new(num_values, levels, buf, encoding);
-                }
-                Page::DataPageV2 { mut buf, num_values, encoding, num_nulls, def_levels_byte_len, .. } => {
-                    let levels = split(&mut buf, def_levels_byte_len as usize)?;
-                    let levels = (self.is_optional && num_nulls > 0).then_some(levels);
-                    return PageAtHand::new(num_values, levels, buf, encoding);
-                }
+                    (true, other) => return Err(ParquetError::NYI(format!("levels in the encoding {other}"))),
+                };
+                PageAtHand::new(num_values, levels, buf, encoding).map(Some)
+            }
+            Page::DataPageV2 { mut buf, num_values, encoding, num_nulls, def_levels_byte_len, .. } => {
+                let levels = split(&mut buf, def_levels_byte_len as usize)?;
+                let levels = (self.is_optional && num_nulls > 0).then_some(levels);
+                PageAtHand::new(num_values, levels, buf, encoding).map(Some)
             }
         }
     }
@@ -183,13 +197,17 @@ pub(in crate::sql) fn pick(
     let mut texts = Texts::new(column, bytes, rows, Form::Bytes)?;
     let mut first = 0;
     while let Some(next) = places.first() {
-        if let Some(rows) = texts.pages.rows_of_next()?.filter(|rows| first + rows <= *next) {
-            texts.pages.skip()?;
-            first += rows;
+        let page = texts.stored()?;
+        // A dictionary has no rows.
+        let end = first + if page.is_data_page() { page.num_values() as usize } else { 0 };
+        if end > rows {
+            return Err(ParquetError::General("a column chunk has more rows than its row group".into()));
+        }
+        if page.is_data_page() && end <= *next {
+            first = end;
             continue;
         }
-        let page = texts.next_page(zstd)?;
-        let end = first + page.rows;
+        let Some(page) = texts.open(page, zstd)? else { continue };
         let (here, behind) = places.split_at(places.partition_point(|place| *place < end));
         let here = here.iter().map(|place| place - first);
         page.pick(here, &mut texts.numbers, texts.dictionary.as_deref(), found)?;

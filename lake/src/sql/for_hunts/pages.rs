@@ -70,31 +70,21 @@ impl Pages {
         Ok(Self { pages, is_zstd })
     }
 
-    /// How many rows the next page has; none where that is not told, or it is a dictionary.
-    pub(super) fn rows_of_next(&mut self) -> Result<Option<usize>, ParquetError> {
-        Ok(self.pages.peek_next_page()?.and_then(|page| page.num_rows.filter(|_| !page.is_dict)))
+    /// The next page as it is stored, if by zstd; none at the end.
+    pub(super) fn stored(&mut self) -> Result<Option<Page>, ParquetError> {
+        self.pages.get_next_page()
     }
 
-    /// Leaves the next page out.
-    pub(super) fn skip(&mut self) -> Result<(), ParquetError> {
-        self.pages.skip_next_page()
-    }
-
-    /// The next page; none at the end.
-    pub(super) fn next(&mut self, zstd: &mut Zstd) -> Result<Option<Page>, ParquetError> {
-        let mut page = self.pages.get_next_page()?;
+    /// A stored page, decompressed.
+    pub(super) fn decompressed(&self, mut page: Page, zstd: &mut Zstd) -> Result<Page, ParquetError> {
         if self.is_zstd {
             match &mut page {
-                Some(Page::DictionaryPage { buf, .. } | Page::DataPage { buf, .. }) => {
-                    *buf = zstd.decompressed(buf, 0)?
-                }
-                Some(Page::DataPageV2 {
-                    buf, def_levels_byte_len, rep_levels_byte_len, is_compressed: true, ..
-                }) => {
+                Page::DictionaryPage { buf, .. } | Page::DataPage { buf, .. } => *buf = zstd.decompressed(buf, 0)?,
+                Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, is_compressed: true, .. } => {
                     let plain = *def_levels_byte_len as usize + *rep_levels_byte_len as usize;
                     *buf = zstd.decompressed(buf, plain)?;
                 }
-                _ => {}
+                Page::DataPageV2 { .. } => {}
             }
         }
         Ok(page)
