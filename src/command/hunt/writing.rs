@@ -1,7 +1,7 @@
 //! Findings on their way out: hits go in groups, of which originals are fetched and findings rendered while scans go on, and
 //! come out in order.
 //!
-//! **Bounds**: one group a thread is under way, of whose findings [`PIECES`] pieces wait.
+//! **Bounds**: one group a thread, and no more than [`GROUPS_MAX`], is under way, of whose findings [`PIECES`] pieces wait.
 
 use crate::hunting::{Days, Hit, Hunt};
 use crate::output::Printer;
@@ -17,6 +17,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// About how many bytes of findings are printed at once.
 const PIECE_BYTES: usize = 256 << 10;
+/// Groups under way, however many threads there are: each has its originals in memory.
+const GROUPS_MAX: usize = 4;
 /// Pieces of a group that wait to be printed.
 const PIECES: usize = 8;
 
@@ -70,7 +72,7 @@ impl Renderer {
                 false => self.findings.line(hit.rule, &evidence, &mut lines)?,
             }
             count += 1;
-            if lines.len() >= PIECE_BYTES && pieces.send(std::mem::replace(&mut lines, self.room())).await.is_err() {
+            if !self.send_full(&mut lines, &pieces).await {
                 return Ok(count);
             }
         }
@@ -80,12 +82,17 @@ impl Renderer {
                 false => self.findings.correlated_line(found, self.now_ms, &mut lines)?,
             }
             count += 1;
-            if lines.len() >= PIECE_BYTES && pieces.send(std::mem::replace(&mut lines, self.room())).await.is_err() {
+            if !self.send_full(&mut lines, &pieces).await {
                 return Ok(count);
             }
         }
         let _ = pieces.send(lines).await;
         Ok(count)
+    }
+
+    /// Sends the lines once they are enough for a piece; false when nobody receives them.
+    async fn send_full(&self, lines: &mut Vec<u8>, pieces: &Sender<Vec<u8>>) -> bool {
+        lines.len() < PIECE_BYTES || pieces.send(std::mem::replace(lines, self.room())).await.is_ok()
     }
 
     /// Memory for a piece.
@@ -115,7 +122,8 @@ pub struct Writing {
     renderer: Arc<Renderer>,
     hunt: Arc<Hunt>,
     printer: Printer,
-    threads: usize,
+    /// Groups under way at most; a single one is rendered as it is printed.
+    at_once: usize,
     under_way: VecDeque<UnderWay>,
     count: u64,
 }
@@ -123,7 +131,8 @@ pub struct Writing {
 impl Writing {
     /// For hits of a hunt.
     pub fn new(renderer: Renderer, hunt: Arc<Hunt>, printer: Printer, threads: usize) -> Self {
-        Self { renderer: Arc::new(renderer), hunt, printer, threads, under_way: VecDeque::new(), count: 0 }
+        let at_once = threads.clamp(1, GROUPS_MAX);
+        Self { renderer: Arc::new(renderer), hunt, printer, at_once, under_way: VecDeque::new(), count: 0 }
     }
 
     /// How many findings were printed.
@@ -137,13 +146,12 @@ impl Writing {
     pub async fn push(&mut self, group: Group) -> anyhow::Result<()> {
         let (send, pieces) = channel(PIECES);
         let count = Arc::clone(&self.renderer).render(Arc::clone(&self.hunt), group, send);
-        // One thread renders as it prints.
-        let count = match self.threads {
-            ..=1 => count.boxed(),
+        let count = match self.at_once {
+            1 => count.boxed(),
             _ => tokio::spawn(count).map(|count| count?).boxed(),
         };
         self.under_way.push_back(UnderWay { pieces, count });
-        while self.under_way.len() >= self.threads.max(1) {
+        while self.under_way.len() >= self.at_once {
             self.print_next().await?;
         }
         Ok(())
