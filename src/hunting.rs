@@ -10,15 +10,20 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use datafusion::catalog::TableProvider;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::common::spawn_buffered;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 use std::borrow::Cow;
 use std::cell::LazyCell;
@@ -244,18 +249,20 @@ impl Hunt {
 
     /// The hits of some days, in batches for [`Hunt::read`].
     pub async fn hits(&self, days: &Days) -> anyhow::Result<SendableRecordBatchStream> {
-        let mut all: Option<DataFrame> = None;
+        // Nothing is left to be optimised: the tables take the filters, and the operator the columns.
+        let state = self.session.context().state();
+        let mut all = Vec::with_capacity(self.tables.len());
         for table in &self.tables {
-            let hits = self.hits_of(table, days)?;
-            all = Some(match all {
-                None => hits,
-                Some(before) => before.union(hits)?,
-            });
+            all.push(self.hits_of(&state, table, days).await?);
         }
-        let all = all.context("no table has events of these rules")?;
-        let context = Arc::new(all.task_ctx());
+        let context = self.session.context().task_ctx();
         let at_once = context.session_config().target_partitions();
-        let plan = in_turn(all.create_physical_plan().await?, at_once)?;
+        let plan = match all.len() {
+            0 => anyhow::bail!("no table has events of these rules"),
+            1 => all.remove(0),
+            _ => UnionExec::try_new(all)?,
+        };
+        let plan = in_turn(plan, at_once)?;
         let plan = if self.is_sorted() { self.sorted(plan)? } else { plan };
         let hits = execute_stream(plan, context)?;
         // Scans with threads of their own go on while findings of hits are written.
@@ -282,30 +289,39 @@ impl Hunt {
         self.order == Order::Arrival || !self.engine.correlations().is_empty()
     }
 
-    fn hits_of(&self, table: &Table, days: &Days) -> anyhow::Result<DataFrame> {
-        let mut hits = self.session.context().read_table(table.hunted.clone())?;
-        for filter in self.filters(days) {
-            hits = hits.filter(filter)?;
-        }
-        let has = |column: &str| hits.schema().has_column_with_unqualified_name(column);
+    async fn hits_of(
+        &self,
+        state: &SessionState,
+        table: &Table,
+        days: &Days,
+    ) -> anyhow::Result<Arc<dyn ExecutionPlan>> {
+        let (schema, filters) = (table.hunted.schema(), self.filters(days));
+        let has = |column: &str| schema.index_of(column).is_ok();
         let also = self.also.iter().map(|column| match has(column) {
-            true => cast(ident(*column), DataType::Utf8).alias(*column),
-            false => lit(ScalarValue::Utf8(None)).alias(*column),
+            true => (cast(ident(*column), DataType::Utf8), *column),
+            false => (lit(ScalarValue::Utf8(None)), *column),
         });
-        let arrival = match has(ARRIVAL) {
-            true => ident(ARRIVAL),
-            false => lit(ScalarValue::Int64(None)).alias(ARRIVAL),
-        };
-        let own: [Expr; COLUMNS_OF_HITS] = [
-            ident(RULE).alias("rule"),
-            lit(table.class.0).alias(CLASS),
-            ident("metadata.uid").alias("uid"),
-            ident("time"),
-            ident(VALUES).alias("values"),
-            arrival,
+        let own: [(Expr, &str); COLUMNS_OF_HITS] = [
+            (ident(RULE), "rule"),
+            (lit(table.class.0), CLASS),
+            (ident("metadata.uid"), "uid"),
+            (ident("time"), "time"),
+            (ident(VALUES), "values"),
+            (if has(ARRIVAL) { ident(ARRIVAL) } else { lit(ScalarValue::Int64(None)) }, ARRIVAL),
         ];
-        let columns: Vec<Expr> = own.into_iter().chain(also).collect();
-        Ok(hits.select(columns)?)
+        let columns: Vec<(Expr, &str)> = own.into_iter().chain(also).collect();
+        let read: BTreeSet<&str> = columns.iter().map(|(column, _)| column).chain(&filters).flat_map(names).collect();
+        let read = read.into_iter().map(|name| schema.index_of(name)).collect::<Result<Vec<usize>, _>>()?;
+
+        let scan = table.hunted.scan(state, Some(&read), &filters, None).await?;
+        let scanned = DFSchema::try_from(scan.schema())?;
+        let physical = |expr: Expr| state.create_physical_expr(expr, &scanned);
+        // Tables leave out what they can: some rows of other days and times remain.
+        let kept = conjunction(filters).context("days are filters")?;
+        let kept = Arc::new(FilterExec::try_new(physical(kept)?, scan)?);
+        let column = |(expr, name): (Expr, &str)| Ok((physical(expr)?, name.to_owned()));
+        let columns = columns.into_iter().map(column).collect::<Result<Vec<_>, DataFusionError>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(columns, kept)?))
     }
 
     fn filters(&self, days: &Days) -> Vec<Expr> {
@@ -379,6 +395,11 @@ impl Hunt {
         }
         Ok(batches)
     }
+}
+
+/// The columns that an expression reads.
+fn names(expr: &Expr) -> impl Iterator<Item = &str> {
+    expr.column_refs().into_iter().map(|column| column.name.as_str())
 }
 
 /// Events of hits, as the stream saw them.

@@ -65,15 +65,12 @@ pub(crate) struct Bound {
     pub rule: RuleIx,
     pub binding: Binding,
     pub condition: Expr,
-}
-
-impl Bound {
+    /// The numbers of its fields, each once.
+    fields: Vec<u16>,
+    /// Which of the request's uses is its binding's.
+    of_use: usize,
     /// Whether it searches all values of an event.
-    pub(crate) fn has_keywords(&self) -> bool {
-        let mut any = false;
-        self.condition.items(&mut |item| any |= item.field.is_none());
-        any
-    }
+    pub has_keywords: bool,
 }
 
 /// Rules bound to sources.
@@ -82,7 +79,7 @@ pub struct Engine {
     pub(crate) rules: Vec<Rule>,
     pub(crate) bound: Vec<Bound>,
     request: FieldRequest,
-    numbers: BTreeMap<String, u16>,
+    numbers: AHashMap<String, u16>,
     correlations: Correlations,
     /// For each bound rule, the classes that its events become.
     classes: OnceLock<Vec<Vec<ClassUid>>>,
@@ -96,7 +93,7 @@ impl Engine {
             rules: Vec::new(),
             bound: Vec::new(),
             request: FieldRequest::default(),
-            numbers: BTreeMap::new(),
+            numbers: AHashMap::new(),
             correlations: Correlations::default(),
             classes: OnceLock::new(),
         };
@@ -110,10 +107,10 @@ impl Engine {
         }
         let (correlations, of_correlations) = Correlations::new(ruleset.correlations, &numbers);
         for (rule, fields) in correlations.captures() {
-            let uses = engine.bound.iter().filter(|b| b.rule.0 as usize == rule).map(|b| b.binding.clone());
-            for binding in uses.collect::<Vec<_>>() {
+            let uses = engine.bound.iter().filter(|b| b.rule.0 as usize == rule).map(|b| b.of_use);
+            for of_use in uses.collect::<Vec<_>>() {
                 for field in fields {
-                    engine.ask(&binding, field);
+                    engine.ask(of_use, field);
                 }
             }
         }
@@ -147,21 +144,27 @@ impl Engine {
         self.correlations.is_shown(Referred::Correlation(correlation))
     }
 
-    /// Asks for a field of a binding's events.
-    fn ask(&mut self, binding: &Binding, name: &str) -> &mut FieldUse {
-        let request = &mut self.request;
-        let at = request.uses.iter().position(|u| u.binding == *binding).unwrap_or_else(|| {
+    /// Which of the request's uses is a binding's.
+    fn use_of(&mut self, binding: &Binding) -> usize {
+        let uses = &mut self.request.uses;
+        uses.iter().position(|u| u.binding == *binding).unwrap_or_else(|| {
             let (binding, needles) = (binding.clone(), Some(BTreeSet::new()));
-            request.uses.push(FieldUse { binding, fields: BTreeSet::new(), needles });
-            request.uses.len() - 1
-        });
-        let number = *self.numbers.entry(name.to_owned()).or_insert_with(|| {
+            uses.push(FieldUse { binding, fields: BTreeSet::new(), needles });
+            uses.len() - 1
+        })
+    }
+
+    /// Asks for a field of a use's events, and gives its number.
+    fn ask(&mut self, of_use: usize, name: &str) -> u16 {
+        let request = &mut self.request;
+        let number = self.numbers.get(name).copied().unwrap_or_else(|| {
             request.fields.push(name.to_owned());
-            (request.fields.len() - 1) as u16
+            let number = (request.fields.len() - 1) as u16;
+            self.numbers.insert(name.to_owned(), number);
+            number
         });
-        let of_use = &mut request.uses[at];
-        of_use.fields.insert(number);
-        of_use
+        request.uses[of_use].fields.insert(number);
+        number
     }
 
     /// The rule with a number.
@@ -191,20 +194,11 @@ impl Engine {
 
     /// The fields that some of the rules use, under the numbers of [`Engine::request`].
     pub(crate) fn request_of(&self, some: &[&Bound]) -> FieldRequest {
-        let mut of: Vec<(&Binding, BTreeSet<u16>)> =
-            self.request.uses.iter().map(|u| (&u.binding, BTreeSet::new())).collect();
+        let mut of: Vec<BTreeSet<u16>> = vec![BTreeSet::new(); self.request.uses.len()];
         for bound in some {
-            let Some((_, fields)) = of.iter_mut().find(|(binding, _)| **binding == bound.binding) else { continue };
-            let mut ask = |name: &str| fields.extend(self.numbers.get(name));
-            bound.condition.items(&mut |item| {
-                fields_of(item).for_each(&mut ask);
-                if item.field.is_none() {
-                    ask(KEYWORDS);
-                }
-            });
-            self.captures(bound.rule).into_iter().flatten().for_each(|name| ask(name));
+            let captured = self.captures(bound.rule).into_iter().flatten().filter_map(|name| self.numbers.get(name));
+            of[bound.of_use].extend(bound.fields.iter().chain(captured));
         }
-        let of = of.into_iter().map(|(_, fields)| fields);
         let uses = self.request.uses.iter().zip(of).filter(|(_, fields)| !fields.is_empty());
         let uses = uses.map(|(u, fields)| FieldUse { fields, ..u.clone() });
         FieldRequest { fields: self.request.fields.clone(), uses: uses.collect() }
@@ -276,7 +270,7 @@ impl Engine {
             unknown.extend(missing.into_iter().map(|field| UnknownField { field, source: source.name.clone() }));
             if let Folded::Expr(condition) = folded {
                 names.push(source.name.clone());
-                bound.push(Bound { rule: ix, binding: place.binding.clone(), condition });
+                bound.push((place.binding.clone(), condition));
             } else if folded == Folded::True {
                 // Nothing that the source has would be looked at: such a rule would fire on every event.
                 continue;
@@ -291,24 +285,25 @@ impl Engine {
             return report;
         }
         report.verdict = Verdict::Evaluable { sources: names, warnings };
-        for b in &bound {
-            let (mut fields, mut seen, mut keywords) = (Vec::new(), AHashSet::new(), Vec::new());
-            b.condition.items(&mut |item| {
-                fields.extend(fields_of(item).filter(|name| seen.insert(*name)));
+        for (binding, condition) in bound {
+            let of_use = self.use_of(&binding);
+            let (mut names, mut seen, mut keywords) = (Vec::new(), AHashSet::new(), Vec::new());
+            condition.items(&mut |item| {
+                names.extend(fields_of(item).filter(|name| seen.insert(*name)));
                 keywords.extend(item.field.is_none().then(|| needle(&item.test)));
             });
-            fields.into_iter().for_each(|name| {
-                self.ask(&b.binding, name);
-            });
+            let has_keywords = !keywords.is_empty();
+            names.extend(has_keywords.then_some(KEYWORDS));
+            let fields = names.into_iter().map(|name| self.ask(of_use, name)).collect();
             for needle in keywords {
-                let of_use = self.ask(&b.binding, KEYWORDS);
-                of_use.needles = of_use.needles.take().zip(needle).map(|(mut needles, needle)| {
-                    needles.insert(needle);
-                    needles
+                let all = &mut self.request.uses[of_use].needles;
+                *all = all.take().zip(needle).map(|(mut all, needle)| {
+                    all.insert(needle);
+                    all
                 });
             }
+            self.bound.push(Bound { rule: ix, binding, condition, fields, of_use, has_keywords });
         }
-        self.bound.extend(bound);
         self.rules.push(rule);
         report
     }

@@ -165,34 +165,68 @@ impl Table {
         let bits = (entries.len() * BITS_PER_GRAM).next_power_of_two().trailing_zeros().clamp(10, BITS_MAX);
         let shift = u32::BITS - bits;
         let hash = |entry: &Entry| (entry.gram.wrapping_mul(GOLDEN) >> shift) as usize;
-        entries.sort_by_key(hash);
         let mut set = vec![0_u64; (1 << bits) / 64];
-        entries.iter().map(hash).for_each(|hash| set[hash / 64] |= 1 << (hash % 64));
-        let starts = (0..=(1 << bits) / HASHES)
-            .map(|group| entries.partition_point(|e| hash(e) < group * HASHES) as u32)
-            .collect();
+        // How many entries each eight hashes have, then where they begin.
+        let mut starts = vec![0_u32; (1 << bits) / HASHES + 1];
+        for hash in entries.iter().map(hash) {
+            set[hash / 64] |= 1 << (hash % 64);
+            starts[hash / HASHES + 1] += 1;
+        }
+        for group in 1..starts.len() {
+            starts[group] += starts[group - 1];
+        }
+        entries.sort_by_key(hash);
         Self { stride, bits: set, shift, starts, entries }
     }
 
     fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
-        let (bits, shift) = (self.bits.as_slice(), self.shift);
-        let mut look = |at: usize, gram: &[u8; GRAM]| {
-            let gram = u32::from_le_bytes(*gram);
-            let hash = (gram.wrapping_mul(GOLDEN) >> shift) as usize;
-            if bits[hash / 64] >> (hash % 64) & 1 != 0 {
-                self.verify(texts, (text, at), (gram, hash), found);
+        match self.stride {
+            8 => self.find_in_steps::<8>(texts, text, found),
+            4 => self.find_in_steps::<4>(texts, text, found),
+            stride => {
+                let grams = text.array_windows::<GRAM>().enumerate().step_by(stride);
+                grams.for_each(|(at, gram)| self.look(texts, (text, at), *gram, found));
             }
-        };
-        if self.stride < GRAM {
-            let grams = text.array_windows::<GRAM>().enumerate().step_by(self.stride);
-            return grams.for_each(|(at, gram)| look(at, gram));
         }
-        let mut at = 0;
-        for chunk in text.chunks(self.stride) {
-            if let Some(gram) = chunk.first_chunk() {
-                look(at, gram);
+    }
+
+    /// Looks at the grams that so many bytes begin with.
+    fn find_in_steps<const STRIDE: usize>(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
+        let (steps, _) = text.as_chunks::<STRIDE>();
+        let (fours, _) = steps.as_chunks::<4>();
+        let gram = |step: &[u8; STRIDE]| std::array::from_fn(|i| step[i]);
+        for (at, four) in fours.iter().enumerate() {
+            // Nearly always none of them is a literal's: one branch for all is enough.
+            let mut may_be = false;
+            for step in four {
+                may_be |= self.may_be(self.hash(gram(step)));
             }
-            at += chunk.len();
+            if may_be {
+                let places = (at * 4 * STRIDE..).step_by(STRIDE);
+                four.iter().zip(places).for_each(|(step, at)| self.look(texts, (text, at), gram(step), found));
+            }
+        }
+        let behind = fours.len() * 4 * STRIDE;
+        for (step, at) in text[behind..].chunks(STRIDE).zip((behind..).step_by(STRIDE)) {
+            if let Some(gram) = step.first_chunk() {
+                self.look(texts, (text, at), *gram, found);
+            }
+        }
+    }
+
+    fn hash(&self, gram: [u8; GRAM]) -> usize {
+        (u32::from_le_bytes(gram).wrapping_mul(GOLDEN) >> self.shift) as usize
+    }
+
+    /// Whether a gram of this hash may be a literal's.
+    fn may_be(&self, hash: usize) -> bool {
+        self.bits[hash / 64] >> (hash % 64) & 1 != 0
+    }
+
+    fn look(&self, texts: &[Box<[u8]>], at: (&[u8], usize), gram: [u8; GRAM], found: &mut impl FnMut(LiteralIx)) {
+        let hash = self.hash(gram);
+        if self.may_be(hash) {
+            self.verify(texts, at, (u32::from_le_bytes(gram), hash), found);
         }
     }
 

@@ -4,6 +4,7 @@ mod arrival;
 mod evidence;
 mod parts;
 mod shared;
+mod values;
 
 use crate::command::{Run, data, tarn, text};
 use chrono::NaiveDate;

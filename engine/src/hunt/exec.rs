@@ -131,8 +131,8 @@ impl Look {
     fn is_of(self, bound: &Bound) -> bool {
         match self {
             Self::Rows => true,
-            Self::Members(_) => !bound.has_keywords(),
-            Self::Keywords => bound.has_keywords(),
+            Self::Members(_) => !bound.has_keywords,
+            Self::Keywords => bound.has_keywords,
         }
     }
 }

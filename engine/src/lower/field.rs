@@ -77,8 +77,8 @@ impl<'a> Table<'a> {
     fn cases(&self, field: &str) -> Vec<Case> {
         let mut cases: Vec<Case> = Vec::new();
         for kind in &self.kinds {
-            let homes = self.source.homes_or_none(field, *kind).into_iter();
-            let homes: Vec<FieldHome> = homes.filter(|h| h.is_readable(self.class)).collect();
+            let homes = self.source.homes_or_none(field, *kind);
+            let homes: Vec<FieldHome> = homes.iter().filter(|h| h.is_readable(self.class)).cloned().collect();
             match cases.last_mut() {
                 Some(last) if last.homes == homes => last.kinds.push(*kind),
                 _ => cases.push(Case { kinds: vec![*kind], homes }),
@@ -273,12 +273,12 @@ impl<'a> Table<'a> {
         let mut columns: Vec<String> = Vec::new();
         for field in self.source.field_names() {
             for kind in &self.kinds {
-                for home in self.source.homes_or_none(field, *kind) {
+                for home in self.source.homes_or_none(field, *kind).iter() {
                     if let FieldHome::Column(path) = home
-                        && !columns.contains(&path)
-                        && FieldHome::Column(path.clone()).is_readable(self.class)
+                        && !columns.contains(path)
+                        && home.is_readable(self.class)
                     {
-                        columns.push(path);
+                        columns.push(path.clone());
                     }
                 }
             }

@@ -8,7 +8,9 @@
 
 use crate::bind::RuleIx;
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, Hash, RandomState};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use std::hash::{BuildHasher, RandomState};
 
 const KEYS_MAX: usize = 1 << 14;
 /// Rows over which it is told whether keys come again.
@@ -19,19 +21,21 @@ const KNOWN_ONE_OF: u32 = 4;
 const PAUSE: u32 = 16;
 
 /// Gives numbers of 128 bits that cannot be guessed.
-pub struct Secret([RandomState; 2]);
+pub struct Parts(ChaCha12Rng);
 
-impl Default for Secret {
+impl Default for Parts {
     fn default() -> Self {
-        Self([RandomState::new(), RandomState::new()])
+        let mut seed = [0; 32];
+        // Keys of the standard library's hashers are the operating system's random numbers.
+        seed.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&RandomState::new().hash_one(()).to_le_bytes()));
+        Self(ChaCha12Rng::from_seed(seed))
     }
 }
 
-impl Secret {
-    /// That of a value.
-    pub fn of(&self, value: impl Hash) -> u128 {
-        let [high, low] = self.0.each_ref().map(|state| u128::from(state.hash_one(&value)));
-        high << 64 | low
+impl Parts {
+    /// The next one.
+    pub fn next(&mut self) -> u128 {
+        u128::from(self.0.next_u64()) << 64 | u128::from(self.0.next_u64())
     }
 }
 

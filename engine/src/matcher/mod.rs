@@ -14,7 +14,7 @@ mod values;
 
 use crate::bind::{Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
-use memo::{Memo, Secret};
+use memo::{Memo, Parts};
 use program::{Condition, Node, Program};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,16 +85,17 @@ pub struct Matcher {
     tried: Vec<u64>,
     stamp: u64,
     memo: Memo,
-    secret: Secret,
+    new_parts: Parts,
     /// For each atom, its part in a row's key.
     atom_parts: Vec<u128>,
     /// For each route, its part in a row's key.
     route_parts: Vec<u128>,
     /// For each route, whether an applicable condition compares fields with each other.
     compares: Vec<bool>,
-    /// Scratch: the keys of a batch's rows, and the cells of the row at hand.
+    /// Scratch: the keys of a batch's rows, the cells of the row at hand, and a text without its escapes.
     keys: Vec<u128>,
     cells: Vec<Cell>,
+    room: Vec<u8>,
     hits: Vec<Hit>,
 }
 
@@ -139,7 +140,7 @@ impl Matcher {
     }
 
     fn of(engine: Arc<Engine>, program: Program) -> Self {
-        let secret = Secret::default();
+        let mut new_parts = Parts::default();
         let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
             tests: None,
             tested: !tests.is_empty(),
@@ -156,7 +157,7 @@ impl Matcher {
         for condition in &program.conditions {
             condition.node.visit(&mut |node| match node {
                 Node::Fields(a, _, b) => [a, b].into_iter().for_each(|at| fields[at.0 as usize].compared = true),
-                Node::Absent(field, _) => fields[field.0 as usize].there = secret.of(("field", field.0)),
+                Node::Absent(field, _) => fields[field.0 as usize].there = new_parts.next(),
                 _ => {}
             });
         }
@@ -168,12 +169,13 @@ impl Matcher {
             always: Vec::new(),
             stamp: 0,
             memo: Memo::default(),
-            atom_parts: (0..program.atoms).map(|atom| secret.of(("atom", atom))).collect(),
-            secret,
+            atom_parts: (0..program.atoms).map(|_| new_parts.next()).collect(),
+            new_parts,
             route_parts: Vec::new(),
             compares: Vec::new(),
             keys: Vec::new(),
             cells: Vec::new(),
+            room: Vec::new(),
             hits: Vec::new(),
             program,
             engine,
@@ -248,7 +250,8 @@ impl Matcher {
             for code in known.parts.len()..dictionary.len() {
                 atoms.clear();
                 if known.tested {
-                    known.make_ready(&self.program.tests[i]).atoms(dictionary, code as u32, &mut atoms);
+                    let tests = known.make_ready(&self.program.tests[i]);
+                    tests.atoms(dictionary, code as u32, &mut self.room, &mut atoms);
                     known.atoms.extend(&atoms);
                     known.ends.push(known.atoms.len() as u32);
                 }
@@ -258,7 +261,7 @@ impl Matcher {
                 known.tells |= part != 0;
                 known.parts.push(part);
                 if known.compared {
-                    known.own_parts.push(self.secret.of(("code", i, code)));
+                    known.own_parts.push(self.new_parts.next());
                 }
             }
         }
@@ -274,7 +277,7 @@ impl Matcher {
             let compares = |(condition, applies): (&Condition, &bool)| *applies && condition.node.compares_fields();
             self.compares.push(self.program.conditions.iter().zip(&applies).any(compares));
             self.routes.push(applies);
-            self.route_parts.push(self.secret.of(("route", id)));
+            self.route_parts.push(self.new_parts.next());
         }
     }
 

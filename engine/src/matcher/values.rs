@@ -82,7 +82,7 @@ impl Collected {
 #[derive(Default)]
 struct Texts {
     any: Vec<AtomIx>,
-    exact: AHashMap<Box<str>, Vec<AtomIx>>,
+    exact: AHashMap<Box<[u8]>, Vec<AtomIx>>,
     /// Bytes of the longest of them.
     exact_bytes_max: usize,
     starts: Affixes,
@@ -109,7 +109,7 @@ impl Texts {
             Pattern::Any => self.any.push(atom),
             Pattern::Exact(t) => {
                 self.exact_bytes_max = self.exact_bytes_max.max(t.len());
-                self.exact.entry(t.as_str().into()).or_default().push(atom);
+                self.exact.entry(t.as_bytes().into()).or_default().push(atom);
             }
             Pattern::Prefix(t) => self.starts.add(t, atom),
             Pattern::Suffix(t) => self.ends.add(t, atom),
@@ -132,18 +132,18 @@ impl Texts {
         self.meanings = collected.meanings;
     }
 
-    /// The atoms that hold for a text, some more than once; `regex` gets the numbers of expressions worth trying.
-    fn run(&mut self, text: &str, out: &mut Vec<AtomIx>, regex: &mut impl FnMut(u32)) {
+    /// The atoms that hold for a text (UTF-8), some more than once; `regex` gets the numbers of expressions worth trying.
+    fn run(&mut self, text: &[u8], out: &mut Vec<AtomIx>, regex: &mut impl FnMut(u32)) {
         out.extend(&self.any);
         if text.len() <= self.exact_bytes_max
             && let Some(atoms) = self.exact.get(text)
         {
             out.extend(atoms);
         }
-        self.starts.find(text.as_bytes(), out);
-        self.ends.find(text.as_bytes(), out);
+        self.starts.find(text, out);
+        self.ends.find(text, out);
         let (seen, found) = (&mut self.seen, &mut self.found);
-        self.literals.find(text.as_bytes(), &mut |literal| {
+        self.literals.find(text, &mut |literal| {
             if !std::mem::replace(&mut seen[literal as usize], true) {
                 found.push(literal);
             }
@@ -151,7 +151,7 @@ impl Texts {
         let globs = &self.globs;
         let glob = |number: u32, out: &mut Vec<AtomIx>| {
             let (atom, pattern) = &globs[number as usize];
-            if pattern.matches(text) {
+            if str::from_utf8(text).is_ok_and(|text| pattern.matches(text)) {
                 out.push(*atom);
             }
         };
@@ -183,7 +183,7 @@ pub struct FieldTests {
     null: Vec<AtomIx>,
     exists: Vec<AtomIx>,
     /// Scratch: a text without case.
-    text: String,
+    text: Vec<u8>,
     /// Scratch: expressions worth trying.
     worth: Vec<u32>,
 }
@@ -225,11 +225,11 @@ impl FieldTests {
         self.regexes.push(Lazy::new(atom, pattern));
     }
 
-    /// The atoms that hold for a code's value, ascending and once each.
-    pub fn atoms(&mut self, dictionary: &Dictionary, code: u32, out: &mut Vec<AtomIx>) {
+    /// The atoms that hold for a code's value, ascending and once each; `room` is for texts that have escapes.
+    pub fn atoms(&mut self, dictionary: &Dictionary, code: u32, room: &mut Vec<u8>, out: &mut Vec<AtomIx>) {
         out.clear();
         out.extend(&self.exists);
-        dictionary.visit(code, &mut |scalar| match scalar {
+        dictionary.visit(code, room, &mut |scalar| match scalar {
             Scalar::Null => out.extend(&self.null),
             Scalar::Text(text) => self.text(&text, out),
         });
@@ -242,16 +242,15 @@ impl FieldTests {
         folded.clear();
         let ascii = text.is_ascii();
         if ascii {
-            folded.push_str(text);
-            folded.make_ascii_lowercase();
+            folded.extend(text.bytes().map(|byte| byte.to_ascii_lowercase()));
         } else {
-            folded.push_str(&expr::fold(text));
+            folded.extend_from_slice(expr::fold(text).as_bytes());
         }
         self.worth.clear();
         self.worth.extend(&self.tried_always);
         self.folded.run(folded, out, &mut |number| self.worth.push(number));
         if let Some(cased) = &mut self.cased {
-            cased.run(text, out, &mut |_| {});
+            cased.run(text.as_bytes(), out, &mut |_| {});
         }
         if !ascii && text.contains(required::LONG_S) {
             self.worth.clear();

@@ -2,6 +2,7 @@
 
 use super::{Dictionary, FieldIx, FieldRequest, KEYWORDS};
 use crate::source::Route;
+use arrow::array::StringViewArray;
 
 /// A distinct set of (source, kind, log sources) that events had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,6 +145,22 @@ impl Rows {
     pub(super) fn code(&mut self, field: FieldIx, value: &str, is_json: bool) -> u32 {
         let dictionary = &mut self.dictionaries[field.0 as usize];
         if is_json { dictionary.code(value) } else { dictionary.code_of_text(value) }
+    }
+
+    /// Whether values of a field, of which each row has its own, should come as [`Rows::code_of_lent`].
+    pub(super) fn is_lent(&self, field: FieldIx) -> bool {
+        self.dictionaries[field.0 as usize].is_lent()
+    }
+
+    /// As [`Rows::code`], of a value of an array that is held until the next batch.
+    pub(super) fn code_of_lent(
+        &mut self,
+        field: FieldIx,
+        values: &StringViewArray,
+        number: usize,
+        is_json: bool,
+    ) -> u32 {
+        self.dictionaries[field.0 as usize].code_of_lent(values, number, !is_json)
     }
 
     /// The column of a field, to be put back: of all rows, none of which may be added before the next batch.

@@ -7,6 +7,7 @@
 use super::FieldValue;
 use crate::json::{self, Kind, Members};
 use ahash::RandomState;
+use arrow::array::StringViewArray;
 use hashbrown::HashTable;
 use std::borrow::Cow;
 
@@ -36,8 +37,11 @@ enum Reading {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     hash: u64,
+    /// Where its text begins, or which value of a lent array it is.
     start: usize,
     length: usize,
+    /// Which array has it, if one that was lent.
+    lent: Option<u32>,
     /// Whether it is the text itself, not JSON.
     plain: bool,
 }
@@ -59,6 +63,10 @@ pub struct Dictionary {
     known: u32,
     /// Blocks for which nothing is looked up.
     forgetful: u32,
+    /// Batches whose values are not copied where each row has its own.
+    lending: u32,
+    /// Arrays that values of the batch at hand are of.
+    lent: Vec<StringViewArray>,
 }
 
 /// Fewer values of a block tell nothing.
@@ -77,8 +85,15 @@ impl Dictionary {
     }
 
     fn of(&self, code: u32) -> (&str, bool) {
-        let entry = self.entries[code as usize];
-        (&self.texts[entry.start..entry.start + entry.length], entry.plain)
+        let entry = &self.entries[code as usize];
+        (self.text(entry), entry.plain)
+    }
+
+    fn text(&self, entry: &Entry) -> &str {
+        match entry.lent {
+            Some(array) => self.lent[array as usize].value(entry.start),
+            None => &self.texts[entry.start..entry.start + entry.length],
+        }
     }
 
     /// The value of a code as JSON.
@@ -106,12 +121,12 @@ impl Dictionary {
         }
     }
 
-    /// Every part of a code's value that tests look at, as [`FieldValue::of`] has them.
-    pub fn visit(&self, code: u32, found: &mut impl FnMut(Scalar<'_>)) {
+    /// Every part of a code's value that tests look at, as [`FieldValue::of`] has them; `room` is for texts that have escapes.
+    pub fn visit(&self, code: u32, room: &mut Vec<u8>, found: &mut impl FnMut(Scalar<'_>)) {
         match (self.reading, self.of(code)) {
             (_, (text, true)) => found(Scalar::Text(text.into())),
-            (Reading::Field, (raw, _)) => visit(raw, found),
-            (Reading::Event, (raw, _)) => json::scalars(raw, &mut |raw| found(Scalar::Text(json::text(raw)))),
+            (Reading::Field, (raw, _)) => visit(raw, room, found),
+            (Reading::Event, (raw, _)) => json::scalars(raw, &mut |raw| found(Scalar::Text(json::text_in(raw, room)))),
         }
     }
 
@@ -154,10 +169,9 @@ impl Dictionary {
             return self.last;
         }
         let hash = self.state.hash_one(raw);
-        let (entries, texts) = (&self.entries, &self.texts);
         let same = |code: &u32| {
-            let entry = entries[*code as usize];
-            entry.hash == hash && entry.plain == plain && &texts[entry.start..entry.start + entry.length] == raw
+            let entry = &self.entries[*code as usize];
+            entry.hash == hash && entry.plain == plain && self.text(entry) == raw
         };
         let code = match self.codes.find(hash, same) {
             Some(code) => {
@@ -174,29 +188,50 @@ impl Dictionary {
         code
     }
 
+    /// Whether values of which each row has its own should come as [`Dictionary::code_of_lent`].
+    pub(super) fn is_lent(&self) -> bool {
+        self.lending > 0
+    }
+
+    /// The code of an array's value, in this batch: it is not copied, nor looked up.
+    pub(super) fn code_of_lent(&mut self, values: &StringViewArray, number: usize, plain: bool) -> u32 {
+        let raw = values.value(number);
+        if self.is_last(raw, plain) {
+            return self.last;
+        }
+        if !self.lent.last().is_some_and(|last| std::ptr::eq(last.views().as_ptr(), values.views().as_ptr())) {
+            self.lent.push(values.clone());
+        }
+        let lent = Some(self.lent.len() as u32 - 1);
+        self.entries.push(Entry { hash: 0, start: number, length: raw.len(), lent, plain });
+        self.last = self.entries.len() as u32 - 1;
+        self.last
+    }
+
     /// Whether a value is the one that came last. Values that differ mostly do so in their last bytes.
     fn is_last(&self, raw: &str, plain: bool) -> bool {
         let Some(entry) = self.entries.get(self.last as usize).filter(|e| e.length == raw.len() && e.plain == plain)
         else {
             return false;
         };
-        let last = &self.texts.as_bytes()[entry.start..entry.start + entry.length];
+        let last = self.text(entry).as_bytes();
         raw.as_bytes().last_chunk::<8>() == last.last_chunk() && raw.as_bytes() == last
     }
 
     fn add(&mut self, raw: &str, plain: bool, hash: u64) -> u32 {
         let start = self.texts.len();
         self.texts.push_str(raw);
-        self.entries.push(Entry { hash, start, length: raw.len(), plain });
+        self.entries.push(Entry { hash, start, length: raw.len(), lent: None, plain });
         (self.entries.len() - 1) as u32
     }
 
-    /// Between batches of values that are looked up once each: forgets what is too much, or not worth its room.
+    /// Between batches of values that are looked up once each: forgets what is lent, too much, or not worth its room.
     pub(super) fn bound(&mut self) {
         let once = self.known * KNOWN_ONE_OF < self.asked && self.texts.len() > BATCH_BYTES;
-        if once || self.is_full() {
+        if once || !self.lent.is_empty() || self.is_full() {
             self.clear();
         }
+        self.lending = if once { FORGETFUL_BLOCKS } else { self.lending.saturating_sub(1) };
         (self.asked, self.known) = (0, 0);
     }
 
@@ -215,6 +250,7 @@ impl Dictionary {
         self.codes.clear();
         self.entries.clear();
         self.texts.clear();
+        self.lent.clear();
         self.epoch += 1;
     }
 
@@ -229,15 +265,15 @@ impl Dictionary {
     }
 }
 
-fn visit(raw: &str, found: &mut impl FnMut(Scalar<'_>)) {
+fn visit(raw: &str, room: &mut Vec<u8>, found: &mut impl FnMut(Scalar<'_>)) {
     match json::kind(raw) {
         Kind::Null => found(Scalar::Null),
-        Kind::Array => Members::of(raw).for_each(|(_, element)| visit(element, found)),
+        Kind::Array => Members::of(raw).for_each(|(_, element)| visit(element, room, found)),
         Kind::Object => {
             found(Scalar::Text(json::compact(raw).into()));
-            json::scalars(raw, &mut |scalar| found(Scalar::Text(json::text(scalar))));
+            json::scalars(raw, &mut |scalar| found(Scalar::Text(json::text_in(scalar, room))));
         }
-        _ => found(Scalar::Text(json::text(raw))),
+        _ => found(Scalar::Text(json::text_in(raw, room))),
     }
 }
 
@@ -255,12 +291,12 @@ mod tests {
 
     #[test]
     fn parts_are_those_of_the_value() {
-        let mut dictionary = Dictionary::default();
+        let (mut dictionary, mut room) = (Dictionary::default(), Vec::new());
         for raw in ["null", "1.50", "\"a\\\\b\"", "[1,[null,\"x\"]]", "{ \"a\": {\"b\": [true, \"y\"]}, \"c\": null }"]
         {
             let code = dictionary.code(raw);
             let (mut seen, mut expected) = (Vec::new(), Vec::new());
-            dictionary.visit(code, &mut |scalar| match scalar {
+            dictionary.visit(code, &mut room, &mut |scalar| match scalar {
                 Scalar::Null => seen.push("null".into()),
                 Scalar::Text(text) => seen.push(format!("{text:?}")),
             });
@@ -269,6 +305,35 @@ mod tests {
             assert_eq!(dictionary.code(raw), code, "{raw}");
         }
         assert_eq!(dictionary.len(), 5);
+    }
+
+    #[test]
+    fn values_of_a_batch_that_would_not_come_again_are_lent() {
+        let batch = |from: u32| StringViewArray::from_iter_values((from..from + 64).map(|i| format!("{i:0>9999}")));
+        let mut dictionary = Dictionary::default();
+        for value in batch(0).iter().flatten() {
+            dictionary.code(value);
+        }
+        assert!(!dictionary.is_lent());
+        dictionary.bound();
+        assert!(dictionary.is_lent(), "none of many bytes came again");
+        let mut batches = 0;
+        while dictionary.is_lent() {
+            let (some, others) = (batch(batches), batch(1_000));
+            let codes: Vec<u32> = [(&some, 0), (&some, 1), (&others, 1), (&others, 1), (&others, 2)]
+                .map(|(values, number)| dictionary.code_of_lent(values, number, false))
+                .into();
+            assert_eq!(codes, [0, 1, 2, 2, 3]);
+            assert_eq!(dictionary.code("\"own\""), 4);
+            let texts = codes.iter().map(|code| dictionary.json(*code)).collect::<Vec<_>>();
+            assert_eq!(texts, [some.value(0), some.value(1), others.value(1), others.value(1), others.value(2)]);
+            assert_eq!(dictionary.value(4), FieldValue::Text("own".into()));
+            let epoch = dictionary.epoch();
+            dictionary.bound();
+            assert_eq!((dictionary.len(), dictionary.epoch()), (0, epoch + 1), "arrays are given back");
+            batches += 1;
+        }
+        assert_eq!(batches, FORGETFUL_BLOCKS);
     }
 
     #[test]

@@ -114,8 +114,7 @@ impl Keywords {
     pub fn worth(&self, event: &str, lower: &mut Vec<u8>) -> bool {
         let Some(search) = &self.search else { return true };
         lower.clear();
-        lower.extend_from_slice(event.as_bytes());
-        lower.make_ascii_lowercase();
+        lower.extend(event.bytes().map(|byte| byte.to_ascii_lowercase()));
         // The event itself tells escapes: in lower case, each path to a user would look like one.
         search.is_in(lower) || (unsure(event.as_bytes()).is_some() && search.is_in(&unescaped(lower)))
     }

@@ -180,10 +180,39 @@ fn push_compact(out: &mut String, raw: &str) {
 
 /// The inside of a string, unescaped; a lone surrogate becomes U+FFFD.
 pub fn unescape(inner: &str) -> Cow<'_, str> {
+    let mut room = Vec::new();
+    match unescaped(inner, &mut room) {
+        Some(length) => {
+            room.truncate(length);
+            // What was taken out is ASCII, and what was put in are characters.
+            Cow::Owned(String::from_utf8(room).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+        }
+        None => Cow::Borrowed(inner),
+    }
+}
+
+/// The text of a scalar as [`text`] has it; `room` holds one that had escapes.
+pub fn text_in<'a>(raw: &'a str, room: &'a mut Vec<u8>) -> Cow<'a, str> {
+    let Some(inner) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) else { return Cow::Borrowed(raw) };
+    match unescaped(inner, room) {
+        Some(length) => match str::from_utf8(&room[..length]) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&room[..length]),
+        },
+        None => Cow::Borrowed(inner),
+    }
+}
+
+/// Unescapes the inside of a string into the beginning of `out`, which only grows, and says how long it is there; none where
+/// it has no escape.
+fn unescaped(inner: &str, out: &mut Vec<u8>) -> Option<usize> {
     let bytes = inner.as_bytes();
-    let Some(first) = memchr::memchr(b'\\', bytes) else { return Cow::Borrowed(inner) };
-    // Whole words are written, also where they end in an escape.
-    let mut out = vec![0; bytes.len() + WORD];
+    let first = memchr::memchr(b'\\', bytes)?;
+    // Whole words are written, also where they end in an escape; a character may stand for an escape that is a byte shorter.
+    let most = bytes.len() + bytes.len() / 2 + WORD;
+    if out.len() < most {
+        out.resize(most, 0);
+    }
     out[..first].copy_from_slice(&bytes[..first]);
     let (mut from, mut to) = (first, first);
     while from < bytes.len() {
@@ -213,10 +242,6 @@ pub fn unescape(inner: &str) -> Cow<'_, str> {
             Some(b'f') => 0xc,
             Some(b'u') => {
                 let (c, used) = unicode(&inner[from..]);
-                if c == char::REPLACEMENT_CHARACTER {
-                    // It may stand for the two bytes of an escape without a number.
-                    out.push(0);
-                }
                 to += c.encode_utf8(&mut out[to..]).len();
                 from += used;
                 continue;
@@ -227,9 +252,7 @@ pub fn unescape(inner: &str) -> Cow<'_, str> {
         };
         (from, to) = (from + 1, to + 1);
     }
-    out.truncate(to);
-    // What was taken out is ASCII, and what was put in are characters.
-    Cow::Owned(String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    Some(to)
 }
 
 /// Bytes that are looked at together.
@@ -391,6 +414,29 @@ mod tests {
         }
     }
 
+    /// The offset behind a string, from a place inside of it.
+    fn by_bytes(bytes: &[u8], mut at: usize) -> Result<usize, Stop> {
+        loop {
+            let broken = |at, expected| Err(Stop::Broken { at, expected });
+            match bytes.get(at) {
+                None => return Err(Stop::Incomplete),
+                Some(b'"') => return Ok(at + 1),
+                Some(0..=0x1f) => return broken(at, "an escaped control character"),
+                Some(b'\\') => match bytes.get(at + 1) {
+                    None => return Err(Stop::Incomplete),
+                    Some(b'u') => match (at + 2..at + 6).find(|i| !bytes.get(*i).is_some_and(u8::is_ascii_hexdigit)) {
+                        Some(wrong) if wrong < bytes.len() => return broken(wrong, "four hexadecimal digits"),
+                        Some(_) => return Err(Stop::Incomplete),
+                        None => at += 6,
+                    },
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+                    Some(_) => return broken(at + 1, "a JSON escape"),
+                },
+                Some(_) => at += 1,
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn members_read_back_what_was_written(value in json(), pretty in any::<bool>()) {
@@ -419,6 +465,15 @@ mod tests {
             for cut in 1..object.len() {
                 prop_assert_eq!(end_of_value(&object.as_bytes()[..cut], 0), Err(Stop::Incomplete), "{}", cut);
             }
+        }
+
+        #[test]
+        fn strings_end_where_a_look_at_each_byte_ends_them(
+            pieces in prop::collection::vec(r#"[a-z]{0,40}|(\\\\){0,70}|\\["\\/nrtbf]|\\u[0-9a-fA-F]{4}|\\u[0-9g]{0,4}|\\[ax]|\\|"|\n|é"#, 0..12),
+            before in 0_usize..130,
+        ) {
+            let text = format!("{}\"{}", " ".repeat(before), pieces.concat());
+            prop_assert_eq!(end_of_value(text.as_bytes(), before), by_bytes(text.as_bytes(), before + 1), "{}", text);
         }
 
         #[test]

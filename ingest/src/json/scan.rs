@@ -1,7 +1,7 @@
 //! JSON checked in one pass: everything that RFC 8259 asks of tokens, nesting and control characters.
 //!
-//! What matters inside a string (its end, an escape, a control character) is found by vectors, 64 bytes at a time, and
-//! every 64 bytes are looked at once, however many strings are in them.
+//! What matters inside a string (its end, a control character, an escape that is no plain one) is found by vectors, 64 bytes at
+//! a time, and every 64 bytes are looked at once, however many strings and escapes are in them.
 
 use std::ops::Range;
 use wide::u8x16;
@@ -23,10 +23,6 @@ pub enum Stop {
     },
 }
 
-fn broken<T>(at: usize, expected: &'static str) -> Result<T, Stop> {
-    Err(Stop::Broken { at, expected })
-}
-
 /// The offset of the first byte that is no white space.
 pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
@@ -39,7 +35,8 @@ pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 ///
 /// **Errors**: [`Stop`]. **Bounds**: nesting up to [`DEPTH_MAX`].
 pub fn end_of_value(bytes: &[u8], at: usize) -> Result<usize, Stop> {
-    Scanner::new(bytes).value(at, 0)
+    let mut scanner = Scanner::new(bytes);
+    scanner.value(at, 0).ok_or(scanner.stop)
 }
 
 /// Where a member of an object is: offsets in the bytes that were scanned.
@@ -57,212 +54,267 @@ const WINDOW: usize = 64;
 /// A pass over bytes, from left to right.
 pub struct Scanner<'a> {
     bytes: &'a [u8],
-    /// The window at hand, as its offset.
+    /// The number of the window at hand.
     window: usize,
-    /// Which of its bytes end or break a string.
+    /// Which of its bytes end or break a string, or are the second of an escape that has to be looked at.
     special: u64,
+    /// Which of its bytes are behind a backslash that begins an escape.
+    escaped: u64,
+    /// Whether the window ends with such a backslash.
+    open: u64,
+    /// Why the pass stopped, where offsets are none: they fit in a register, and this does not.
+    stop: Stop,
 }
 
 impl<'a> Scanner<'a> {
     /// A pass over `bytes`, of fewer than 4 GiB where members are asked for.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, window: usize::MAX, special: 0 }
+        Self { bytes, window: usize::MAX, special: 0, escaped: 0, open: 0, stop: Stop::Incomplete }
     }
 
     /// The offset behind the object that starts at `at`; `found` gets its members.
     ///
     /// **Errors**: [`Stop`]; then `found` has got some of them.
     pub fn members(&mut self, at: usize, found: &mut Vec<MemberSpan>) -> Result<usize, Stop> {
-        self.object(at, 0, &mut |key, value| {
+        let end = self.object(at, 0, &mut |key, value| {
             let range = |r: Range<usize>| r.start as u32..r.end as u32;
             found.push(MemberSpan { key: range(key), value: range(value) });
-        })
+        });
+        end.ok_or(self.stop)
     }
 
-    fn value(&mut self, at: usize, depth: usize) -> Result<usize, Stop> {
-        match self.bytes.get(at) {
-            None => Err(Stop::Incomplete),
-            Some(b'"') => self.string(at),
-            Some(b'{') if depth < DEPTH_MAX => self.object(at, depth, &mut |_, _| {}),
-            Some(b'[') if depth < DEPTH_MAX => self.array(at, depth),
-            Some(b'{' | b'[') => broken(at, "nesting of at most 128 levels"),
-            Some(b't') => literal(self.bytes, at, b"true"),
-            Some(b'f') => literal(self.bytes, at, b"false"),
-            Some(b'n') => literal(self.bytes, at, b"null"),
-            Some(b'-' | b'0'..=b'9') => number(self.bytes, at),
-            Some(_) => broken(at, "a JSON value"),
+    #[cold]
+    fn broken(&mut self, at: usize, expected: &'static str) -> Option<usize> {
+        self.stop = Stop::Broken { at, expected };
+        None
+    }
+
+    /// Stops where something else is expected, or the bytes end.
+    #[cold]
+    fn unexpected(&mut self, at: usize, expected: &'static str) -> Option<usize> {
+        match at < self.bytes.len() {
+            true => self.broken(at, expected),
+            false => self.incomplete(),
         }
     }
 
-    fn object(
-        &mut self,
-        at: usize,
-        depth: usize,
-        found: &mut impl FnMut(Range<usize>, Range<usize>),
-    ) -> Result<usize, Stop> {
+    #[cold]
+    fn incomplete(&mut self) -> Option<usize> {
+        self.stop = Stop::Incomplete;
+        None
+    }
+
+    fn value(&mut self, at: usize, depth: usize) -> Option<usize> {
+        match self.bytes.get(at) {
+            Some(b'"') => self.string(at),
+            Some(b'-' | b'0'..=b'9') => self.number(at),
+            Some(b'{') if depth < DEPTH_MAX => self.object(at, depth, &mut |_, _| {}),
+            Some(b'[') if depth < DEPTH_MAX => self.array(at, depth),
+            Some(b'{' | b'[') => self.broken(at, "nesting of at most 128 levels"),
+            Some(b't') => self.literal(at, b"true"),
+            Some(b'f') => self.literal(at, b"false"),
+            Some(b'n') => self.literal(at, b"null"),
+            _ => self.unexpected(at, "a JSON value"),
+        }
+    }
+
+    fn object(&mut self, at: usize, depth: usize, found: &mut impl FnMut(Range<usize>, Range<usize>)) -> Option<usize> {
         let bytes = self.bytes;
         let mut at = skip_space(bytes, at + 1);
         if bytes.get(at) == Some(&b'}') {
-            return Ok(at + 1);
+            return Some(at + 1);
         }
         loop {
             let key = at + 1;
-            match bytes.get(at) {
-                Some(b'"') => at = self.string(at)?,
-                Some(_) => return broken(at, "a key in quotes"),
-                None => return Err(Stop::Incomplete),
+            if bytes.get(at) != Some(&b'"') {
+                return self.unexpected(at, "a key in quotes");
             }
+            at = self.string(at)?;
             let key = key..at - 1;
             at = skip_space(bytes, at);
-            match bytes.get(at) {
-                Some(b':') => at = skip_space(bytes, at + 1),
-                Some(_) => return broken(at, "`:`"),
-                None => return Err(Stop::Incomplete),
+            if bytes.get(at) != Some(&b':') {
+                return self.unexpected(at, "`:`");
             }
+            at = skip_space(bytes, at + 1);
             let start = at;
             at = self.value(at, depth + 1)?;
             found(key, start..at);
             at = skip_space(bytes, at);
             match bytes.get(at) {
                 Some(b',') => at = skip_space(bytes, at + 1),
-                Some(b'}') => return Ok(at + 1),
-                Some(_) => return broken(at, "`,` or `}`"),
-                None => return Err(Stop::Incomplete),
+                Some(b'}') => return Some(at + 1),
+                _ => return self.unexpected(at, "`,` or `}`"),
             }
         }
     }
 
-    fn array(&mut self, at: usize, depth: usize) -> Result<usize, Stop> {
+    fn array(&mut self, at: usize, depth: usize) -> Option<usize> {
         let bytes = self.bytes;
         let mut at = skip_space(bytes, at + 1);
         if bytes.get(at) == Some(&b']') {
-            return Ok(at + 1);
+            return Some(at + 1);
         }
         loop {
             at = self.value(at, depth + 1)?;
             at = skip_space(bytes, at);
             match bytes.get(at) {
                 Some(b',') => at = skip_space(bytes, at + 1),
-                Some(b']') => return Ok(at + 1),
-                Some(_) => return broken(at, "`,` or `]`"),
-                None => return Err(Stop::Incomplete),
+                Some(b']') => return Some(at + 1),
+                _ => return self.unexpected(at, "`,` or `]`"),
             }
         }
     }
 
-    fn string(&mut self, start: usize) -> Result<usize, Stop> {
-        let bytes = self.bytes;
+    #[inline(always)]
+    fn string(&mut self, start: usize) -> Option<usize> {
         let mut at = start + 1;
         loop {
             at = self.special(at);
-            match bytes.get(at) {
-                None => return Err(Stop::Incomplete),
-                Some(b'"') => return Ok(at + 1),
-                Some(b'\\') => at = escape(bytes, at)?,
-                Some(_) => return broken(at, "an escaped control character"),
+            match self.bytes.get(at) {
+                Some(b'"') => return Some(at + 1),
+                None => return self.incomplete(),
+                Some(_) if self.escaped >> (at % WINDOW) & 1 != 0 => at = self.escape(at)?,
+                Some(_) => return self.broken(at, "an escaped control character"),
             }
         }
     }
 
-    /// The first byte from `at` on that ends or breaks a string; behind the last byte when there is none.
+    /// The first byte from `at` on that is special inside a string; behind the last byte when there is none.
+    #[inline(always)]
     fn special(&mut self, mut at: usize) -> usize {
-        while at < self.bytes.len() {
-            let window = at - at % WINDOW;
+        loop {
+            let window = at / WINDOW;
             if window != self.window {
-                self.window = window;
-                self.special = special_of(&self.bytes[window..]);
+                self.look(window);
             }
             let rest = self.special >> (at % WINDOW);
             if rest != 0 {
                 return at + rest.trailing_zeros() as usize;
             }
-            at = window + WINDOW;
-        }
-        self.bytes.len()
-    }
-}
-
-/// A bit for each of the next bytes that is a quote, a backslash or a control character.
-fn special_of(bytes: &[u8]) -> u64 {
-    match bytes.first_chunk::<WINDOW>() {
-        Some(window) => special(window),
-        None => {
-            // What is behind the end is none of these.
-            let mut window = [b' '; WINDOW];
-            window[..bytes.len()].copy_from_slice(bytes);
-            special(&window)
-        }
-    }
-}
-
-#[inline]
-fn special(window: &[u8; WINDOW]) -> u64 {
-    const LANES: usize = 16;
-    let (quote, backslash, last_control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
-    let (parts, _) = window.as_chunks::<LANES>();
-    parts.iter().enumerate().fold(0, |bits, (i, part)| {
-        let part = u8x16::new(*part);
-        let found = part.simd_eq(quote) | part.simd_eq(backslash) | part.min(last_control).simd_eq(part);
-        bits | u64::from(found.to_bitmask()) << (i * LANES)
-    })
-}
-
-/// The offset behind an escape.
-fn escape(bytes: &[u8], at: usize) -> Result<usize, Stop> {
-    match bytes.get(at + 1) {
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
-        Some(b'u') => {
-            for i in at + 2..at + 6 {
-                match bytes.get(i) {
-                    Some(b) if b.is_ascii_hexdigit() => {}
-                    Some(_) => return broken(i, "four hexadecimal digits"),
-                    None => return Err(Stop::Incomplete),
-                }
+            at = (window + 1) * WINDOW;
+            if at >= self.bytes.len() {
+                return self.bytes.len();
             }
-            Ok(at + 6)
         }
-        Some(_) => broken(at + 1, "a JSON escape"),
-        None => Err(Stop::Incomplete),
     }
-}
 
-fn literal(bytes: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Stop> {
-    let there = &bytes[at..bytes.len().min(at + word.len())];
-    if there == word {
-        Ok(at + word.len())
-    } else if word.starts_with(there) {
-        Err(Stop::Incomplete)
-    } else {
-        broken(at, "true, false or null")
+    /// Looks at a window.
+    #[inline(never)]
+    fn look(&mut self, window: usize) {
+        let bytes = self.bytes.get(window * WINDOW..).unwrap_or_default();
+        match bytes.first_chunk() {
+            Some(bytes) => self.look_at(window, bytes),
+            None => {
+                // What is behind the end is not special.
+                let mut padded = [b' '; WINDOW];
+                padded[..bytes.len()].copy_from_slice(bytes);
+                self.look_at(window, &padded);
+            }
+        }
     }
-}
 
-fn number(bytes: &[u8], start: usize) -> Result<usize, Stop> {
-    let digits = |mut at: usize| {
-        let from = at;
-        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+    #[inline(always)]
+    fn look_at(&mut self, window: usize, bytes: &[u8; WINDOW]) {
+        // Of one that was left out, no string goes on into the next.
+        let before = if window == self.window.wrapping_add(1) { self.open } else { 0 };
+        let [quote, backslash, control] = bits(bytes, |part| {
+            [
+                part.simd_eq(u8x16::splat(b'"')),
+                part.simd_eq(u8x16::splat(b'\\')),
+                part.min(u8x16::splat(0x1f)).simd_eq(part),
+            ]
+        });
+        let (escaped, open) = escaped(backslash, before);
+        let mut special = quote & !escaped | control;
+        let mut others = escaped & !(quote | backslash);
+        while others != 0 {
+            let at = others.trailing_zeros();
+            if !matches!(bytes[at as usize], b'n' | b'r' | b't' | b'b' | b'f' | b'/') {
+                special |= 1 << at;
+            }
+            others &= others - 1;
+        }
+        (self.window, self.special, self.escaped, self.open) = (window, special, escaped, open);
+    }
+
+    /// The offset behind an escape whose second byte is at `at`, and none of those that name a character.
+    fn escape(&mut self, at: usize) -> Option<usize> {
+        if self.bytes.get(at) != Some(&b'u') {
+            return self.broken(at, "a JSON escape");
+        }
+        match (at + 1..at + 5).find(|i| !self.bytes.get(*i).is_some_and(u8::is_ascii_hexdigit)) {
+            Some(wrong) => self.unexpected(wrong, "four hexadecimal digits"),
+            None => Some(at + 5),
+        }
+    }
+
+    fn literal(&mut self, at: usize, word: &'static [u8]) -> Option<usize> {
+        let there = &self.bytes[at..self.bytes.len().min(at + word.len())];
+        if there == word {
+            Some(at + word.len())
+        } else if word.starts_with(there) {
+            self.incomplete()
+        } else {
+            self.broken(at, "true, false or null")
+        }
+    }
+
+    fn number(&mut self, start: usize) -> Option<usize> {
+        let mut at = start + usize::from(self.bytes[start] == b'-');
+        let leading = self.bytes.get(at) == Some(&b'0');
+        let end = self.digits(at)?;
+        if leading && end > at + 1 {
+            return self.broken(at + 1, "no digit after a leading 0");
+        }
+        at = end;
+        if self.bytes.get(at) == Some(&b'.') {
+            at = self.digits(at + 1)?;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(at) {
+            at += 1;
+            at += usize::from(matches!(self.bytes.get(at), Some(b'+' | b'-')));
+            at = self.digits(at)?;
+        }
+        Some(at)
+    }
+
+    /// The offset behind one digit or more.
+    fn digits(&mut self, from: usize) -> Option<usize> {
+        let mut at = from;
+        while self.bytes.get(at).is_some_and(u8::is_ascii_digit) {
             at += 1;
         }
-        match (at > from, at < bytes.len()) {
-            (true, _) => Ok(at),
-            (false, true) => broken(at, "a digit"),
-            (false, false) => Err(Stop::Incomplete),
+        if at > from { Some(at) } else { self.unexpected(at, "a digit") }
+    }
+}
+
+/// For each of several questions, a bit for each byte of a window.
+#[inline]
+fn bits<const N: usize>(window: &[u8; WINDOW], of: impl Fn(u8x16) -> [u8x16; N]) -> [u64; N] {
+    const LANES: usize = 16;
+    let (parts, _) = window.as_chunks::<LANES>();
+    let mut bits = [0; N];
+    for (i, part) in parts.iter().enumerate() {
+        for (bits, found) in bits.iter_mut().zip(of(u8x16::new(*part))) {
+            *bits |= u64::from(found.to_bitmask()) << (i * LANES);
         }
-    };
-    let mut at = start + usize::from(bytes[start] == b'-');
-    let leading = bytes.get(at) == Some(&b'0');
-    let end = digits(at)?;
-    if leading && end > at + 1 {
-        return broken(at + 1, "no digit after a leading 0");
     }
-    at = end;
-    if bytes.get(at) == Some(&b'.') {
-        at = digits(at + 1)?;
+    bits
+}
+
+/// Which bytes are behind a backslash that begins an escape, and whether the first byte of the next window is; `before` says
+/// that of the first one.
+#[inline]
+fn escaped(backslash: u64, before: u64) -> (u64, u64) {
+    if backslash == 0 {
+        return (before, 0);
     }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        at += 1;
-        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-        at = digits(at)?;
-    }
-    Ok(at)
+    // Of a run of backslashes every second one is itself behind one. Adding a run to its first bit carries to its end: by
+    // whether that is as odd as its beginning it is known how long it was.
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let backslash = backslash & !before;
+    let behind = backslash << 1 | before;
+    let odd_starts = backslash & !EVEN & !behind;
+    let (carried, open) = odd_starts.overflowing_add(backslash);
+    ((EVEN ^ carried << 1) & behind, u64::from(open))
 }

@@ -9,6 +9,7 @@ use super::when::When;
 use super::{LogsourceId, SourceId};
 use ahash::AHashMap;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
 use tarn_schema_ocsf::column::Nesting;
 use tarn_schema_ocsf::{ClassUid, Schema};
 use thiserror::Error;
@@ -81,6 +82,8 @@ pub struct Kind {
     pub(crate) places: Vec<Place>,
     kept: Vec<String>,
     free: Vec<String>,
+    /// Of the fields that it places, where they are; worked out when first asked for.
+    pub(super) homes: OnceLock<AHashMap<String, Vec<FieldHome>>>,
 }
 
 /// How a source's records are wrapped.
@@ -316,6 +319,7 @@ impl Compiler<'_> {
             places,
             kept: kind.kept.clone(),
             free: kind.free.clone(),
+            homes: OnceLock::new(),
         })
     }
 }

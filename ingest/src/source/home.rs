@@ -6,6 +6,8 @@
 
 use super::compile::{Convert, FieldHome, Kind, Place, Source};
 use super::{LogsourceId, When};
+use ahash::AHashMap;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use tarn_schema_ocsf::column::Nesting;
 use tarn_schema_ocsf::{ClassUid, LeafType, Schema};
@@ -85,13 +87,23 @@ impl Source {
     }
 
     /// The same, of which none where no inventory names the field.
-    pub fn homes_or_none(&self, field: &str, kind: u16) -> Vec<FieldHome> {
-        let above = std::iter::successors(Some(field), |name| Some(name.rsplit_once('.')?.0));
-        let placed = self.kinds.get(kind as usize).is_some_and(|kind| {
-            let mut fields = above.filter_map(|name| self.by_name.get(name));
-            fields.any(|field| kind.places.iter().any(|place| place.is_of(*field)))
-        });
-        if placed { self.homes(field, kind).unwrap_or_default() } else { Vec::new() }
+    pub fn homes_or_none(&self, field: &str, kind: u16) -> Cow<'_, [FieldHome]> {
+        let Some(placed) = self.kinds.get(kind as usize).map(|of| of.homes.get_or_init(|| self.homes_of_placed(kind)))
+        else {
+            return Cow::default();
+        };
+        if let Some(homes) = placed.get(field) {
+            return Cow::Borrowed(homes);
+        }
+        let mut above = std::iter::successors(Some(field), |name| Some(name.rsplit_once('.')?.0));
+        match above.any(|name| placed.contains_key(name)) {
+            true => Cow::Owned(self.homes(field, kind).unwrap_or_default()),
+            false => Cow::default(),
+        }
+    }
+
+    fn homes_of_placed(&self, kind: u16) -> AHashMap<String, Vec<FieldHome>> {
+        self.placed(kind).map(|field| (field.to_owned(), self.homes(field, kind).unwrap_or_default())).collect()
     }
 
     /// The fields that a kind's placements place, in the order of [`Source::field_names`].
@@ -112,9 +124,9 @@ impl Source {
     pub fn homes_of_any_kind(&self, field: &str, class: ClassUid) -> Vec<FieldHome> {
         let mut all: Vec<FieldHome> = Vec::new();
         for (kind, _) in (0..).zip(&self.kinds).filter(|(_, k)| k.class == class) {
-            for home in self.homes_or_none(field, kind) {
-                if !all.contains(&home) && !self.has_others(&home, field, class) {
-                    all.push(home);
+            for home in self.homes_or_none(field, kind).iter() {
+                if !all.contains(home) && !self.has_others(home, field, class) {
+                    all.push(home.clone());
                 }
             }
         }

@@ -1,10 +1,11 @@
 //! Rows of class tables whose members of `unmapped` are columns, texts as numbers of values: what repeats is looked up once.
 //!
 //! The rows are those that [`super::TableReader`] makes of the same table, but for keywords, which it does not search.
-//! Rows of one route are read column by column. Only those whose rest has something to say are read one by one.
+//! Rows that say the same in all columns that tell routes are told apart column by column ([`Alike`]), and read column by
+//! column. Only those whose rest has something to say are read one by one.
 
 use super::column::{Cell, Column};
-use super::{Columns, MAPPING, Read, TableLane, TablePlan, UNMAPPED, inside, mappings, reads};
+use super::{Columns, MAPPING, Mappings, Read, TableLane, TablePlan, UNMAPPED, inside, mappings, reads};
 use crate::fields::{FieldIx, FieldRequest, Found, NO_CODE, RouteId, Rows};
 use crate::json::{self, Members};
 use crate::layout::Layouts;
@@ -28,6 +29,8 @@ pub struct MemberColumns {
 
 /// No number.
 const UNKNOWN: u32 = u32::MAX;
+/// Pairs of a number and a value that rows of one batch are told apart by.
+const PAIRS_MAX: usize = 1 << 16;
 /// Distinct values that tell routes which are remembered: they come from outside. So do lists of columns that stand in.
 const TOLD_MAX: usize = 1 << 16;
 
@@ -54,6 +57,30 @@ pub struct MemberReader {
     told: Told,
     standing: Standing,
     groups: Groups,
+    alike: Alike,
+}
+
+/// Rows of a batch, by what they say in some columns: those of one number are of one route.
+#[derive(Default)]
+struct Alike {
+    /// The columns: those that tell routes, and the one of lists of columns that stand in.
+    columns: Vec<usize>,
+    /// By row; [`UNKNOWN`] where the row is like no other.
+    numbers: Vec<u32>,
+    /// How many numbers there are.
+    count: usize,
+    /// Scratch: by number so far and value, the number with that value.
+    next: Vec<u32>,
+    /// By number, what a row of it was found to be.
+    of: Vec<Option<Known>>,
+}
+
+/// What rows of one number are.
+#[derive(Clone, Copy)]
+struct Known {
+    route: RouteId,
+    /// Their group; none where no rule asks for the source.
+    group: Option<usize>,
 }
 
 /// Rows of a batch that have one route, and whose columns say the same.
@@ -62,7 +89,6 @@ struct Groups {
     /// By source, route and the number of the columns that stand in.
     numbers: AHashMap<(SourceId, RouteId, u32), usize>,
     rows: Vec<Vec<u32>>,
-    last: Option<((SourceId, RouteId, u32), usize)>,
 }
 
 /// Columns that stand in for fields, by a list of them that rows have.
@@ -200,6 +226,10 @@ impl MemberReader {
         let lanes: Vec<Option<MemberLane>> = tables.into_iter().map(|table| table.map(&mut lane)).collect();
         let whole = lanes.iter().flatten().flat_map(|lane| lane.table.inside.iter().copied()).collect();
         let told = Told { of: vec![Vec::new(); placed.len() + members.len()], ..Told::default() };
+        let mut alike = Alike { columns: vec![fallbacks], ..Alike::default() };
+        alike.columns.extend(lanes.iter().flatten().flat_map(|lane| lane.telling.iter().flatten().flatten()));
+        alike.columns.sort_unstable();
+        alike.columns.dedup();
         let rows = Rows::new(&request);
         Self {
             sources,
@@ -218,6 +248,7 @@ impl MemberReader {
             told,
             standing: Standing::default(),
             groups: Groups::default(),
+            alike,
         }
     }
 
@@ -258,17 +289,30 @@ impl MemberReader {
         let mappings = mappings(batch);
         let nowhere = self.rows.route_id(&Route { source: SourceId(u16::MAX), kind: 0, logsources: Vec::new() });
         let sources = self.sources.clone();
-        let mut last: (Option<&str>, Option<&Source>) = (None, sources.native());
+        let mut alike = std::mem::take(&mut self.alike);
+        alike.tell_apart(&held, self.placed.len(), batch.num_rows(), &mappings);
         for row in 0..batch.num_rows() {
-            let name = mappings.get(row);
-            if name != last.0 {
-                last = (name, name.map_or_else(|| sources.native(), |name| sources.named(name)));
+            let number = alike.numbers[row] as usize;
+            if let Some(Some(known)) = alike.of.get(number) {
+                if let Some(group) = known.group {
+                    self.groups.rows[group].push(row as u32);
+                }
+                self.rows.end(known.route);
+                continue;
             }
-            match last.1.filter(|source| self.lanes[source.id.0 as usize].is_some()) {
+            let source = mappings.get(row).map_or_else(|| sources.native(), |name| sources.named(name));
+            let known = match source.filter(|source| self.lanes[source.id.0 as usize].is_some()) {
                 Some(source) => self.row(source, row, &held),
-                None => self.rows.end(nowhere),
+                None => {
+                    self.rows.end(nowhere);
+                    Some(Known { route: nowhere, group: None })
+                }
+            };
+            if let Some(of) = alike.of.get_mut(number) {
+                *of = known;
             }
         }
+        self.alike = alike;
         let mut groups = std::mem::take(&mut self.groups);
         for ((source, route, standing), number) in groups.numbers.drain() {
             let standing = Arc::clone(&self.standing.of[standing as usize]);
@@ -279,7 +323,6 @@ impl MemberReader {
             }
             groups.rows[number].clear();
         }
-        groups.last = None;
         self.groups = groups;
     }
 
@@ -316,8 +359,9 @@ impl MemberReader {
         held
     }
 
-    fn row(&mut self, source: &Source, row: usize, held: &[Held]) {
-        let Some(lane) = &mut self.lanes[source.id.0 as usize] else { return };
+    /// Reads a row, and says what it is where all rows that say the same in the columns of [`Alike`] are that.
+    fn row(&mut self, source: &Source, row: usize, held: &[Held]) -> Option<Known> {
+        let lane = self.lanes[source.id.0 as usize].as_mut()?;
         let mut found: Vec<(u16, &str)> = Vec::new();
         if let Some(rest) = held[self.placed.len()].text(row) {
             let members: Vec<(&str, &str)> = Members::of(rest).collect();
@@ -355,17 +399,20 @@ impl MemberReader {
             }
             Quick::New(_) | Quick::Elsewhere => slow_route(lane, source, row, held, &found, &stands_in, &mut self.rows),
         };
-        match number.filter(|_| found.is_empty()) {
-            Some(number) => self.groups.add((source.id, route, number), row),
+        let is_told = lane.telling.is_some();
+        let group = match number.filter(|_| found.is_empty()) {
+            Some(number) => Some(self.groups.add((source.id, route, number), row)),
             None => {
                 let columns = number.map_or(unnumbered, |number| Arc::clone(&self.standing.of[number as usize]));
                 let stands_in = |at: usize| columns.contains(&at);
                 self.plan(source, route);
                 let fetches = self.plans[route.0 as usize].iter().flat_map(|plan| &plan.fetches);
                 fetches.for_each(|f| f.add(row, held, &found, &stands_in, &mut self.codes, &mut self.rows));
+                None
             }
-        }
+        };
         self.rows.end(route);
+        group.filter(|_| is_told).map(|group| Known { route, group: Some(group) })
     }
 
     /// Makes the plan of a route.
@@ -385,20 +432,77 @@ impl MemberReader {
     }
 }
 
-impl Groups {
-    fn add(&mut self, of: (SourceId, RouteId, u32), row: usize) {
-        let number = match self.last {
-            Some((last, number)) if last == of => number,
-            _ => {
-                let next = self.numbers.len();
-                *self.numbers.entry(of).or_insert(next)
+impl Alike {
+    /// Numbers the rows of a batch. The column behind the placed ones is the rest.
+    fn tell_apart(&mut self, held: &[Held], rest: usize, rows: usize, mappings: &Mappings<'_>) {
+        self.numbers.clear();
+        self.numbers.resize(rows, 0);
+        self.count = 1;
+        let (mut names, mut last) = (AHashMap::new(), (None, 0));
+        let by_name = |row: usize| {
+            let (name, next) = (mappings.get(row), names.len());
+            if last.0 != Some(name) {
+                last = (Some(name), *names.entry(name).or_insert(next));
             }
+            last.1
         };
-        self.last = Some((of, number));
+        // Every row may name another mapping.
+        let mut are_told = self.add(rows, by_name);
+        for at in &self.columns.clone() {
+            are_told &= match &held[*at] {
+                Held::Other(Column::Absent) => true,
+                Held::Other(_) => false,
+                Held::Texts(numbers, _) if only_number(numbers).is_some() => true,
+                Held::Texts(numbers, values) => {
+                    let (all, nulls) = (numbers.values(), numbers.nulls());
+                    let is_valid = |row| nulls.is_none_or(|nulls| nulls.is_valid(row));
+                    self.add(values.len() + 1, |row| if is_valid(row) { all[row] as usize + 1 } else { 0 })
+                }
+            };
+        }
+        if !are_told {
+            self.numbers.fill(UNKNOWN);
+        } else if let Held::Texts(rests, _) = &held[rest] {
+            let numbers = self.numbers.iter_mut().enumerate().filter(|(row, _)| rests.is_valid(*row));
+            numbers.for_each(|(_, number)| *number = UNKNOWN);
+        } else if !matches!(held[rest], Held::Other(Column::Absent)) {
+            self.numbers.fill(UNKNOWN);
+        }
+        self.of.clear();
+        self.of.resize(self.count, None);
+    }
+
+    /// Tells rows apart also by what each has of `values` values; whether it does.
+    fn add(&mut self, values: usize, mut value: impl FnMut(usize) -> usize) -> bool {
+        let pairs = self.count.saturating_mul(values);
+        if pairs > PAIRS_MAX {
+            return false;
+        }
+        self.next.clear();
+        self.next.resize(pairs, UNKNOWN);
+        self.count = 0;
+        for (row, number) in self.numbers.iter_mut().enumerate() {
+            let next = &mut self.next[*number as usize * values + value(row)];
+            if *next == UNKNOWN {
+                *next = self.count as u32;
+                self.count += 1;
+            }
+            *number = *next;
+        }
+        true
+    }
+}
+
+impl Groups {
+    /// Adds a row, and says to which group.
+    fn add(&mut self, of: (SourceId, RouteId, u32), row: usize) -> usize {
+        let next = self.numbers.len();
+        let number = *self.numbers.entry(of).or_insert(next);
         if self.rows.len() <= number {
             self.rows.resize_with(number + 1, Vec::new);
         }
         self.rows[number].push(row as u32);
+        number
     }
 }
 
@@ -671,9 +775,14 @@ impl Codes {
             };
         }
         self.of.resize(values.len(), UNKNOWN);
+        // Pages without a dictionary have a value for each row.
+        let is_lent = values.len() == numbers.len() - numbers.null_count() && rows.is_lent(self.field);
         for row in at_rows.iter().map(|row| *row as usize) {
             if column[row] == NO_CODE && numbers.is_valid(row) {
                 let number = numbers.values()[row] as usize;
+                if self.of[number] == UNKNOWN && is_lent {
+                    self.of[number] = rows.code_of_lent(self.field, values, number, self.is_json);
+                }
                 let known = self.of[number];
                 column[row] = if known == UNKNOWN { self.of_value(number, values, rows) } else { known };
             }

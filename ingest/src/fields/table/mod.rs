@@ -288,9 +288,9 @@ impl Columns {
     fn of_kind(&mut self, source: &Source, kind: u16) -> Vec<(usize, Vec<String>)> {
         let mut columns: Vec<(usize, Vec<String>)> = Vec::new();
         for field in source.placed(kind) {
-            for home in source.homes_or_none(field, kind) {
+            for home in source.homes_or_none(field, kind).iter() {
                 let FieldHome::Column(_) = home else { continue };
-                let Some(Read::Column(at)) = self.read(source, &home) else { continue };
+                let Some(Read::Column(at)) = self.read(source, home) else { continue };
                 match columns.iter_mut().find(|(known, _)| *known == at) {
                     Some((_, fields)) => fields.push(field.to_owned()),
                     None => columns.push((at, vec![field.to_owned()])),
@@ -302,19 +302,23 @@ impl Columns {
 
     /// How a home is read; none where it cannot give the vendor's value back.
     fn read(&mut self, source: &Source, home: &FieldHome) -> Option<Read> {
-        if !home.is_readable(self.class) {
-            return None;
-        }
         let (path, inner) = match home {
             FieldHome::Column(path) => (path, None),
             FieldHome::Inside(path, inner) => (path, Some(inner.clone())),
             FieldHome::Unmapped => return None,
         };
-        let leaf = Schema::v1_8().leaf(self.class, path).ok()?.leaf_type;
-        let at = self.names.iter().position(|(name, _)| name == path).unwrap_or_else(|| {
-            self.names.push((path.clone(), leaf));
-            self.names.len() - 1
-        });
+        let known = self.names.iter().position(|(name, _)| name == path);
+        // A column that is known gives its own values.
+        if known.is_none() || inner.is_some() {
+            home.is_readable(self.class).then_some(())?;
+        }
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.names.push((path.clone(), Schema::v1_8().leaf(self.class, path).ok()?.leaf_type));
+                self.names.len() - 1
+            }
+        };
         Some(inner.map_or(Read::Column(at), |inner| Read::Inside(at, inner, source.has_dotted_keys())))
     }
 }
