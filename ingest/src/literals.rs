@@ -183,34 +183,32 @@ impl Table {
         match self.stride {
             8 => self.find_in_steps::<8>(texts, text, found),
             4 => self.find_in_steps::<4>(texts, text, found),
-            stride => {
-                let grams = text.array_windows::<GRAM>().enumerate().step_by(stride);
-                grams.for_each(|(at, gram)| self.look(texts, (text, at), *gram, found));
-            }
+            2 => self.find_in_steps::<2>(texts, text, found),
+            _ => self.find_in_steps::<1>(texts, text, found),
         }
     }
 
-    /// Looks at the grams that so many bytes begin with.
+    /// Looks up the gram at every so many bytes.
     fn find_in_steps<const STRIDE: usize>(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
-        let (steps, _) = text.as_chunks::<STRIDE>();
-        let (fours, _) = steps.as_chunks::<4>();
-        let gram = |step: &[u8; STRIDE]| std::array::from_fn(|i| step[i]);
-        for (at, four) in fours.iter().enumerate() {
+        let gram = |some: &[u8], at: usize| [some[at], some[at + 1], some[at + 2], some[at + 3]];
+        let mut at = 0;
+        while let Some(four) = text.get(at..at + 3 * STRIDE + GRAM) {
             // Nearly always none of them is a literal's: one branch for all is enough.
             let mut may_be = false;
-            for step in four {
-                may_be |= self.may_be(self.hash(gram(step)));
+            for step in 0..4 {
+                may_be |= self.may_be(self.hash(gram(four, step * STRIDE)));
             }
             if may_be {
-                let places = (at * 4 * STRIDE..).step_by(STRIDE);
-                four.iter().zip(places).for_each(|(step, at)| self.look(texts, (text, at), gram(step), found));
+                for step in 0..4 {
+                    let from = step * STRIDE;
+                    self.look(texts, (text, at + from), gram(four, from), found);
+                }
             }
+            at += 4 * STRIDE;
         }
-        let behind = fours.len() * 4 * STRIDE;
-        for (step, at) in text[behind..].chunks(STRIDE).zip((behind..).step_by(STRIDE)) {
-            if let Some(gram) = step.first_chunk() {
-                self.look(texts, (text, at), *gram, found);
-            }
+        while let Some(gram) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+            self.look(texts, (text, at), *gram, found);
+            at += STRIDE;
         }
     }
 

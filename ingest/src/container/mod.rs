@@ -288,15 +288,27 @@ impl Input {
             return Ok(0);
         }
         let before = into.len();
-        let result = self.reader.by_ref().take(want as u64).read_to_end(into);
-        match result {
-            Ok(bytes) => Ok(bytes),
-            Err(error) if self.compressed => {
-                self.broken.get_or_insert(error.to_string());
-                Ok(into.len() - before)
+        let mut left = want;
+        // By way of the reader's own room: reading into a vector would fill that with zeros first.
+        while left > 0 {
+            match self.reader.fill_buf() {
+                Ok([]) => break,
+                Ok(bytes) => {
+                    let bytes = &bytes[..bytes.len().min(left)];
+                    into.extend_from_slice(bytes);
+                    let read = bytes.len();
+                    left -= read;
+                    self.reader.consume(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.compressed => {
+                    self.broken.get_or_insert(error.to_string());
+                    break;
+                }
+                Err(error) => return Err(ContainerError::Read(error)),
             }
-            Err(error) => Err(ContainerError::Read(error)),
         }
+        Ok(into.len() - before)
     }
 }
 
