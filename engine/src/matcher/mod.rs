@@ -85,6 +85,7 @@ pub struct Matcher {
     tried: Vec<u64>,
     stamp: u64,
     memo: Memo,
+    /// Draws parts of keys for routes and values that come up.
     new_parts: Parts,
     /// For each atom, its part in a row's key.
     atom_parts: Vec<u128>,

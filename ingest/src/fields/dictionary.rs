@@ -2,7 +2,7 @@
 //!
 //! **Bounds**: one that outgrows [`DICTIONARY_BYTES_MAX`], or has too many values, is cleared between blocks, and its epoch
 //! moves on. So is one whose values hardly ever come again, which are then not looked up for some blocks: that costs more
-//! than it gives.
+//! than it gives. In columns such values are not copied either: their arrays are held until the next batch.
 
 use super::FieldValue;
 use crate::json::{self, Kind, Members};
