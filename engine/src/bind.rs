@@ -4,6 +4,7 @@
 //! cannot become true that way is *not evaluable* and is left out, by name; other unknown fields are warnings.
 
 use crate::correlation::Correlations;
+use crate::matcher::program::Compiled;
 use ahash::{AHashMap, AHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -83,6 +84,7 @@ pub struct Engine {
     correlations: Correlations,
     /// For each bound rule, the classes that its events become.
     classes: OnceLock<Vec<Vec<ClassUid>>>,
+    compiled: OnceLock<Compiled>,
 }
 
 impl Engine {
@@ -96,6 +98,7 @@ impl Engine {
             numbers: AHashMap::new(),
             correlations: Correlations::default(),
             classes: OnceLock::new(),
+            compiled: OnceLock::new(),
         };
         let (mut reports, mut numbers, mut places) = (Vec::new(), Vec::new(), AHashMap::new());
         for rule in ruleset.rules {
@@ -211,6 +214,11 @@ impl Engine {
 
     pub(crate) fn field(&self, name: &str) -> Option<FieldIx> {
         self.numbers.get(name).map(|n| FieldIx(*n))
+    }
+
+    /// The conditions of bound rules, as matchers take them.
+    pub(crate) fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| Compiled::new(self))
     }
 
     /// The classes that the events of each bound rule become.

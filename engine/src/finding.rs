@@ -49,7 +49,9 @@ fn begun(about: &About) -> Sha256 {
 }
 
 fn uid_of(begun: Sha256, event_uid: &str) -> String {
-    hex::encode(&begun.chain_update(event_uid).finalize()[..16])
+    let digest = <[u8; 32]>::from(begun.chain_update(event_uid).finalize());
+    // As one number: `hex::encode` goes character by character.
+    format!("{:032x}", u128::from_be_bytes(std::array::from_fn(|at| digest[at])))
 }
 
 /// The constant parts of a rule's findings: members of objects, without the braces.
@@ -179,16 +181,24 @@ fn one_line(json: &str, out: &mut impl Write) -> io::Result<()> {
     out.write_all(rest.as_bytes())
 }
 
+/// What stands between a finding's uid in its metadata and that in its information.
+const PRODUCT: &str = "\",\"version\":\"1.8.0\",\"product\":{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}},\
+                       \"finding_info\":{\"uid\":\"";
+
 impl Template {
     /// Writes a finding's members, up to the data of its evidence.
     fn write(&self, Head { uid, time_ms, events, seen }: &Head<'_>, out: &mut impl Write) -> io::Result<()> {
         out.write_all(self.class.as_bytes())?;
-        write!(
-            out,
-            ",\"time\":{time_ms},\"metadata\":{{\"uid\":\"{uid}\",\"version\":\"1.8.0\",\
-             \"product\":{{\"name\":\"Tarn\",\"vendor_name\":\"Tarn\"}}}},\
-             \"finding_info\":{{\"uid\":\"{uid}\",\"created_time\":{time_ms},\"related_events\":[",
-        )?;
+        // Piece by piece: formatting takes longer than what is written.
+        out.write_all(b",\"time\":")?;
+        serde_json::to_writer(&mut *out, time_ms)?;
+        out.write_all(b",\"metadata\":{\"uid\":\"")?;
+        out.write_all(uid.as_bytes())?;
+        out.write_all(PRODUCT.as_bytes())?;
+        out.write_all(uid.as_bytes())?;
+        out.write_all(b"\",\"created_time\":")?;
+        serde_json::to_writer(&mut *out, time_ms)?;
+        out.write_all(b",\"related_events\":[")?;
         for (i, event) in events.iter().enumerate() {
             out.write_all(if i > 0 { b",{\"uid\":" } else { b"{\"uid\":" })?;
             serde_json::to_writer(&mut *out, event)?;
@@ -196,7 +206,11 @@ impl Template {
         }
         out.write_all(b"],")?;
         if let Some((first, last)) = seen {
-            write!(out, "\"first_seen_time\":{},\"last_seen_time\":{},", first / 1_000, last / 1_000)?;
+            out.write_all(b"\"first_seen_time\":")?;
+            serde_json::to_writer(&mut *out, &(first / 1_000))?;
+            out.write_all(b",\"last_seen_time\":")?;
+            serde_json::to_writer(&mut *out, &(last / 1_000))?;
+            out.write_all(b",")?;
         }
         out.write_all(self.info.as_bytes())?;
         out.write_all(b"},\"evidences\":[{\"data\":")

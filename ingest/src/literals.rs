@@ -146,16 +146,14 @@ impl Table {
         let shortest = literals.iter().map(|l| texts[*l as usize].len()).min().unwrap_or(0);
         let fits = |stride: &usize| Self::shortest(*stride) <= shortest && literals.len() * stride <= GRAMS_MAX;
         let stride = STRIDES.into_iter().find(fits).unwrap_or(1);
-        let mut uses: AHashMap<u32, u32> = AHashMap::new();
+        let uses = Uses::of(literals.iter().map(|literal| &*texts[*literal as usize]));
+        let (mut entries, mut all, mut common) = (Vec::with_capacity(literals.len() * stride), Vec::new(), Vec::new());
         for literal in literals {
-            grams(&texts[*literal as usize]).for_each(|gram| *uses.entry(gram).or_default() += 1);
-        }
-        let mut entries = Vec::new();
-        for literal in literals {
-            let all: Vec<u32> = grams(&texts[*literal as usize]).collect();
+            all.clear();
+            all.extend(grams(&texts[*literal as usize]));
             // The run of grams that is expected least often in texts.
-            let common = |gram: &u32| commonness(*gram) + uses.get(gram).map_or(0, |n| n.ilog2());
-            let common: Vec<u32> = all.iter().map(common).collect();
+            common.clear();
+            common.extend(all.iter().map(|gram| commonness(*gram) + uses.of_gram(*gram).max(1).ilog2()));
             let runs = common.windows(stride).map(|run| run.iter().sum::<u32>()).enumerate();
             let first = runs.min_by_key(|(_, common)| *common).map_or(0, |(first, _)| first);
             let run = &all[first..all.len().min(first + stride)];
@@ -251,15 +249,52 @@ fn grams(text: &[u8]) -> impl Iterator<Item = u32> {
     text.array_windows::<GRAM>().map(|gram| u32::from_le_bytes(*gram))
 }
 
-/// How often a gram is expected in lower-cased logs, from its bytes alone.
+/// How many grams of literals are the same, roughly: those that share a place are counted together.
+struct Uses {
+    counts: Vec<u32>,
+    shift: u32,
+}
+
+impl Uses {
+    fn of<'t>(literals: impl Iterator<Item = &'t [u8]> + Clone) -> Self {
+        let all: usize = literals.clone().map(<[u8]>::len).sum();
+        let bits = (2 * all).next_power_of_two().trailing_zeros().clamp(1, BITS_MAX);
+        let mut uses = Self { counts: vec![0; 1 << bits], shift: u32::BITS - bits };
+        for gram in literals.flat_map(grams) {
+            let place = uses.place(gram);
+            uses.counts[place] += 1;
+        }
+        uses
+    }
+
+    fn place(&self, gram: u32) -> usize {
+        (gram.wrapping_mul(GOLDEN) >> self.shift) as usize
+    }
+
+    fn of_gram(&self, gram: u32) -> u32 {
+        self.counts[self.place(gram)]
+    }
+}
+
+/// How often each byte is expected in lower-cased logs.
+const COMMONNESS: [u8; 256] = {
+    let mut of_bytes = [0; 256];
+    let mut byte = 0;
+    while byte < of_bytes.len() {
+        of_bytes[byte] = match byte as u8 {
+            b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 3,
+            b'l' | b'd' | b'c' | b'm' | b'p' | b'u' | b'h' | b'.' | b'\\' | b' ' | b'0'..=b'9' => 2,
+            b'a'..=b'z' | b'-' | b'/' | b'_' | b':' | b'=' => 1,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    of_bytes
+};
+
+/// How often a gram is expected, from its bytes alone.
 fn commonness(gram: u32) -> u32 {
-    let of_byte = |byte: u8| match byte {
-        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 3,
-        b'l' | b'd' | b'c' | b'm' | b'p' | b'u' | b'h' | b'.' | b'\\' | b' ' | b'0'..=b'9' => 2,
-        b'a'..=b'z' | b'-' | b'/' | b'_' | b':' | b'=' => 1,
-        _ => 0,
-    };
-    gram.to_le_bytes().into_iter().map(of_byte).sum()
+    gram.to_le_bytes().into_iter().map(|byte| u32::from(COMMONNESS[usize::from(byte)])).sum()
 }
 
 /// Literals of up to three bytes: one by one when they are few, else by their first two bytes.

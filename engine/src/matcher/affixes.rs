@@ -1,12 +1,11 @@
-//! Which of thousands of texts another begins, or ends, with: a tree of bytes, left where no text goes on as this one does.
+//! Which of thousands of texts another begins, or ends, with: a tree of bytes, level by level in lists, left where no text goes on
+//! as this one does.
 
 use super::values::AtomIx;
-use ahash::AHashMap;
 
 /// From which end texts are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    #[default]
     Start,
     End,
 }
@@ -14,54 +13,69 @@ pub enum Side {
 /// Texts, each with the atoms that hold where it is found.
 pub struct Affixes {
     side: Side,
-    /// Where a node goes on with a byte; the root is 0.
-    steps: AHashMap<(u32, u8), u32>,
-    /// By node, where its text's atoms are, if a text ends there.
-    ends: Vec<Option<u32>>,
-    atoms: Vec<Vec<AtomIx>>,
+    /// By node, the byte that leads to it; the root, to which none does, is 0.
+    bytes: Vec<u8>,
+    /// By node, the first that it goes on with, and behind the last node: a node's are up to the next one's.
+    next: Vec<u32>,
+    /// By node, where the atoms of its text begin, likewise.
+    starts: Vec<u32>,
+    atoms: Vec<AtomIx>,
 }
 
 impl Default for Affixes {
+    /// Of no text.
     fn default() -> Self {
-        Self::of(Side::default())
+        Self::new(Side::Start, [])
     }
 }
 
 impl Affixes {
-    /// None yet.
-    pub fn of(side: Side) -> Self {
-        Self { side, steps: AHashMap::new(), ends: vec![None], atoms: Vec::new() }
-    }
-
-    /// Adds a text.
-    pub fn add(&mut self, text: &str, atom: AtomIx) {
+    /// Of texts, each with an atom.
+    pub fn new<'t>(side: Side, texts: impl IntoIterator<Item = (&'t str, AtomIx)>) -> Self {
+        let from_side = |text: &str| match side {
+            Side::Start => text.bytes().collect(),
+            Side::End => text.bytes().rev().collect(),
+        };
+        let mut texts: Vec<(Vec<u8>, AtomIx)> = texts.into_iter().map(|(text, atom)| (from_side(text), atom)).collect();
+        texts.sort_unstable();
+        let mut out = Self { side, bytes: vec![0], next: Vec::new(), starts: Vec::new(), atoms: Vec::new() };
+        // By node, the texts that begin as it does, and with how many bytes.
+        let mut nodes = vec![(0..texts.len(), 0)];
         let mut node = 0;
-        for at in 0..text.len() {
-            let (next, byte) = (self.ends.len() as u32, self.byte(text.as_bytes(), at));
-            node = *self.steps.entry((node, byte)).or_insert(next);
-            if node == next {
-                self.ends.push(None);
+        while let Some((mut range, depth)) = nodes.get(node).cloned() {
+            out.next.push(out.bytes.len() as u32);
+            out.starts.push(out.atoms.len() as u32);
+            let own = texts[range.clone()].iter().take_while(|(text, _)| text.len() == depth).map(|(_, atom)| *atom);
+            out.atoms.extend(own);
+            range.start += out.atoms.len() - out.starts[node] as usize;
+            for same in texts[range.clone()].chunk_by(|(a, _), (b, _)| a[depth] == b[depth]) {
+                out.bytes.push(same[0].0[depth]);
+                nodes.push((range.start..range.start + same.len(), depth + 1));
+                range.start += same.len();
             }
+            node += 1;
         }
-        let end = *self.ends[node as usize].get_or_insert_with(|| {
-            self.atoms.push(Vec::new());
-            (self.atoms.len() - 1) as u32
-        });
-        self.atoms[end as usize].push(atom);
+        out.next.push(out.bytes.len() as u32);
+        out.starts.push(out.atoms.len() as u32);
+        out
     }
 
     /// The atoms of the texts that `text` begins, or ends, with.
     pub fn find(&self, text: &[u8], out: &mut Vec<AtomIx>) {
+        let of = |list: &[u32], node: usize| list[node] as usize..list[node + 1] as usize;
         let (mut node, mut at) = (0, 0);
         loop {
-            if let Some(end) = self.ends[node as usize] {
-                out.extend(&self.atoms[end as usize]);
-            }
-            if at == text.len() || self.steps.is_empty() {
+            out.extend_from_slice(&self.atoms[of(&self.starts, node)]);
+            if at == text.len() {
                 return;
             }
-            match self.steps.get(&(node, self.byte(text, at))) {
-                Some(next) => (node, at) = (*next, at + 1),
+            let (byte, next) = (self.byte(text, at), of(&self.next, node));
+            let found = match &self.bytes[next.clone()] {
+                [only] => (*only == byte).then_some(0),
+                several => memchr::memchr(byte, several),
+            };
+            match found {
+                Some(found) => (node, at) = (next.start + found, at + 1),
                 None => return,
             }
         }
@@ -83,8 +97,8 @@ mod tests {
         fn finds_beginnings_and_ends(
             texts in prop::collection::vec("[abé]{0,5}", 0..40), text in "[abé]{0,9}", at_start in any::<bool>(),
         ) {
-            let mut affixes = Affixes::of(if at_start { Side::Start } else { Side::End });
-            texts.iter().enumerate().for_each(|(i, text)| affixes.add(text, i as AtomIx));
+            let side = if at_start { Side::Start } else { Side::End };
+            let affixes = Affixes::new(side, texts.iter().enumerate().map(|(i, text)| (text.as_str(), i as AtomIx)));
             let mut found = Vec::new();
             affixes.find(text.as_bytes(), &mut found);
             found.sort_unstable();

@@ -8,14 +8,14 @@
 mod affixes;
 mod ascii;
 mod memo;
-mod program;
+pub(crate) mod program;
 mod required;
 mod values;
 
 use crate::bind::{Engine, RuleIx, fields_of};
 use crate::trace::{Part, Step, Trace};
 use memo::{Memo, Parts};
-use program::{Condition, Node, Program};
+use program::{Compiled, Condition, Node, Program};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_ingest::fields::{Cell, FieldIx, FieldValue, KEYWORDS, RouteId, Rows};
@@ -66,8 +66,10 @@ impl Known {
         parts.get(code as usize).copied().unwrap_or(0)
     }
 
-    fn make_ready(&mut self, tests: &[(AtomIx, tarn_rules::Test)]) -> &mut FieldTests {
-        self.tests.get_or_insert_with(|| FieldTests::new(tests.iter().map(|(atom, test)| (*atom, test))))
+    /// Makes the tests of some atoms, told by their numbers.
+    fn make_ready(&mut self, compiled: &Compiled, tests: &[(AtomIx, u32)]) -> &mut FieldTests {
+        let tests = || tests.iter().map(|(atom, test)| (*atom, &compiled.tests[*test as usize].1));
+        self.tests.get_or_insert_with(|| FieldTests::new(tests()))
     }
 }
 
@@ -106,11 +108,11 @@ impl Matcher {
         let program = Program::new(&engine, |_| true);
         let mut matcher = Self::of(engine, program);
         let fields = matcher.fields.iter_mut().zip(&matcher.program.tests);
-        let next = Mutex::new(fields.filter(|(known, _)| known.tested));
+        let (next, compiled) = (Mutex::new(fields.filter(|(known, _)| known.tested)), matcher.engine.compiled());
         let ready = || {
             let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
             while let Some((known, tests)) = take() {
-                known.make_ready(tests);
+                known.make_ready(compiled, tests);
             }
         };
         std::thread::scope(|scope| {
@@ -142,7 +144,7 @@ impl Matcher {
 
     fn of(engine: Arc<Engine>, program: Program) -> Self {
         let mut new_parts = Parts::default();
-        let field = |tests: &Vec<(AtomIx, tarn_rules::Test)>| Known {
+        let field = |tests: &Vec<(AtomIx, u32)>| Known {
             tests: None,
             tested: !tests.is_empty(),
             epoch: 0,
@@ -251,7 +253,7 @@ impl Matcher {
             for code in known.parts.len()..dictionary.len() {
                 atoms.clear();
                 if known.tested {
-                    let tests = known.make_ready(&self.program.tests[i]);
+                    let tests = known.make_ready(self.engine.compiled(), &self.program.tests[i]);
                     tests.atoms(dictionary, code as u32, &mut self.room, &mut atoms);
                     known.atoms.extend(&atoms);
                     known.ends.push(known.atoms.len() as u32);

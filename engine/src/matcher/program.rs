@@ -40,6 +40,30 @@ impl Node {
     }
 }
 
+/// Conditions of all bound rules, by their numbers, over tests that are numbered: what matchers of some of the rules are made of.
+pub(crate) struct Compiled {
+    /// Distinct tests of values, each of its field.
+    pub(crate) tests: Vec<(FieldIx, Test)>,
+    nodes: Vec<Node>,
+    /// The tests of which one has to hold, where there are such.
+    anchors: Vec<Option<Vec<AtomIx>>>,
+}
+
+impl Compiled {
+    pub(crate) fn new(engine: &Engine) -> Self {
+        // To make room as they come would hash all tests again each time.
+        let mut items = 0;
+        engine.bound.iter().for_each(|bound| bound.condition.items(&mut |_| items += 1));
+        let mut compiler = Compiler { engine, numbers: AHashMap::with_capacity(items), tests: Vec::new() };
+        let nodes: Vec<Node> = engine.bound.iter().map(|bound| compiler.node(&bound.condition)).collect();
+        let tests: Vec<(FieldIx, Test)> =
+            compiler.tests.into_iter().map(|(field, test)| (field, test.clone())).collect();
+        let weights: Vec<f64> = tests.iter().map(|(_, test)| commonness(test)).collect();
+        let anchors = nodes.iter().map(|node| anchor(node, &weights).map(|(_, atoms)| atoms)).collect();
+        Self { tests, nodes, anchors }
+    }
+}
+
 /// A rule on one source's events.
 pub struct Condition {
     /// The bound rule's number.
@@ -48,11 +72,11 @@ pub struct Condition {
     pub node: Node,
 }
 
-/// All conditions.
+/// Conditions of some rules. Their atoms are numbered anew, without gaps.
 pub struct Program {
     pub conditions: Vec<Condition>,
-    /// Tests by field: (atom, test).
-    pub tests: Vec<Vec<(AtomIx, Test)>>,
+    /// By field, atoms and the numbers that their tests have in [`Compiled`].
+    pub tests: Vec<Vec<(AtomIx, u32)>>,
     pub atoms: usize,
     /// For each atom, the conditions that it makes candidates.
     pub candidates: Vec<Vec<u32>>,
@@ -61,46 +85,71 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles those of an engine's bound rules, by number, that are looked at.
+    /// Those of an engine's bound rules, by number, that are looked at.
     pub fn new(engine: &Engine, looked_at: impl Fn(usize) -> bool) -> Self {
-        let fields = engine.field_count();
-        let mut compiler = Compiler { engine, numbers: AHashMap::new(), tests: vec![Vec::new(); fields], atoms: 0 };
-        let conditions: Vec<Condition> = engine
-            .bound
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| looked_at(*i))
-            .map(|(i, bound)| Condition { bound: i as u32, node: compiler.node(&bound.condition) })
-            .collect();
-        let (tests, atoms) = (compiler.tests, compiler.atoms);
-        let mut weight = vec![1.0_f64; atoms];
-        for (atom, test) in tests.iter().flatten() {
-            weight[*atom as usize] = commonness(test);
-        }
-        let mut candidates = vec![Vec::new(); atoms];
+        let compiled = engine.compiled();
+        let mut numbers = Numbers {
+            of: vec![None; compiled.tests.len()],
+            tests: vec![Vec::new(); engine.field_count()],
+            atoms: 0,
+            compiled,
+        };
+        let chosen: Vec<usize> = (0..compiled.nodes.len()).filter(|bound| looked_at(*bound)).collect();
+        let condition = |bound: &usize| {
+            let node = numbers.node(&compiled.nodes[*bound]);
+            Condition { bound: *bound as u32, node }
+        };
+        let conditions = chosen.iter().map(condition).collect();
+        let mut candidates: Vec<Vec<u32>> = vec![Vec::new(); numbers.atoms];
         let mut always = Vec::new();
-        for (i, condition) in conditions.iter().enumerate() {
-            match anchor(&condition.node, &weight) {
-                Some((_, atoms)) => {
-                    for atom in atoms {
-                        let list: &mut Vec<u32> = &mut candidates[atom as usize];
-                        if list.last() != Some(&(i as u32)) {
-                            list.push(i as u32);
-                        }
+        for (bound, i) in chosen.iter().zip(0..) {
+            match &compiled.anchors[*bound] {
+                Some(atoms) => {
+                    for atom in atoms.iter().filter_map(|atom| numbers.of[*atom as usize]) {
+                        candidates[atom as usize].push(i);
                     }
                 }
-                None => always.push(i as u32),
+                None => always.push(i),
             }
         }
-        Self { conditions, tests, atoms, candidates, always }
+        Self { conditions, tests: numbers.tests, atoms: numbers.atoms, candidates, always }
+    }
+}
+
+/// Numbers atoms anew, as they come.
+struct Numbers<'a> {
+    compiled: &'a Compiled,
+    of: Vec<Option<AtomIx>>,
+    tests: Vec<Vec<(AtomIx, u32)>>,
+    atoms: usize,
+}
+
+impl Numbers<'_> {
+    fn node(&mut self, node: &Node) -> Node {
+        match node {
+            Node::And(list) => Node::And(list.iter().map(|node| self.node(node)).collect()),
+            Node::Or(list) => Node::Or(list.iter().map(|node| self.node(node)).collect()),
+            Node::Not(inner) => Node::Not(Box::new(self.node(inner))),
+            Node::Atom(atom) => Node::Atom(self.atom(*atom)),
+            Node::Absent(field, atom) => Node::Absent(*field, self.atom(*atom)),
+            Node::Fields(a, how, b) => Node::Fields(*a, *how, *b),
+        }
+    }
+
+    fn atom(&mut self, test: AtomIx) -> AtomIx {
+        *self.of[test as usize].get_or_insert_with(|| {
+            let atom = self.atoms as AtomIx;
+            self.atoms += 1;
+            self.tests[self.compiled.tests[test as usize].0.0 as usize].push((atom, test));
+            atom
+        })
     }
 }
 
 struct Compiler<'a> {
     engine: &'a Engine,
     numbers: AHashMap<(u16, &'a Test), AtomIx>,
-    tests: Vec<Vec<(AtomIx, Test)>>,
-    atoms: usize,
+    tests: Vec<(FieldIx, &'a Test)>,
 }
 
 impl<'a> Compiler<'a> {
@@ -119,12 +168,11 @@ impl<'a> Compiler<'a> {
                         None => Node::Or(Box::new([])),
                     };
                 }
-                let next = self.atoms as AtomIx;
-                let atom = *self.numbers.entry((field.0, &item.test)).or_insert(next);
-                if atom == next {
-                    self.atoms += 1;
-                    self.tests[field.0 as usize].push((atom, item.test.clone()));
-                }
+                let tests = &mut self.tests;
+                let atom = *self.numbers.entry((field.0, &item.test)).or_insert_with(|| {
+                    tests.push((field, &item.test));
+                    (tests.len() - 1) as AtomIx
+                });
                 match item.test {
                     Test::Null => Node::Absent(field, atom),
                     _ => Node::Atom(atom),

@@ -59,15 +59,17 @@ impl Lazy {
     }
 }
 
-/// Literals as they are collected.
+/// Texts of patterns as they are collected.
 #[derive(Default)]
-struct Collected {
+struct Collected<'a> {
+    starts: Vec<(&'a str, AtomIx)>,
+    ends: Vec<(&'a str, AtomIx)>,
     numbers: AHashMap<String, LiteralIx>,
     texts: Vec<String>,
     meanings: Vec<Vec<Meaning>>,
 }
 
-impl Collected {
+impl Collected<'_> {
     fn add(&mut self, text: &str, meaning: Meaning) {
         let number = *self.numbers.entry(text.to_owned()).or_insert_with(|| {
             self.texts.push(text.to_owned());
@@ -100,19 +102,15 @@ struct Texts {
 }
 
 impl Texts {
-    fn new() -> Self {
-        Self { starts: Affixes::of(Side::Start), ends: Affixes::of(Side::End), ..Self::default() }
-    }
-
-    fn add(&mut self, collected: &mut Collected, atom: AtomIx, pattern: &Pattern) {
+    fn add<'a>(&mut self, collected: &mut Collected<'a>, atom: AtomIx, pattern: &'a Pattern) {
         match pattern {
             Pattern::Any => self.any.push(atom),
             Pattern::Exact(t) => {
                 self.exact_bytes_max = self.exact_bytes_max.max(t.len());
                 self.exact.entry(t.as_bytes().into()).or_default().push(atom);
             }
-            Pattern::Prefix(t) => self.starts.add(t, atom),
-            Pattern::Suffix(t) => self.ends.add(t, atom),
+            Pattern::Prefix(t) => collected.starts.push((t, atom)),
+            Pattern::Suffix(t) => collected.ends.push((t, atom)),
             Pattern::Contains(t) => collected.add(t, Meaning::Contains(atom)),
             Pattern::Glob(parts) => {
                 let number = self.globs.len() as u32;
@@ -126,7 +124,9 @@ impl Texts {
         }
     }
 
-    fn build(&mut self, collected: Collected) {
+    fn build(&mut self, collected: Collected<'_>) {
+        self.starts = Affixes::new(Side::Start, collected.starts);
+        self.ends = Affixes::new(Side::End, collected.ends);
         self.literals = Literals::new(&collected.texts);
         self.seen = vec![false; collected.texts.len()];
         self.meanings = collected.meanings;
@@ -191,13 +191,13 @@ pub struct FieldTests {
 impl FieldTests {
     /// The tests of one field, by atom.
     pub fn new<'a>(tests: impl Iterator<Item = (AtomIx, &'a Test)>) -> Self {
-        let mut out = Self { folded: Texts::new(), ..Self::default() };
+        let mut out = Self::default();
         let (mut folded, mut cased) = (Collected::default(), Collected::default());
         for (atom, test) in tests {
             match test {
                 Test::Text { pattern, cased: false } => out.folded.add(&mut folded, atom, pattern),
                 Test::Text { pattern, cased: true } => {
-                    out.cased.get_or_insert_with(Texts::new).add(&mut cased, atom, pattern);
+                    out.cased.get_or_insert_default().add(&mut cased, atom, pattern);
                 }
                 Test::Regex(pattern) => out.add_regex(&mut folded, atom, pattern),
                 Test::Cidr(net) => out.nets.push((atom, *net)),
@@ -216,7 +216,7 @@ impl FieldTests {
         out
     }
 
-    fn add_regex(&mut self, folded: &mut Collected, atom: AtomIx, pattern: &str) {
+    fn add_regex(&mut self, folded: &mut Collected<'_>, atom: AtomIx, pattern: &str) {
         let number = self.regexes.len() as u32;
         match required::of(pattern) {
             Some(literals) => literals.iter().for_each(|text| folded.add(text, Meaning::Regex(number))),

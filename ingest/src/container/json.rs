@@ -25,12 +25,27 @@ const MEMBERS: usize = 64;
 /// A text without the white space around it, where that is one object and a record by itself.
 pub fn alone(text: &str) -> Option<&str> {
     let object = text.trim_matches([' ', '\n', '\r', '\t']);
-    let (bytes, mut members) = (object.as_bytes(), Vec::with_capacity(MEMBERS));
-    let is_one = bytes.first() == Some(&b'{')
-        && bytes.len() <= LONG
-        && Scanner::new(bytes).members(0, &mut members) == Ok(bytes.len())
-        && stands_alone(bytes, &members);
+    let bytes = object.as_bytes();
+    if bytes.first() != Some(&b'{') || bytes.len() > LONG {
+        return None;
+    }
+    if first_key(bytes).is_some_and(|key| !export::is_of_log_event(key)) && !may_wrap(bytes) {
+        return (end_of_value(bytes, 0) == Ok(bytes.len())).then_some(object);
+    }
+    let mut members = Vec::with_capacity(MEMBERS);
+    let is_one = Scanner::new(bytes).members(0, &mut members) == Ok(bytes.len()) && stands_alone(bytes, &members);
     is_one.then_some(object)
+}
+
+/// An object's first key, up to the first quote in it.
+fn first_key(object: &[u8]) -> Option<&[u8]> {
+    let key = object.get(skip_space(object, 1)..)?.strip_prefix(b"\"")?;
+    key.get(..memchr::memchr(b'"', key)?)
+}
+
+/// Whether a record may have a key that wraps. This is one look by vectors, and tells nearly all from those that do.
+fn may_wrap(record: &[u8]) -> bool {
+    WRAPPERS.as_ref().is_none_or(|search| search.find(record).is_some())
 }
 
 /// Whether an object with these members neither is an envelope nor what an export wraps.
@@ -503,9 +518,7 @@ fn wraps(key: &[u8]) -> bool {
 
 /// An envelope whose array is not its first member, or what an export wraps: the records instead of it.
 fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
-    // One look tells nearly all records from these, and a search by vectors is faster than that.
-    let named = || WRAPPERS.as_ref().is_none_or(|search| search.find(record.as_bytes()).is_some());
-    if !(named() && Members::of(record).any(|(key, _)| wraps(key.as_bytes()))) {
+    if !(may_wrap(record.as_bytes()) && Members::of(record).any(|(key, _)| wraps(key.as_bytes()))) {
         return push_unwrapped(export::log_event(record), record, state, block);
     }
     let array = envelope::array(record).or_else(|| Some((export::list(record)?, false)));

@@ -222,6 +222,12 @@ impl Rows {
         self.has[field.0 as usize].0 == self.ends.len() as u32 + 1
     }
 
+    /// Ends rows that have no cells of their own.
+    pub(super) fn end_all(&mut self, routes: impl Iterator<Item = RouteId>) {
+        self.route_of.extend(routes);
+        self.ends.resize(self.route_of.len(), self.cells.len() as u32);
+    }
+
     /// Ends the row at hand.
     pub fn end(&mut self, route: RouteId) {
         for (cell, mut all) in self.repeated.drain(..) {

@@ -2,7 +2,7 @@
 
 use super::SqlSession;
 use super::for_hunts::coded;
-use super::for_hunts::pages::Zstd;
+use super::for_hunts::pages::Unpack;
 use super::provider::{LakeTable, STORE};
 use crate::table::{ARRIVAL, DataFile};
 use ahash::AHashSet;
@@ -83,7 +83,7 @@ fn may_have(file: &DataFile, arrivals: &BTreeSet<i64>) -> bool {
 }
 
 /// The row groups that may have one of them, and those of them that these may have.
-fn groups(footer: &ArrowReaderMetadata, arrivals: &BTreeSet<i64>) -> (Vec<usize>, AHashSet<i64>) {
+fn groups(footer: &ArrowReaderMetadata, arrivals: &BTreeSet<i64>) -> (Vec<usize>, Times) {
     let groups = footer.metadata().row_groups();
     let bounds = || {
         let told = StatisticsConverter::try_new(ARRIVAL, footer.schema(), footer.parquet_schema()).ok()?;
@@ -94,7 +94,7 @@ fn groups(footer: &ArrowReaderMetadata, arrivals: &BTreeSet<i64>) -> (Vec<usize>
         let array = array.as_primitive_opt::<Int64Type>()?;
         array.is_valid(group).then(|| array.value(group))
     };
-    let (mut kept, mut own) = (Vec::new(), AHashSet::new());
+    let (mut kept, mut own) = (Vec::new(), Vec::new());
     for group in 0..groups.len() {
         let first = bounds.as_ref().and_then(|(mins, _)| bound(mins, group)).unwrap_or(i64::MIN);
         let last = bounds.as_ref().and_then(|(_, maxes)| bound(maxes, group)).unwrap_or(i64::MAX).max(first);
@@ -104,7 +104,34 @@ fn groups(footer: &ArrowReaderMetadata, arrivals: &BTreeSet<i64>) -> (Vec<usize>
             own.extend(of_group);
         }
     }
-    (kept, own)
+    own.sort_unstable();
+    own.dedup();
+    (kept, Times { all: own, at: 0 })
+}
+
+/// Times, ascending, that others are looked for in, which nearly ascend for the most part.
+struct Times {
+    all: Vec<i64>,
+    /// How many lie before the one that was looked for last.
+    at: usize,
+}
+
+impl Times {
+    /// So many are gone by one by one.
+    const NEAR: usize = 4;
+
+    fn has(&mut self, time: i64) -> bool {
+        let is_before = |known: &i64| *known < time;
+        if self.at > 0 && self.all[self.at - 1] >= time {
+            self.at = self.all.partition_point(is_before);
+        }
+        let near = self.all[self.at..].iter().take(Self::NEAR).take_while(|known| is_before(known)).count();
+        self.at += near;
+        if near == Self::NEAR {
+            self.at += self.all[self.at..].partition_point(is_before);
+        }
+        self.all.get(self.at) == Some(&time)
+    }
 }
 
 /// Which rows arrived at one of these times.
@@ -132,7 +159,7 @@ impl Chosen {
         arrivals: &BTreeSet<i64>,
     ) -> Result<Option<Self>> {
         let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, ArrowReaderOptions::new())?;
-        let (groups, wanted) = groups(&footer, arrivals);
+        let (groups, mut wanted) = groups(&footer, arrivals);
         let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
         let times = times.with_projection(mask(&footer, &[ARRIVAL])).with_row_groups(groups.clone());
         let mut times = times.build()?;
@@ -142,7 +169,7 @@ impl Chosen {
                 return Ok(None);
             };
             for (row, time) in column.iter().enumerate() {
-                if let Some(time) = time.filter(|time| wanted.contains(time)) {
+                if let Some(time) = time.filter(|time| wanted.has(*time)) {
                     rows.push(first + row);
                     found.push(time);
                 }
@@ -165,7 +192,7 @@ impl Chosen {
 
     /// Columns that can be read page by page.
     async fn picked(mut self, leaves: &[(&'static str, usize)]) -> Result<Vec<RecordBatch>> {
-        let (mut found, mut zstd) = (Vec::new(), Zstd::default());
+        let (mut found, mut unpack) = (Vec::new(), Unpack::default());
         let (mut first, mut at) = (0, 0);
         for group in &self.groups {
             let group = self.footer.metadata().row_group(*group);
@@ -183,7 +210,7 @@ impl Chosen {
             let mut columns = vec![(ARRIVAL, arrivals)];
             for ((name, leaf), bytes) in leaves.iter().zip(chunks) {
                 let mut texts = StringViewBuilder::new().with_fixed_block_size(BLOCK_BYTES);
-                coded::pick(group.column(*leaf), bytes, rows, &places, &mut zstd, &mut texts)?;
+                coded::pick(group.column(*leaf), bytes, rows, &places, &mut unpack, &mut texts)?;
                 columns.push((*name, Arc::new(texts.finish())));
             }
             found.push(RecordBatch::try_from_iter(columns)?);
@@ -243,4 +270,20 @@ fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         None => Arc::clone(column),
     };
     RecordBatch::try_new(batch.schema(), batch.columns().iter().map(column).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn times_are_found_in_any_order(all in prop::collection::btree_set(-20_i64..60, 0..40), asked in prop::collection::vec(-25_i64..65, 0..80)) {
+            let mut times = Times { all: all.iter().copied().collect(), at: 0 };
+            for time in asked {
+                prop_assert_eq!(times.has(time), all.contains(&time));
+            }
+        }
+    }
 }

@@ -69,6 +69,8 @@ struct Alike {
     numbers: Vec<u32>,
     /// How many numbers there are.
     count: usize,
+    /// Whether every row has one.
+    are_numbered: bool,
     /// Scratch: by number so far and value, the number with that value.
     next: Vec<u32>,
     /// By number, what a row of it was found to be.
@@ -311,6 +313,15 @@ impl MemberReader {
             if let Some(of) = alike.of.get_mut(number) {
                 *of = known;
             }
+            // Numbers are given to rows as they come: behind the first row of the last one all are known.
+            if number + 1 == alike.of.len()
+                && let Some(known) = alike.all_known()
+            {
+                let behind = &alike.numbers[row + 1..];
+                self.groups.add_all(&known, behind, row + 1);
+                self.rows.end_all(behind.iter().map(|number| known[*number as usize].route));
+                break;
+            }
         }
         self.alike = alike;
         let mut groups = std::mem::take(&mut self.groups);
@@ -460,16 +471,24 @@ impl Alike {
                 }
             };
         }
-        if !are_told {
-            self.numbers.fill(UNKNOWN);
-        } else if let Held::Texts(rests, _) = &held[rest] {
-            let numbers = self.numbers.iter_mut().enumerate().filter(|(row, _)| rests.is_valid(*row));
-            numbers.for_each(|(_, number)| *number = UNKNOWN);
-        } else if !matches!(held[rest], Held::Other(Column::Absent)) {
-            self.numbers.fill(UNKNOWN);
+        let has_rest = !matches!(held[rest], Held::Other(Column::Absent));
+        self.are_numbered = are_told && !has_rest;
+        match &held[rest] {
+            Held::Texts(rests, _) if are_told => {
+                let numbers = self.numbers.iter_mut().enumerate().filter(|(row, _)| rests.is_valid(*row));
+                numbers.for_each(|(_, number)| *number = UNKNOWN);
+            }
+            _ if !self.are_numbered => self.numbers.fill(UNKNOWN),
+            _ => {}
         }
         self.of.clear();
         self.of.resize(self.count, None);
+    }
+
+    /// What rows of each number are, once that is known, where every row has one.
+    fn all_known(&self) -> Option<Vec<Known>> {
+        self.of.last().filter(|last| last.is_some() && self.are_numbered)?;
+        self.of.iter().copied().collect()
     }
 
     /// Tells rows apart also by what each has of `values` values; whether it does.
@@ -494,6 +513,19 @@ impl Alike {
 }
 
 impl Groups {
+    /// Adds rows, the first at `first`, by their numbers.
+    fn add_all(&mut self, known: &[Known], numbers: &[u32], first: usize) {
+        if let [known] = known {
+            let rows = first as u32..(first + numbers.len()) as u32;
+            return known.group.into_iter().for_each(|group| self.rows[group].extend(rows.clone()));
+        }
+        for (number, row) in numbers.iter().zip(first as u32..) {
+            if let Some(group) = known[*number as usize].group {
+                self.rows[group].push(row);
+            }
+        }
+    }
+
     /// Adds a row, and says to which group.
     fn add(&mut self, of: (SourceId, RouteId, u32), row: usize) -> usize {
         let next = self.numbers.len();
@@ -777,16 +809,42 @@ impl Codes {
         self.of.resize(values.len(), UNKNOWN);
         // Pages without a dictionary have a value for each row.
         let is_lent = values.len() == numbers.len() - numbers.null_count() && rows.is_lent(self.field);
+        if !is_lent && self.are_known(numbers, at_rows, column) {
+            return;
+        }
         for row in at_rows.iter().map(|row| *row as usize) {
             if column[row] == NO_CODE && numbers.is_valid(row) {
                 let number = numbers.values()[row] as usize;
                 if self.of[number] == UNKNOWN && is_lent {
                     self.of[number] = rows.code_of_lent(self.field, values, number, self.is_json);
                 }
-                let known = self.of[number];
-                column[row] = if known == UNKNOWN { self.of_value(number, values, rows) } else { known };
+                column[row] = self.of_value(number, values, rows);
             }
         }
+    }
+
+    /// Gives some rows the codes of values that are known; whether all are.
+    fn are_known(&self, numbers: &Int32Array, at_rows: &[u32], column: &mut [u32]) -> bool {
+        let (all, mut are_known) = (numbers.values(), true);
+        let mut take = |own: &mut u32, number: i32| {
+            if *own == NO_CODE {
+                // What is not known is no code.
+                *own = self.of[number as usize];
+                are_known &= *own != UNKNOWN;
+            }
+        };
+        match numbers.nulls() {
+            Some(nulls) => {
+                for row in at_rows.iter().map(|row| *row as usize).filter(|row| nulls.is_valid(*row)) {
+                    take(&mut column[row], all[row]);
+                }
+            }
+            None if at_rows.len() == column.len() => {
+                column.iter_mut().zip(all).for_each(|(own, number)| take(own, *number));
+            }
+            None => at_rows.iter().map(|row| *row as usize).for_each(|row| take(&mut column[row], all[row])),
+        }
+        are_known
     }
 
     /// The code of a column's value by its number.

@@ -6,7 +6,7 @@
 //! **Errors**: pages that are cut short, or that name values which are not there.
 
 use super::hybrid::Hybrid;
-use super::pages::{Pages, Zstd};
+use super::pages::{Pages, Unpack};
 use arrow::array::{
     Array, ArrayRef, BinaryViewArray, BooleanBufferBuilder, DictionaryArray, PrimitiveArray, StringViewArray,
     StringViewBuilder, make_view,
@@ -119,13 +119,13 @@ impl Texts {
     }
 
     /// The next `rows` rows.
-    pub(super) fn next(&mut self, rows: usize, zstd: &mut Zstd) -> Result<ArrayRef, ParquetError> {
+    pub(super) fn next(&mut self, rows: usize, unpack: &mut Unpack) -> Result<ArrayRef, ParquetError> {
         let mut out = Out::of(rows);
         while out.keys.len() < rows {
             let left = rows - out.keys.len();
             match &mut self.page {
                 Some(page) if page.rows > 0 => page.take(left, &mut self.numbers, &mut out)?,
-                _ => self.page = Some(self.next_page(zstd)?),
+                _ => self.page = Some(self.next_page(unpack)?),
             }
         }
         let dictionary = self.dictionary.as_ref();
@@ -135,10 +135,10 @@ impl Texts {
         })
     }
 
-    fn next_page(&mut self, zstd: &mut Zstd) -> Result<PageAtHand, ParquetError> {
+    fn next_page(&mut self, unpack: &mut Unpack) -> Result<PageAtHand, ParquetError> {
         loop {
             let page = self.stored()?;
-            if let Some(page) = self.open(page, zstd)? {
+            if let Some(page) = self.open(page, unpack)? {
                 return Ok(page);
             }
         }
@@ -151,8 +151,8 @@ impl Texts {
     }
 
     /// The rows of a stored page; none where it is the dictionary, which is kept.
-    fn open(&mut self, page: Page, zstd: &mut Zstd) -> Result<Option<PageAtHand>, ParquetError> {
-        match self.pages.decompressed(page, zstd)? {
+    fn open(&mut self, page: Page, unpack: &mut Unpack) -> Result<Option<PageAtHand>, ParquetError> {
+        match self.pages.decompressed(page, unpack)? {
             Page::DictionaryPage { buf, num_values, .. } => {
                 let (mut at, mut views) = (0, Vec::new());
                 for _ in 0..num_values {
@@ -191,7 +191,7 @@ pub(in crate::sql) fn pick(
     bytes: Bytes,
     rows: usize,
     mut places: &[usize],
-    zstd: &mut Zstd,
+    unpack: &mut Unpack,
     found: &mut StringViewBuilder,
 ) -> Result<(), ParquetError> {
     let mut texts = Texts::new(column, bytes, rows, Form::Bytes)?;
@@ -207,7 +207,7 @@ pub(in crate::sql) fn pick(
             first = end;
             continue;
         }
-        let Some(page) = texts.open(page, zstd)? else { continue };
+        let Some(page) = texts.open(page, unpack)? else { continue };
         let (here, behind) = places.split_at(places.partition_point(|place| *place < end));
         let here = here.iter().map(|place| place - first);
         page.pick(here, &mut texts.numbers, texts.dictionary.as_deref(), found)?;
@@ -452,7 +452,12 @@ mod tests {
         let version = prop_oneof![Just(WriterVersion::PARQUET_1_0), Just(WriterVersion::PARQUET_2_0)];
         let dictionary = proptest::option::of(prop_oneof![Just(64_usize), Just(1 << 20)]);
         let zstd = Compression::ZSTD(ZstdLevel::default());
-        let compression = prop_oneof![Just(Compression::UNCOMPRESSED), Just(Compression::SNAPPY), Just(zstd)];
+        let compression = prop_oneof![
+            Just(Compression::UNCOMPRESSED),
+            Just(Compression::SNAPPY),
+            Just(Compression::LZ4_RAW),
+            Just(zstd),
+        ];
         (version, dictionary, 1_usize..300, 1_usize..700, any::<bool>(), compression).prop_map(
             |(version, dictionary_bytes, page_rows, group_rows, is_optional, compression)| Written {
                 version,
@@ -509,7 +514,7 @@ mod tests {
     fn read(file: &Bytes, step: usize) -> Result<Vec<Option<String>>, ParquetError> {
         let footer = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
         assert!(can_be(footer.metadata(), 0));
-        let (mut out, mut zstd) = (Vec::new(), Zstd::default());
+        let (mut out, mut unpack) = (Vec::new(), Unpack::default());
         for group in footer.metadata().row_groups() {
             let range = range(group.column(0))?;
             let bytes = file.slice(range.start as usize..range.end as usize);
@@ -517,8 +522,8 @@ mod tests {
             let mut texts = Texts::new(group.column(0), bytes.clone(), left, Form::Coded)?;
             let mut as_bytes = Texts::new(group.column(0), bytes, left, Form::Bytes)?;
             while left > 0 {
-                let rows = texts.next(step.min(left), &mut zstd)?;
-                let bytes = as_bytes.next(step.min(left), &mut zstd)?;
+                let rows = texts.next(step.min(left), &mut unpack)?;
+                let bytes = as_bytes.next(step.min(left), &mut unpack)?;
                 let rows = rows.as_dictionary::<Int32Type>();
                 left -= rows.len();
                 let values = rows.downcast_dict::<StringViewArray>();
@@ -545,13 +550,13 @@ mod tests {
             let all = read(&file, 100)?;
             let is_chosen = |row: &usize| chosen[row % chosen.len()];
             let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
-            let (mut first, mut zstd, mut found) = (0, Zstd::default(), StringViewBuilder::new());
+            let (mut first, mut unpack, mut found) = (0, Unpack::default(), StringViewBuilder::new());
             for group in footer.metadata().row_groups() {
                 let rows = group.num_rows() as usize;
                 let range = range(group.column(0))?;
                 let places: Vec<usize> = (0..rows).filter(|place| is_chosen(&(first + place))).collect();
                 let bytes = file.slice(range.start as usize..range.end as usize);
-                pick(group.column(0), bytes, rows, &places, &mut zstd, &mut found)?;
+                pick(group.column(0), bytes, rows, &places, &mut unpack, &mut found)?;
                 first += rows;
             }
             let found: Vec<Option<String>> = found.finish().iter().map(|text| text.map(str::to_owned)).collect();
@@ -584,7 +589,7 @@ mod tests {
                 let places: Vec<usize> = (0..rows).step_by(3).collect();
                 let chunk = range(group.column(0))?;
                 let chunk = bytes.slice(chunk.start as usize..chunk.end as usize);
-                if pick(group.column(0), chunk, rows, &places, &mut Zstd::default(), &mut found).is_ok() {
+                if pick(group.column(0), chunk, rows, &places, &mut Unpack::default(), &mut found).is_ok() {
                     prop_assert_eq!(found.finish().len(), places.len());
                 }
             }
@@ -607,12 +612,12 @@ mod tests {
         let column = footer.metadata().row_group(0).column(0);
         let range = range(column)?;
         let mut rows = Texts::new(column, file.slice(range.start as usize..range.end as usize), 100, Form::Coded)?;
-        let zstd = &mut Zstd::default();
-        let (first, second) = (rows.next(35, zstd)?, rows.next(65, zstd)?);
+        let unpack = &mut Unpack::default();
+        let (first, second) = (rows.next(35, unpack)?, rows.next(65, unpack)?);
         let values = [&first, &second].map(|rows| Arc::clone(rows.as_dictionary::<Int32Type>().values()));
         assert!(Arc::ptr_eq(&values[0], &values[1]));
         assert_eq!(values[0].len(), 4);
-        assert!(matches!(rows.next(1, zstd), Err(ParquetError::EOF(_))));
+        assert!(matches!(rows.next(1, unpack), Err(ParquetError::EOF(_))));
         Ok(())
     }
 }

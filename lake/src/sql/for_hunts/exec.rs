@@ -2,7 +2,7 @@
 
 use super::coded::{self, Form, Texts, coded};
 use super::constant;
-use super::pages::Zstd;
+use super::pages::Unpack;
 use crate::sql::provider::STORE;
 use crate::table::EVENT_DAY;
 use crate::table::write::{BLOCK_ROWS, GRAMS, Layout, Needles};
@@ -317,7 +317,7 @@ struct GroupTexts {
     leaves: Vec<(usize, Form)>,
     /// Of the row group at hand.
     open: Vec<Texts>,
-    zstd: Zstd,
+    unpack: Unpack,
     rows: usize,
 }
 
@@ -336,7 +336,7 @@ impl GroupTexts {
             groups: groups.into_iter(),
             leaves,
             open: Vec::new(),
-            zstd: Zstd::default(),
+            unpack: Unpack::default(),
             rows: 0,
         }
     }
@@ -359,7 +359,7 @@ impl GroupTexts {
         let schema = self.footer.file_metadata().schema_descr();
         let named = |leaf: usize| format!("column {:?} of {}", schema.column(leaf).path().string(), self.path);
         let texts = self.open.iter_mut().zip(&self.leaves).map(|(texts, (leaf, _))| {
-            texts.next(rows, &mut self.zstd).map_err(|e| DataFusionError::from(e).context(named(*leaf)))
+            texts.next(rows, &mut self.unpack).map_err(|e| DataFusionError::from(e).context(named(*leaf)))
         });
         texts.collect()
     }

@@ -1,6 +1,7 @@
 //! One column of a file: its rows, in order, to the chunks of its row groups.
 
 use super::grams::GRAMS;
+use super::lz4::{Chunk, Lz4};
 use super::members::is_of_files;
 use super::pages::Pages;
 use super::{CHUNK_ROWS, Layout};
@@ -11,11 +12,12 @@ use crate::table::stats::Gathered;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::TypePtr;
 use std::io::sink;
 use std::sync::Arc;
 
@@ -56,13 +58,15 @@ pub(crate) struct ColumnEncoder<'a> {
     stays: bool,
     compressed: Arc<ArrowRowGroupWriterFactory>,
     plain: Arc<ArrowRowGroupWriterFactory>,
+    /// What compresses it again.
+    again: Option<Arc<Lz4>>,
 }
 
 /// A column of one file.
 pub(crate) struct EncodedColumn {
     pub(super) field: FieldRef,
     /// The chunks of each row group, one a leaf.
-    pub(super) groups: Vec<Vec<ArrowColumnChunk>>,
+    pub(super) groups: Vec<Vec<Chunk>>,
     /// Its statistics, where it gets some.
     pub(super) gathered: Option<Gathered>,
 }
@@ -71,16 +75,19 @@ impl<'a> ColumnEncoder<'a> {
     pub(crate) fn new(table: &'a str, field: &'a FieldRef, layout: &Layout) -> Result<Self, LakeError> {
         let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
         let ascends = field.name() == ARRIVAL || field.name() == layout.time_column;
-        let writers = |compression| writers(&schema, properties(field, ascends, compression, layout)).map(Arc::new);
+        let parquet = ArrowSchemaConverter::new().convert(&schema).map_err(LakeError::parquet(table))?;
+        let root = parquet.root_schema_ptr();
+        let writers =
+            |compression| writers(&schema, &root, properties(field, ascends, compression, layout)).map(Arc::new);
         let writers = |compression| writers(compression).map_err(LakeError::parquet(table));
-        let compression = match field.name().as_str() {
-            GRAMS => Compression::UNCOMPRESSED,
-            // What hunts read again and again is quicker to read.
-            name if is_of_files(name) => Compression::SNAPPY,
-            _ => layout.compression(),
-        };
+        let compression = if field.name() == GRAMS { Compression::UNCOMPRESSED } else { layout.compression() };
         let (compressed, plain) = (writers(compression)?, writers(Compression::UNCOMPRESSED)?);
-        Ok(Self { table, field, stays: field.name() == layout.time_column, compressed, plain })
+        // What hunts read again and again is quicker to read. Of other columns, numbers as texts for the most part, zstd makes half of
+        // what this makes of them.
+        let is_for_hunts = field.name() == RAW_DATA || (is_of_files(field.name()) && field.name() != GRAMS);
+        let again = (layout.for_hunts && is_for_hunts)
+            .then(|| Arc::new(Lz4 { schema: root, compressed_to_max: compressed_to_max(field, ascends) }));
+        Ok(Self { table, field, stays: field.name() == layout.time_column, compressed, plain, again })
     }
 
     /// All `rows` of a file, which come in arrays of [`rows_at_once`], and the last one of what is left. None where none has a
@@ -97,7 +104,7 @@ impl<'a> ColumnEncoder<'a> {
                 return Ok(None);
             }
             if rows <= CHUNK_ROWS && !is_large(&array) {
-                writer.factory = Arc::clone(&self.plain);
+                (writer.factory, writer.again) = (Arc::clone(&self.plain), None);
             }
             writer.write(&array).map_err(LakeError::parquet(self.table))?;
         }
@@ -109,6 +116,7 @@ impl<'a> ColumnEncoder<'a> {
         ColumnWriter {
             field: Arc::clone(self.field),
             factory: Arc::clone(&self.compressed),
+            again: self.again.clone(),
             stays: self.stays,
             gathered: Gathered::of(self.field.name()),
             groups: Vec::new(),
@@ -123,9 +131,10 @@ impl<'a> ColumnEncoder<'a> {
 pub(crate) struct ColumnWriter {
     field: FieldRef,
     factory: Arc<ArrowRowGroupWriterFactory>,
+    again: Option<Arc<Lz4>>,
     stays: bool,
     gathered: Option<Gathered>,
-    groups: Vec<Vec<ArrowColumnChunk>>,
+    groups: Vec<Vec<Chunk>>,
     writers: Vec<ArrowColumnWriter>,
     rows: usize,
     /// Whether no row has a value so far.
@@ -145,7 +154,7 @@ impl ColumnWriter {
             gathered.add(array);
         }
         if self.rows.is_multiple_of(ROW_GROUP_ROWS) {
-            self.groups.extend(closed(&mut self.writers)?);
+            self.close_group()?;
             self.writers = self.factory.create_column_writers(self.groups.len())?;
         }
         self.rows += array.len();
@@ -154,17 +163,32 @@ impl ColumnWriter {
 
     /// The column; none where no row has a value.
     pub(crate) fn finish(mut self) -> Result<Option<EncodedColumn>, ParquetError> {
-        self.groups.extend(closed(&mut self.writers)?);
+        self.close_group()?;
         let column = EncodedColumn { field: self.field, groups: self.groups, gathered: self.gathered };
         Ok((!self.is_empty || self.stays).then_some(column))
+    }
+
+    /// Keeps what was written of a row group, if there is one.
+    fn close_group(&mut self) -> Result<(), ParquetError> {
+        let chunks = self.writers.drain(..).map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>()?;
+        if !chunks.is_empty() {
+            self.groups.push(match &self.again {
+                Some(again) => again.again(chunks)?,
+                None => chunks.into_iter().map(Chunk::Written).collect(),
+            });
+        }
+        Ok(())
     }
 }
 
 /// Makes the column's writers for one row group after the other.
-fn writers(schema: &SchemaRef, properties: WriterProperties) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
-    let parquet = ArrowSchemaConverter::new().convert(schema)?;
+fn writers(
+    schema: &SchemaRef,
+    root: &TypePtr,
+    properties: WriterProperties,
+) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
     // Nothing is written there: the columns of a file come together in `assemble`.
-    let file = SerializedFileWriter::new(sink(), parquet.root_schema_ptr(), Arc::new(properties))?;
+    let file = SerializedFileWriter::new(sink(), Arc::clone(root), Arc::new(properties))?;
     Ok(ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema)).with_page_store_factory(Arc::new(Pages)))
 }
 
@@ -176,35 +200,35 @@ fn properties(field: &Field, ascends: bool, compression: Compression, layout: &L
         (false, false) if layout.for_hunts => EnabledStatistics::Chunk,
         (false, _) => EnabledStatistics::None,
     };
-    let has_dictionary = !is_bulk(field) && !ascends && field.name() != GRAMS;
-    let of_dictionary = has_dictionary && *field.data_type() == DataType::Utf8;
     // Pages of the first version are put together before they are compressed, and what they are compressed to is moved twice.
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
-        .set_data_page_v2_compression_ratio_threshold(match of_dictionary {
-            true => NUMBERS_COMPRESSED_TO_MAX,
-            false => COMPRESSED_TO_MAX,
-        })
+        .set_data_page_v2_compression_ratio_threshold(compressed_to_max(field, ascends))
         // Differences of what ascends take bits.
         .set_encoding(if ascends { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN })
         .set_compression(compression)
         .set_statistics_enabled(statistics)
-        .set_dictionary_enabled(has_dictionary)
+        .set_dictionary_enabled(has_dictionary(field, ascends))
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_data_page_size_limit(PAGE_BYTES)
         .set_write_batch_size(if field.name() == RAW_DATA { PAGE_ROWS_OF_ORIGINALS } else { PAGE_ROWS })
         .build()
 }
 
+fn has_dictionary(field: &Field, ascends: bool) -> bool {
+    !is_bulk(field) && !ascends && field.name() != GRAMS
+}
+
+fn compressed_to_max(field: &Field, ascends: bool) -> f64 {
+    match has_dictionary(field, ascends) && *field.data_type() == DataType::Utf8 {
+        true => NUMBERS_COMPRESSED_TO_MAX,
+        false => COMPRESSED_TO_MAX,
+    }
+}
+
 fn write(writers: &mut [ArrowColumnWriter], field: &Field, array: &ArrayRef) -> Result<(), ParquetError> {
     let leaves = compute_leaves(field, array)?;
     writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
-}
-
-/// What the writers of a row group wrote, if there are any.
-fn closed(writers: &mut Vec<ArrowColumnWriter>) -> Result<Option<Vec<ArrowColumnChunk>>, ParquetError> {
-    let chunks = writers.drain(..).map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>()?;
-    Ok((!chunks.is_empty()).then_some(chunks))
 }
 
 fn is_large(column: &ArrayRef) -> bool {

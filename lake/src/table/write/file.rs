@@ -58,7 +58,7 @@ pub(crate) fn assemble(
 fn bytes(columns: Vec<EncodedColumn>, layout: &Layout) -> Result<PutPayload, ParquetError> {
     let schema = Arc::new(Schema::new(columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>()));
     let chunks = columns.iter().flat_map(|column| column.groups.iter().flatten());
-    let sizes = chunks.map(|chunk| chunk.close().bytes_written as usize + FOOTER_BYTES);
+    let sizes = chunks.map(|chunk| chunk.bytes() + FOOTER_BYTES);
     let blocks = Blocks(PutPayloadMut::new().with_block_size(BLOCK_BYTES.min(sizes.sum())));
     let properties = properties(&schema, layout);
     let (mut file, _) = ArrowWriter::try_new(blocks, schema, Some(properties))?.into_serialized_writer()?;
@@ -70,7 +70,7 @@ fn bytes(columns: Vec<EncodedColumn>, layout: &Layout) -> Result<PutPayload, Par
         }
         let mut group = file.next_row_group()?;
         for chunk in chunks.into_iter().flatten() {
-            chunk.append_to_row_group(&mut group)?;
+            chunk.append_to(&mut group)?;
         }
         group.close()?;
     }

@@ -7,6 +7,7 @@ mod besides;
 mod column;
 mod file;
 mod grams;
+mod lz4;
 mod members;
 mod pages;
 
