@@ -17,10 +17,15 @@ pub struct Affixes {
     bytes: Vec<u8>,
     /// By node, the first that it goes on with, and behind the last node: a node's are up to the next one's.
     next: Vec<u32>,
+    /// By byte, the node that the root goes on with; 0 where with none.
+    first: Box<[u32; 256]>,
     /// By node, where the atoms of its text begin, likewise.
     starts: Vec<u32>,
     atoms: Vec<AtomIx>,
 }
+
+/// Bytes that are compared one by one sooner than by vectors.
+const FEW: usize = 8;
 
 impl Default for Affixes {
     /// Of no text.
@@ -38,7 +43,8 @@ impl Affixes {
         };
         let mut texts: Vec<(Vec<u8>, AtomIx)> = texts.into_iter().map(|(text, atom)| (from_side(text), atom)).collect();
         texts.sort_unstable();
-        let mut out = Self { side, bytes: vec![0], next: Vec::new(), starts: Vec::new(), atoms: Vec::new() };
+        let (bytes, first) = (vec![0], Box::new([0; 256]));
+        let mut out = Self { side, bytes, next: Vec::new(), first, starts: Vec::new(), atoms: Vec::new() };
         // By node, the texts that begin as it does, and with how many bytes.
         let mut nodes = vec![(0..texts.len(), 0)];
         let mut node = 0;
@@ -57,27 +63,32 @@ impl Affixes {
         }
         out.next.push(out.bytes.len() as u32);
         out.starts.push(out.atoms.len() as u32);
+        for node in 1..out.next[1] {
+            out.first[usize::from(out.bytes[node as usize])] = node;
+        }
         out
     }
 
     /// The atoms of the texts that `text` begins, or ends, with.
     pub fn find(&self, text: &[u8], out: &mut Vec<AtomIx>) {
         let of = |list: &[u32], node: usize| list[node] as usize..list[node + 1] as usize;
-        let (mut node, mut at) = (0, 0);
-        loop {
-            out.extend_from_slice(&self.atoms[of(&self.starts, node)]);
+        out.extend_from_slice(&self.atoms[of(&self.starts, 0)]);
+        let first = (!text.is_empty()).then(|| self.first[usize::from(self.byte(text, 0))] as usize);
+        let (mut next, mut at) = (first.filter(|node| *node > 0), 1);
+        while let Some(node) = next {
+            let atoms = of(&self.starts, node);
+            if !atoms.is_empty() {
+                out.extend_from_slice(&self.atoms[atoms]);
+            }
             if at == text.len() {
                 return;
             }
-            let (byte, next) = (self.byte(text, at), of(&self.next, node));
-            let found = match &self.bytes[next.clone()] {
-                [only] => (*only == byte).then_some(0),
-                several => memchr::memchr(byte, several),
+            let (byte, nodes) = (self.byte(text, at), of(&self.next, node));
+            let found = match &self.bytes[nodes.clone()] {
+                few if few.len() <= FEW => few.iter().position(|other| *other == byte),
+                many => memchr::memchr(byte, many),
             };
-            match found {
-                Some(found) => (node, at) = (next.start + found, at + 1),
-                None => return,
-            }
+            (next, at) = (found.map(|found| nodes.start + found), at + 1);
         }
     }
 

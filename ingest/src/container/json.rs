@@ -29,23 +29,22 @@ pub fn alone(text: &str) -> Option<&str> {
     if bytes.first() != Some(&b'{') || bytes.len() > LONG {
         return None;
     }
-    if first_key(bytes).is_some_and(|key| !export::is_of_log_event(key)) && !may_wrap(bytes) {
-        return (end_of_value(bytes, 0) == Ok(bytes.len())).then_some(object);
-    }
-    let mut members = Vec::with_capacity(MEMBERS);
-    let is_one = Scanner::new(bytes).members(0, &mut members) == Ok(bytes.len()) && stands_alone(bytes, &members);
+    // Nearly all have no key that wraps, and another one than those of log events: no list of members is needed to tell.
+    let (mut may_wrap, mut is_log_event) = (false, true);
+    let end = Scanner::new(bytes).each_member(0, &mut |key, _| {
+        let key = &bytes[key];
+        may_wrap = may_wrap || wraps(key);
+        is_log_event = is_log_event && export::is_of_log_event(key);
+    });
+    let is_one = end == Ok(bytes.len())
+        && match may_wrap {
+            true => {
+                let mut members = Vec::with_capacity(MEMBERS);
+                Scanner::new(bytes).members(0, &mut members).is_ok() && stands_alone(bytes, &members)
+            }
+            false => !is_log_event,
+        };
     is_one.then_some(object)
-}
-
-/// An object's first key, up to the first quote in it.
-fn first_key(object: &[u8]) -> Option<&[u8]> {
-    let key = object.get(skip_space(object, 1)..)?.strip_prefix(b"\"")?;
-    key.get(..memchr::memchr(b'"', key)?)
-}
-
-/// Whether a record may have a key that wraps. This is one look by vectors, and tells nearly all from those that do.
-fn may_wrap(record: &[u8]) -> bool {
-    WRAPPERS.as_ref().is_none_or(|search| search.find(record).is_some())
 }
 
 /// Whether an object with these members neither is an envelope nor what an export wraps.
@@ -504,21 +503,27 @@ impl JsonReader {
     }
 }
 
-/// Names of members that may make an object an envelope or a wrapper, and which bytes they begin with.
-static WRAPPING: LazyLock<(Vec<&[u8]>, [bool; 256])> = LazyLock::new(|| {
+/// Names of members that may make an object an envelope or a wrapper, and by their first byte a bit for each length.
+static WRAPPING: LazyLock<(Vec<&[u8]>, [u64; 256])> = LazyLock::new(|| {
     let names: Vec<&[u8]> = envelope::names().chain(export::NAMES.iter().copied()).map(str::as_bytes).collect();
-    let first = std::array::from_fn(|byte| names.iter().any(|name| name.first() == Some(&(byte as u8))));
-    (names, first)
+    let mut lengths = [0; 256];
+    for (name, first) in names.iter().filter_map(|name| Some((name, name.first()?))) {
+        lengths[usize::from(*first)] |= 1 << (name.len() % 64);
+    }
+    (names, lengths)
 });
 
 fn wraps(key: &[u8]) -> bool {
-    let (names, first) = &*WRAPPING;
-    key.first().is_some_and(|byte| first[*byte as usize]) && names.contains(&key)
+    let (names, lengths) = &*WRAPPING;
+    let is_one = |byte: &u8| lengths[usize::from(*byte)] >> (key.len() % 64) & 1 != 0;
+    key.first().is_some_and(is_one) && names.contains(&key)
 }
 
 /// An envelope whose array is not its first member, or what an export wraps: the records instead of it.
 fn expand(record: &str, state: &mut State, block: &mut Block) -> bool {
-    if !(may_wrap(record.as_bytes()) && Members::of(record).any(|(key, _)| wraps(key.as_bytes()))) {
+    // One look tells nearly all records from these, and a search by vectors is faster than that.
+    let named = || WRAPPERS.as_ref().is_none_or(|search| search.find(record.as_bytes()).is_some());
+    if !(named() && Members::of(record).any(|(key, _)| wraps(key.as_bytes()))) {
         return push_unwrapped(export::log_event(record), record, state, block);
     }
     let array = envelope::array(record).or_else(|| Some((export::list(record)?, false)));

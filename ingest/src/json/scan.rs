@@ -76,10 +76,19 @@ impl<'a> Scanner<'a> {
     ///
     /// **Errors**: [`Stop`]; then `found` has got some of them.
     pub fn members(&mut self, at: usize, found: &mut Vec<MemberSpan>) -> Result<usize, Stop> {
-        let end = self.object(at, 0, &mut |key, value| {
+        self.each_member(at, &mut |key, value| {
             let range = |r: Range<usize>| r.start as u32..r.end as u32;
             found.push(MemberSpan { key: range(key), value: range(value) });
-        });
+        })
+    }
+
+    /// The same, where `found` is called with where a member's key, between its quotes, and its value are.
+    pub fn each_member(
+        &mut self,
+        at: usize,
+        found: &mut impl FnMut(Range<usize>, Range<usize>),
+    ) -> Result<usize, Stop> {
+        let end = self.object(at, 0, found);
         end.ok_or(self.stop)
     }
 

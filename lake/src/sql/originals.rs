@@ -192,7 +192,7 @@ impl Chosen {
 
     /// Columns that can be read page by page.
     async fn picked(mut self, leaves: &[(&'static str, usize)]) -> Result<Vec<RecordBatch>> {
-        let (mut found, mut unpack) = (Vec::new(), Unpack::default());
+        let (mut found, mut unpack) = (Vec::new(), Unpack::of_short_lived());
         let (mut first, mut at) = (0, 0);
         for group in &self.groups {
             let group = self.footer.metadata().row_group(*group);

@@ -263,6 +263,7 @@ impl PageAtHand {
             Values::Plain(texts, at) => {
                 out.buffers.push(texts.clone());
                 out.rows_of_plain.push(first..first + rows);
+                out.plain.reserve(with_value);
                 for _ in 0..with_value {
                     numbers.push(out.plain.len() as i32);
                     // The first buffer is the dictionary's.

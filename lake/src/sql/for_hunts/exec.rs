@@ -37,7 +37,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::file::metadata::ParquetMetaData;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which rows of a file are read: others may be left out.
 #[derive(Clone, Debug)]
@@ -122,11 +122,12 @@ impl ExecutionPlan for HuntScanExec {
         let (metrics, schema, rows) = (self.metrics.clone(), Arc::clone(&self.schema), self.rows.clone());
         let batch_size = context.session_config().batch_size();
         let Some(group) = self.groups.get(partition) else { return internal_err!("no partition {partition}") };
+        let constants = Arc::new(Constants::default());
         let files = stream::iter(group.files().to_vec()).then(move |file| {
             let open = || readers.create_reader(partition, file.clone(), None, &metrics);
             let (reader, other) = (open(), open());
-            let (schema, rows) = (Arc::clone(&schema), rows.clone());
-            async move { read(reader?, other?, file, schema, batch_size, rows).await }
+            let (schema, rows, constants) = (Arc::clone(&schema), rows.clone(), Arc::clone(&constants));
+            async move { read(reader?, other?, file, schema, batch_size, rows, &constants).await }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), files.try_flatten())))
     }
@@ -144,6 +145,7 @@ async fn read(
     schema: SchemaRef,
     batch_size: usize,
     rows: Rows,
+    known: &Constants,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let footer = reader.get_metadata(None).await?;
     let plain = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
@@ -170,7 +172,7 @@ async fn read(
             && form(field) != Some(Form::Bytes)
             && let Some(value) = constant::of(&footer, &kept, at, field)
         {
-            constants.insert(field.name().clone(), repeated(&value, asked, batch_size)?);
+            constants.insert(field.name().clone(), known.repeated(field.name(), &value, asked, batch_size)?);
             continue;
         }
         // Only rows of whole row groups are read as they are coded.
@@ -213,7 +215,27 @@ async fn read(
     Ok(read.and_then(move |(batch, texts)| std::future::ready(conformed.batch(&batch, &texts))).boxed())
 }
 
-/// So many rows with this value, as columns of a type have it.
+/// By column, a value that all rows had, and rows of it: files of a table have the same, for the most part.
+#[derive(Default)]
+struct Constants(Mutex<HashMap<String, (ArrayRef, ArrayRef)>>);
+
+impl Constants {
+    /// So many rows with this value, as columns of a type have it.
+    fn repeated(&self, column: &str, value: &ArrayRef, of: &DataType, rows: usize) -> Result<ArrayRef> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of_known, all)) = known.get(column)
+            && all.len() >= rows
+            && of_known == value
+        {
+            return Ok(all.slice(0, rows));
+        }
+        let all = repeated(value, of, rows)?;
+        known.insert(column.to_owned(), (Arc::clone(value), Arc::clone(&all)));
+        Ok(all)
+    }
+}
+
+/// Makes such rows.
 fn repeated(value: &ArrayRef, of: &DataType, rows: usize) -> Result<ArrayRef> {
     // Texts as views first: they are repeated without their bytes.
     let value = match value.data_type() {

@@ -31,6 +31,7 @@ impl Hybrid {
 
     /// Appends the next `count` numbers.
     pub(super) fn numbers(&mut self, count: usize, out: &mut Vec<i32>) -> Result<(), ParquetError> {
+        out.reserve(count);
         let end = out.len() + count;
         while out.len() < end {
             let wanted = end - out.len();

@@ -23,8 +23,9 @@ const PAGE_BYTES_MAX: usize = 256 << 20;
 
 /// Room for a decompressed page, to begin with.
 const ROOM_BYTES: usize = 256 << 10;
-/// Rooms that wait for a page.
+/// Rooms that wait for a page, and bytes of the longest of them.
 const ROOMS_MAX: usize = 4;
+const ROOM_BYTES_MAX: usize = 1 << 20;
 
 /// A byte of LZ4 stands for no more than so many.
 const LZ4_BYTES_MAX: usize = 255;
@@ -33,35 +34,22 @@ const LZ4_BYTES_MAX: usize = 255;
 #[derive(Default)]
 pub(in crate::sql) struct Unpack {
     zstd: Option<Decompressor<'static>>,
-    /// Blocks of LZ4 do not say how long they become.
-    rooms: Rooms,
+    /// Whether pages go before the next one is asked for: they need no memory of their own.
+    are_short_lived: bool,
 }
 
-/// Memory of pages that are no more.
-#[derive(Clone, Default)]
-struct Rooms(Arc<Mutex<Vec<Vec<u8>>>>);
+/// Memory of pages that are no more. Blocks of LZ4 do not say how long they become.
+static ROOMS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
-impl Rooms {
-    fn take(&self) -> Vec<u8> {
-        let room = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        room.unwrap_or_else(|| vec![0; ROOM_BYTES])
-    }
+fn take_room() -> Vec<u8> {
+    let room = ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    room.unwrap_or_else(|| vec![0; ROOM_BYTES])
+}
 
-    fn give_back(&self, room: Vec<u8>) {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if rooms.len() < ROOMS_MAX {
-            rooms.push(room);
-        }
-    }
-
-    /// The first bytes of a room as a page. A short one does not keep the room.
-    fn page(&self, room: Vec<u8>, length: usize) -> Bytes {
-        if length >= room.len() / 2 {
-            return Bytes::from_owner(InRoom { room, length, rooms: self.clone() });
-        }
-        let page = Bytes::copy_from_slice(&room[..length]);
-        self.give_back(room);
-        page
+fn give_back(room: Vec<u8>) {
+    let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
+    if rooms.len() < ROOMS_MAX && room.len() <= ROOM_BYTES_MAX {
+        rooms.push(room);
     }
 }
 
@@ -69,7 +57,6 @@ impl Rooms {
 struct InRoom {
     room: Vec<u8>,
     length: usize,
-    rooms: Rooms,
 }
 
 impl AsRef<[u8]> for InRoom {
@@ -80,7 +67,7 @@ impl AsRef<[u8]> for InRoom {
 
 impl Drop for InRoom {
     fn drop(&mut self) {
-        self.rooms.give_back(std::mem::take(&mut self.room));
+        give_back(std::mem::take(&mut self.room));
     }
 }
 
@@ -102,6 +89,11 @@ impl Codec {
 }
 
 impl Unpack {
+    /// For pages of which each goes before the next one is asked for.
+    pub(in crate::sql) fn of_short_lived() -> Self {
+        Self { are_short_lived: true, ..Self::default() }
+    }
+
     /// A page of which all but the first `plain` bytes are compressed.
     fn decompressed(&mut self, codec: Codec, page: &Bytes, plain: usize) -> Result<Bytes, ParquetError> {
         let (before, block) = page.split_at_checked(plain).ok_or_else(|| broken("its levels are cut short"))?;
@@ -133,14 +125,20 @@ impl Unpack {
 
     fn of_lz4(&mut self, before: &[u8], block: &[u8]) -> Result<Bytes, ParquetError> {
         let most = block.len().saturating_mul(LZ4_BYTES_MAX).min(PAGE_BYTES_MAX);
-        let mut room = self.rooms.take();
+        let mut room = take_room();
         loop {
             room.resize(room.len().max(before.len() + ROOM_BYTES), 0);
             let (levels, behind) = room.split_at_mut(before.len());
             match decompress_to_buffer(block, i32::try_from(behind.len()).ok(), behind) {
                 Ok(length) if length <= behind.len() => {
                     levels.copy_from_slice(before);
-                    return Ok(self.rooms.page(room, before.len() + length));
+                    let length = before.len() + length;
+                    if self.are_short_lived {
+                        return Ok(Bytes::from_owner(InRoom { room, length }));
+                    }
+                    let page = Bytes::copy_from_slice(&room[..length]);
+                    give_back(room);
+                    return Ok(page);
                 }
                 Ok(_) => return Err(broken("it is longer than its room")),
                 Err(_) if behind.len() < most => room.resize(room.len() * 2, 0),
