@@ -17,11 +17,11 @@ pub struct Affixes {
     bytes: Vec<u8>,
     /// By node, the first that it goes on with, and behind the last node: a node's are up to the next one's.
     next: Vec<u32>,
-    /// By byte, the node that the root goes on with; 0 where with none.
-    first: Box<[u32; 256]>,
     /// By node, where the atoms of its text begin, likewise.
     starts: Vec<u32>,
     atoms: Vec<AtomIx>,
+    /// By byte, the node that the root goes on with; 0 where with none.
+    first: Box<[u32; 256]>,
 }
 
 /// Bytes that are compared one by one sooner than by vectors.
@@ -44,7 +44,7 @@ impl Affixes {
         let mut texts: Vec<(Vec<u8>, AtomIx)> = texts.into_iter().map(|(text, atom)| (from_side(text), atom)).collect();
         texts.sort_unstable();
         let (bytes, first) = (vec![0], Box::new([0; 256]));
-        let mut out = Self { side, bytes, next: Vec::new(), first, starts: Vec::new(), atoms: Vec::new() };
+        let mut out = Self { side, bytes, next: Vec::new(), starts: Vec::new(), atoms: Vec::new(), first };
         // By node, the texts that begin as it does, and with how many bytes.
         let mut nodes = vec![(0..texts.len(), 0)];
         let mut node = 0;

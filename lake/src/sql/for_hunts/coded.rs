@@ -551,7 +551,7 @@ mod tests {
             let all = read(&file, 100)?;
             let is_chosen = |row: &usize| chosen[row % chosen.len()];
             let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
-            let (mut first, mut unpack, mut found) = (0, Unpack::default(), StringViewBuilder::new());
+            let (mut first, mut unpack, mut found) = (0, Unpack::of_short_lived(), StringViewBuilder::new());
             for group in footer.metadata().row_groups() {
                 let rows = group.num_rows() as usize;
                 let range = range(group.column(0))?;
@@ -590,7 +590,7 @@ mod tests {
                 let places: Vec<usize> = (0..rows).step_by(3).collect();
                 let chunk = range(group.column(0))?;
                 let chunk = bytes.slice(chunk.start as usize..chunk.end as usize);
-                if pick(group.column(0), chunk, rows, &places, &mut Unpack::default(), &mut found).is_ok() {
+                if pick(group.column(0), chunk, rows, &places, &mut Unpack::of_short_lived(), &mut found).is_ok() {
                     prop_assert_eq!(found.finish().len(), places.len());
                 }
             }
