@@ -3,6 +3,7 @@
 //! Data goes to stdout, words to stderr. Exit codes: 0 success, 1 a failed check or run, 2 wrong usage.
 
 mod backtest;
+mod causes;
 mod command;
 mod config;
 mod coverage;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         // A closed pipe (`tarn … | head`) is how readers say that they have enough.
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", causes::with_causes(error.as_ref()));
             ExitCode::from(command::failure_code(&error))
         }
     }

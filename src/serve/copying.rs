@@ -4,7 +4,7 @@
 //! new machine has what the lost one had of both.
 
 use super::metrics::Metrics;
-use super::with_causes;
+use crate::causes::with_causes;
 use anyhow::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

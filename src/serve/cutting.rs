@@ -1,8 +1,9 @@
 //! The log is cut behind what all of its consumers are through with.
 
+use super::crash;
 use super::frame::Frame;
 use super::metrics::Metrics;
-use super::{crash, with_causes};
+use crate::causes::with_causes;
 use std::sync::Arc;
 use std::time::Duration;
 use tarn_lake::Live;

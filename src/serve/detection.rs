@@ -12,7 +12,7 @@ use super::frame::{Frame, Kind, Logged};
 use super::intake::Room;
 use super::metrics::Metrics;
 use super::traces::TARGET;
-use super::with_causes;
+use crate::causes::with_causes;
 use crate::detection::Lane;
 use crate::findings::Writer;
 use anyhow::Context;

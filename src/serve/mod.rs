@@ -41,6 +41,7 @@ mod stop;
 mod updates;
 mod upkeep;
 
+use crate::causes::with_causes;
 use crate::command::Usage;
 use anyhow::Context;
 use config::Config;
@@ -147,10 +148,4 @@ impl Server {
             Some(Ok(Ok(()))) | None => anyhow::anyhow!("a part of the daemon stopped by itself"),
         }
     }
-}
-
-/// An error with its causes.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

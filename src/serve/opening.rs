@@ -5,7 +5,7 @@ use super::consumers::Consumers;
 use super::evidence::{Followed, Keeper, Known};
 use super::frame::Frame;
 use super::metrics::Metrics;
-use super::with_causes;
+use crate::causes::with_causes;
 use anyhow::Context;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::copying;
 use super::frame::{Frame, Kind, Logged};
 use super::metrics::Metrics;
-use super::with_causes;
+use crate::causes::with_causes;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The lake's upkeep inside the daemon: a task beside the committer, one table at a time.
 
 use super::config::Upkeep;
-use super::with_causes;
+use crate::causes::with_causes;
 use chrono::Utc;
 use std::time::Duration;
 use tarn_lake::upkeep::{CompactOptions, compact, retain, vacuum};

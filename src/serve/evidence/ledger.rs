@@ -8,9 +8,9 @@
 use super::super::crash;
 use super::super::frame::Frame;
 use super::super::metrics::Metrics;
-use super::super::with_causes;
 use super::known::Known;
 use super::records::{Marks, Piece, read};
+use crate::causes::with_causes;
 use crate::recording::append_all;
 use anyhow::Context;
 use object_store::path::Path;

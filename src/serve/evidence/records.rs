@@ -4,8 +4,8 @@
 //! **Bounds**: [`PIECE_BYTES`] of records and documents at a time, and those of one frame.
 
 use super::super::frame::{Frame, Kind};
-use super::super::with_causes;
 use super::mapped::Mapped;
+use crate::causes::with_causes;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use serde_json::Value;

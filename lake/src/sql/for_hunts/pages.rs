@@ -141,7 +141,8 @@ impl Unpack {
                     return Ok(page);
                 }
                 Ok(_) => return Err(broken("it is longer than its room")),
-                Err(_) if behind.len() < most => room.resize(room.len() * 2, 0),
+                // It may only lack room, which the library does not tell from damage.
+                Err(_) if behind.len() < most => room.resize((room.len() * 2).min(before.len() + most), 0),
                 Err(error) => return Err(broken(error)),
             }
         }

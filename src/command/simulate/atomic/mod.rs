@@ -4,6 +4,7 @@ mod listing;
 
 use super::score::ScoreArgs;
 use super::target::TargetArgs;
+use crate::causes::with_causes;
 use crate::command::arguments::{PlaceholderArgs, SourcesArgs, load_and_report, report_engine};
 use crate::command::named_file::{NamedFile, SMALL_BYTES_MAX};
 use crate::command::{Usage, block_on};
@@ -82,7 +83,7 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let tests = definition::read(&self.atomics).map_err(|e| Usage(format!("--atomics: {}", told(&e))))?;
+        let tests = definition::read(&self.atomics).map_err(|e| Usage(format!("--atomics: {}", with_causes(&e))))?;
         let atomics = self.atomics.canonicalize()?;
         let mut list = List::shipped()?;
         if let Some(path) = &self.also_allow {
@@ -222,10 +223,4 @@ fn sandbox_works(program: &Path, atomics: &Path) -> anyhow::Result<()> {
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
     Ok(BufWriter::new(File::create(path).with_context(|| format!("--write-events: cannot write {}", path.display()))?))
-}
-
-/// An error with its causes, one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source()).map(|e| format!(": {e}"));
-    std::iter::once(error.to_string()).chain(causes).collect()
 }
