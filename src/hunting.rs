@@ -3,7 +3,7 @@
 //! **Order**: days, and where there are correlations, event time within a day, ties as they arrived; or all days at once,
 //! as they arrived. **Bounds**: findings wait for their events in groups; sorting spills to disk.
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashMap;
 use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::SortOptions;
@@ -25,8 +25,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::scalar::ScalarValue;
+use futures::stream::{self, StreamExt};
 use std::borrow::Cow;
-use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -35,8 +35,8 @@ use tarn_engine::hunt::{Hunted, Part, RULE, VALUES, in_turn, values};
 use tarn_engine::{Engine, RuleIx};
 use tarn_ingest::container::first_record;
 use tarn_ingest::fields::MemberColumns;
-use tarn_lake::SqlSession;
 use tarn_lake::table::{ARRIVAL, DataFile, EVENT_DAY, REST, TableSnapshot, member_column};
+use tarn_lake::{Originals, SqlSession};
 use tarn_schema_ocsf::{ClassUid, Schema};
 
 /// Uids that are looked for in the lake at once.
@@ -358,19 +358,21 @@ impl Hunt {
     }
 
     /// The events of some hits of some days.
-    pub async fn events<'h>(&self, days: &Days, hits: &'h [Hit]) -> anyhow::Result<Events<'h>> {
+    ///
+    /// **Errors**: files that cannot be read.
+    pub async fn events(&self, days: &Days, hits: &[Hit]) -> anyhow::Result<Events> {
         let mut events = Events::default();
         for Table { class, name, .. } in &self.tables {
             let hits = || hits.iter().filter(|hit| hit.class == *class);
             let arrivals: Option<BTreeSet<i64>> = hits().map(|hit| hit.arrival).collect();
-            let batches = match arrivals {
+            let originals = match arrivals {
                 Some(arrivals) => self.session.originals(name, &arrivals).await?,
-                None => self.originals_by_uid(name, days, hits().map(|hit| &*hit.uid).collect()).await?,
+                None => {
+                    let batches = self.originals_by_uid(name, days, hits().map(|hit| &*hit.uid).collect()).await?;
+                    stream::iter(batches).map(Ok).boxed()
+                }
             };
-            let wanted = LazyCell::new(|| hits().map(|hit| &*hit.uid).collect::<AHashSet<&str>>());
-            for batch in batches {
-                events.add(*class, &batch, &wanted)?;
-            }
+            events.coming.push((*class, originals));
         }
         Ok(events)
     }
@@ -402,23 +404,46 @@ fn names(expr: &Expr) -> impl Iterator<Item = &str> {
     expr.column_refs().into_iter().map(|column| column.name.as_str())
 }
 
-/// Events of hits, as the stream saw them.
+/// Events of hits, as the stream saw them. Originals are read up to the one that is asked for: it is still in the processor's
+/// caches when its finding is written.
 #[derive(Default)]
-pub struct Events<'h> {
+pub struct Events {
+    /// What was not read yet, by class.
+    coming: Vec<(ClassUid, Originals)>,
     originals: Vec<StringViewArray>,
     /// In which of these, and which of its rows, what arrived then is, where that names it.
     by_arrival: AHashMap<(ClassUid, i64), (usize, usize)>,
-    by_uid: AHashMap<&'h str, (usize, usize)>,
+    by_uid: AHashMap<String, (usize, usize)>,
 }
 
-impl<'h> Events<'h> {
+impl Events {
+    /// The JSON text of a hit's event: what a container makes of its original. None where the lake has none.
+    ///
+    /// **Errors**: a file that cannot be read.
+    pub async fn get(&mut self, hit: &Hit) -> anyhow::Result<Option<Cow<'_, str>>> {
+        let (batch, row) = loop {
+            if let Some(place) = self.place(hit) {
+                break place;
+            }
+            let coming = self.coming.iter_mut().find(|(class, _)| *class == hit.class);
+            let Some((class, originals)) = coming else { return Ok(None) };
+            let (class, batch) = (*class, originals.next().await.transpose()?);
+            match batch {
+                Some(batch) => self.add(class, &batch)?,
+                None => self.coming.retain(|(own, _)| *own != class),
+            }
+        };
+        let original = self.originals[batch].value(row);
+        Ok(Some(first_record(original).unwrap_or_else(|| serde_json::Value::from(original).to_string().into())))
+    }
+
+    fn place(&self, hit: &Hit) -> Option<(usize, usize)> {
+        let by_arrival = hit.arrival.and_then(|arrival| self.by_arrival.get(&(hit.class, arrival)));
+        by_arrival.or_else(|| self.by_uid.get(&*hit.uid)).copied()
+    }
+
     /// Adds originals of a class, with the uids of their events or times of arrival that are theirs alone.
-    fn add(
-        &mut self,
-        class: ClassUid,
-        batch: &RecordBatch,
-        wanted: &LazyCell<AHashSet<&'h str>, impl FnOnce() -> AHashSet<&'h str>>,
-    ) -> anyhow::Result<()> {
+    fn add(&mut self, class: ClassUid, batch: &RecordBatch) -> anyhow::Result<()> {
         let column = |name| {
             let column = batch.column_by_name(name);
             column.map(|column| arrow::compute::cast(column, &DataType::Utf8View)).transpose()
@@ -428,10 +453,9 @@ impl<'h> Events<'h> {
         let there = |row: &usize| originals.is_valid(*row);
         let place = |row| (self.originals.len(), row);
         if let Some(uids) = column("metadata.uid")? {
-            for (row, uid) in uids.as_string_view().iter().enumerate().filter(|(row, _)| there(row)) {
-                if let Some(uid) = uid.and_then(|uid| wanted.get(uid)) {
-                    self.by_uid.entry(uid).or_insert(place(row));
-                }
+            let uids = uids.as_string_view();
+            for row in (0..uids.len()).filter(|row| uids.is_valid(*row) && there(row)) {
+                self.by_uid.entry(uids.value(row).to_owned()).or_insert(place(row));
             }
         } else if let Some(arrivals) = batch.column_by_name(ARRIVAL).and_then(|a| a.as_primitive_opt::<Int64Type>()) {
             let rows = (0..arrivals.len()).filter(there);
@@ -439,13 +463,5 @@ impl<'h> Events<'h> {
         }
         self.originals.push(originals.clone());
         Ok(())
-    }
-
-    /// The JSON text of a hit's event: what a container makes of its original.
-    pub fn get(&self, hit: &Hit) -> Option<Cow<'_, str>> {
-        let by_arrival = hit.arrival.and_then(|arrival| self.by_arrival.get(&(hit.class, arrival)));
-        let (batch, row) = by_arrival.or_else(|| self.by_uid.get(&*hit.uid))?;
-        let original = self.originals[*batch].value(*row);
-        Some(first_record(original).unwrap_or_else(|| serde_json::Value::from(original).to_string().into()))
     }
 }

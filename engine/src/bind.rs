@@ -216,6 +216,12 @@ impl Engine {
         self.numbers.get(name).map(|n| FieldIx(*n))
     }
 
+    /// Works out what all matchers are made of, which the first one would do.
+    pub fn make_ready(&self) {
+        self.compiled();
+        self.classes_of_bound();
+    }
+
     /// The conditions of bound rules, as matchers take them.
     pub(crate) fn compiled(&self) -> &Compiled {
         self.compiled.get_or_init(|| Compiled::new(self))

@@ -88,6 +88,9 @@ impl Findings {
     pub fn ocsf(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"{")?;
         self.members(rule, evidence, out)?;
+        out.write_all(b",\"evidences\":[{\"data\":")?;
+        one_line(evidence.event, out)?;
+        out.write_all(b"}]")?;
         if let Some(file) = evidence.file {
             out.write_all(b",\"unmapped\":{\"file\":")?;
             serde_json::to_writer(&mut *out, file)?;
@@ -96,7 +99,8 @@ impl Findings {
         out.write_all(b"}\n")
     }
 
-    /// A line of `tarn detect`: the finding, and in front of it `rule`, `file`, `record` and `event` as users look for.
+    /// A line of `tarn detect`: the finding, with `rule`, `file`, `record` and `event` in front instead of its evidences.
+    /// An event is most of a line, and is told once.
     ///
     /// **Errors**: those of `out`.
     pub fn line(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -121,10 +125,11 @@ impl Findings {
     pub fn correlated_ocsf(&self, found: &Correlated, time_ms: i64, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"{")?;
         self.correlated_members(found, time_ms, out)?;
-        out.write_all(b"}\n")
+        writeln!(out, ",\"evidences\":[{{\"data\":{}}}]}}", evidence(found))
     }
 
-    /// A line of `tarn detect` for a correlation: `rule`, and `correlation` with the group and the events' uids.
+    /// A line of `tarn detect` for a correlation: the finding, with `rule` and `correlation` (the group and the events' uids)
+    /// in front instead of its evidences.
     ///
     /// **Errors**: those of `out`.
     pub fn correlated_line(&self, found: &Correlated, time_ms: i64, out: &mut impl Write) -> io::Result<()> {
@@ -140,21 +145,19 @@ impl Findings {
         let head =
             Head { uid: found.uid(&self.engine), time_ms, events: &events, seen: Some((found.first, found.last)) };
         self.correlations[found.correlation].write(&head, out)?;
-        write!(out, "{}}}],\"count\":{}", evidence(found), found.count)
+        write!(out, ",\"count\":{}", found.count)
     }
 
     fn members(&self, rule: RuleIx, evidence: &Evidence<'_>, out: &mut impl Write) -> io::Result<()> {
-        let Evidence { event, identity, time_ms, .. } = *evidence;
+        let Evidence { identity, time_ms, .. } = *evidence;
         let template = self.template(rule);
         let uid = uid_of(template.uid.clone(), &identity.uid);
         let head = Head { uid, time_ms, events: &[identity.uid.as_str()], seen: identity.time.map(|t| (t, t)) };
-        template.write(&head, out)?;
-        one_line(event, out)?;
-        out.write_all(b"}]")
+        template.write(&head, out)
     }
 }
 
-/// What differs from finding to finding of one rule, but for its evidence.
+/// What differs from finding to finding of one rule, but for its evidences.
 struct Head<'a> {
     uid: String,
     /// When it is made.
@@ -186,7 +189,7 @@ const PRODUCT: &str = "\",\"version\":\"1.8.0\",\"product\":{\"name\":\"Tarn\",\
                        \"finding_info\":{\"uid\":\"";
 
 impl Template {
-    /// Writes a finding's members, up to the data of its evidence.
+    /// Writes a finding's members, but for its evidences.
     fn write(&self, Head { uid, time_ms, events, seen }: &Head<'_>, out: &mut impl Write) -> io::Result<()> {
         out.write_all(self.class.as_bytes())?;
         // Piece by piece: formatting takes longer than what is written.
@@ -213,7 +216,7 @@ impl Template {
             out.write_all(b",")?;
         }
         out.write_all(self.info.as_bytes())?;
-        out.write_all(b"},\"evidences\":[{\"data\":")
+        out.write_all(b"}")
     }
 
     fn new(about: &About) -> Self {

@@ -37,4 +37,4 @@ pub use ingest::{CommitSummary, Container, Decision, Ingest, IngestOptions};
 pub use lake::Lake;
 pub use live::{Chunk, Committer, Live, LiveOptions};
 pub use location::StoreOptions;
-pub use sql::{SqlError, SqlOptions, SqlSession};
+pub use sql::{Originals, SqlError, SqlOptions, SqlSession};

@@ -43,7 +43,7 @@ pub struct Args {
     /// Print counts, rates and peak memory on stderr at the end
     #[arg(long)]
     stats: bool,
-    /// Print canonical OCSF only, without the `rule`, `file`, `record` and `event` members
+    /// Print canonical OCSF only: the event in `evidences`, no `rule`, `file`, `record` and `event` members
     #[arg(long, conflicts_with = "format")]
     ocsf: bool,
     /// How to print findings [default: ndjson]

@@ -47,6 +47,7 @@ pub struct Args {
 impl Args {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        without_huge_pages();
         let config = self.configuration()?;
         let store = StoreOptions::new(config::store_options());
         block_on(async {
@@ -116,4 +117,11 @@ pub(super) fn init_logs(traces: Option<&TracesConfig>) -> anyhow::Result<Option<
     // A second call, which does not happen, would change nothing.
     let _ = tracing_subscriber::registry().with(logs.with_filter(filter)).with(spans).try_init();
     Ok(traces)
+}
+
+/// Memory in pages of the usual size: huge ones are quicker to get, but a process that runs for months would keep more of them
+/// than it needs. That it cannot be said is no error.
+fn without_huge_pages() {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_thp_disable(true).ok();
 }

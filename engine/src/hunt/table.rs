@@ -120,7 +120,7 @@ impl TableProvider for Hunted {
             let schema = table.schema();
             let own = wanted.iter().filter(|at| **at < self.of_table());
             let own = own.map(|at| schema.index_of(self.schema.field(*at).name())).collect::<Result<Vec<_>, _>>()?;
-            let needed = lanes.columns().all.iter().filter_map(|name| schema.index_of(name).ok());
+            let needed = lanes.columns().all.iter().filter_map(|name| Some(schema.column_with_name(name)?.0));
             let mut read: Vec<usize> = own.into_iter().chain(needed).collect();
             read.sort_unstable();
             read.dedup();

@@ -144,9 +144,12 @@ impl<'a> Scanner<'a> {
             if bytes.get(at) != Some(&b':') {
                 return self.unexpected(at, "`:`");
             }
-            at = skip_space(bytes, at + 1);
-            let start = at;
-            at = self.value(at, depth + 1)?;
+            let start = skip_space(bytes, at + 1);
+            // Most values are strings.
+            at = match bytes.get(start) {
+                Some(b'"') => self.string(start)?,
+                _ => self.value(start, depth + 1)?,
+            };
             found(key, start..at);
             at = skip_space(bytes, at);
             match bytes.get(at) {
@@ -226,13 +229,16 @@ impl<'a> Scanner<'a> {
     fn look_at(&mut self, window: usize, bytes: &[u8; WINDOW]) {
         // Of one that was left out, no string goes on into the next.
         let before = if window == self.window.wrapping_add(1) { self.open } else { 0 };
-        let [quote, backslash, control] = bits(bytes, |part| {
-            [
-                part.simd_eq(u8x16::splat(b'"')),
-                part.simd_eq(u8x16::splat(b'\\')),
-                part.min(u8x16::splat(0x1f)).simd_eq(part),
-            ]
-        });
+        let [quote, backslash] =
+            bits(bytes, |part| [part.simd_eq(u8x16::splat(b'"')), part.simd_eq(u8x16::splat(b'\\'))]);
+        let least = u8x16::splat(0x1f);
+        let (parts, _) = bytes.as_chunks::<16>();
+        let lowest = parts.iter().fold(u8x16::splat(0xff), |lowest, part| lowest.min(u8x16::new(*part)));
+        // Control characters are rare: which bytes are some is only asked where some are.
+        let control = match lowest.min(least).simd_eq(lowest).to_bitmask() {
+            0 => 0,
+            _ => bits(bytes, |part| [part.min(least).simd_eq(part)])[0],
+        };
         let (escaped, open) = escaped(backslash, before);
         let mut special = quote & !escaped | control;
         let mut others = escaped & !(quote | backslash);

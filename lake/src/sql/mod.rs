@@ -27,6 +27,7 @@ mod text;
 pub use error::SqlError;
 pub use for_hunts::ForHunts;
 pub use json_get::json_get;
+pub use originals::Originals;
 pub use provider::LakeTable;
 
 use by_dictionary::GroupByDictionary;

@@ -4,6 +4,7 @@ use super::SqlSession;
 use super::for_hunts::coded;
 use super::for_hunts::pages::Unpack;
 use super::provider::{LakeTable, STORE};
+use crate::table::schema::{RAW_DATA, UID};
 use crate::table::{ARRIVAL, DataFile};
 use ahash::AHashSet;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewBuilder};
@@ -14,7 +15,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::StreamExt;
+use futures::stream::{self, BoxStream, StreamExt};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -22,23 +23,19 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What names a row, and what it was made of.
-const UID: &str = "metadata.uid";
-const ORIGINAL: &str = "raw_data";
-
 /// Rows that Parquet's reader reads at once.
 const ROWS_AT_ONCE: usize = 64;
 /// Bytes of texts that lie together.
-const BLOCK_BYTES: u32 = 256 << 10;
+const BLOCK_BYTES: usize = 128 << 10;
 
 impl SqlSession {
-    /// The rows of a table that arrived at one of these times: batches with [`ARRIVAL`] and `raw_data`, where a file has it, as
-    /// texts or views of texts. Of writers at the same time, more than one row may have a time: then batches have
-    /// `metadata.uid`, too.
+    /// The originals of the rows of a table that arrived at one of these times, as they are read: batches with [`ARRIVAL`] and
+    /// `raw_data`, as texts or views of texts. Of writers at the same time, more than one row may have a time: then batches
+    /// have `metadata.uid`, too.
     ///
     /// **Errors**: a file that cannot be read.
-    pub async fn originals(&self, table: &str, arrivals: &BTreeSet<i64>) -> Result<Vec<RecordBatch>> {
-        let Some(snapshot) = self.tables.get(table) else { return Ok(Vec::new()) };
+    pub async fn originals(&self, table: &str, arrivals: &BTreeSet<i64>) -> Result<Originals> {
+        let Some(snapshot) = self.tables.get(table) else { return Ok(stream::empty().boxed()) };
         let runtime = self.context.runtime_env();
         let store = runtime.object_store(ObjectStoreUrl::parse(STORE)?)?;
         let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
@@ -55,20 +52,21 @@ impl SqlSession {
             }
         }
         let columns: &[&'static str] = match all_differ(&chosen, &found) {
-            true => &[ORIGINAL],
-            false => &[UID, ORIGINAL],
+            true => &[RAW_DATA],
+            false => &[UID, RAW_DATA],
         };
         for batch in &mut found {
             let names = [ARRIVAL].iter().chain(columns);
             let at: Vec<usize> = names.filter_map(|name| batch.schema().index_of(name).ok()).collect();
             *batch = batch.project(&at)?;
         }
-        for rows in chosen {
-            found.extend(rows.read(columns).await?);
-        }
-        Ok(found)
+        let of_files = stream::iter(chosen).map(|rows| rows.read(columns)).flatten();
+        Ok(stream::iter(found).map(Ok).chain(of_files).boxed())
     }
 }
+
+/// Batches of originals, each small enough that it is still in the processor's caches when it is given out.
+pub type Originals = BoxStream<'static, Result<RecordBatch>>;
 
 /// Whether a file may have one of them, by the log's statistics.
 fn may_have(file: &DataFile, arrivals: &BTreeSet<i64>) -> bool {
@@ -158,7 +156,8 @@ impl Chosen {
         reader: Box<dyn AsyncFileReader>,
         arrivals: &BTreeSet<i64>,
     ) -> Result<Option<Self>> {
-        let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, ArrowReaderOptions::new())?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, options)?;
         let (groups, mut wanted) = groups(&footer, arrivals);
         let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
         let times = times.with_projection(mask(&footer, &[ARRIVAL])).with_row_groups(groups.clone());
@@ -179,47 +178,25 @@ impl Chosen {
         Ok((!rows.is_empty()).then(|| Self { reader, footer, groups, rows, arrivals: found.into() }))
     }
 
-    /// These columns of them, where the file has them, behind [`ARRIVAL`].
-    async fn read(self, columns: &[&'static str]) -> Result<Vec<RecordBatch>> {
-        let at = |name: &&'static str| Some((*name, self.footer.schema().index_of(name).ok()?));
-        let there: Vec<(&str, usize)> = columns.iter().filter_map(at).collect();
-        let leaf = |(name, at): &(&'static str, usize)| Some((*name, coded::leaf(self.footer.metadata(), *at)?));
-        match there.iter().map(leaf).collect::<Option<Vec<_>>>() {
-            Some(leaves) => self.picked(&leaves).await,
-            None => self.selected(columns).await,
-        }
-    }
-
-    /// Columns that can be read page by page.
-    async fn picked(mut self, leaves: &[(&'static str, usize)]) -> Result<Vec<RecordBatch>> {
-        let (mut found, mut unpack) = (Vec::new(), Unpack::of_short_lived());
-        let (mut first, mut at) = (0, 0);
-        for group in &self.groups {
-            let group = self.footer.metadata().row_group(*group);
-            let rows = group.num_rows() as usize;
-            let own = self.rows[at..].iter().take_while(|row| **row < first + rows);
-            let places: Vec<usize> = own.map(|row| row - first).collect();
-            first += rows;
-            if places.is_empty() {
-                continue;
+    /// These columns of them, behind [`ARRIVAL`]; nothing where the file has no originals.
+    fn read(self, columns: &'static [&'static str]) -> Originals {
+        let at = |name: &str| self.footer.schema().index_of(name).ok();
+        let leaf = |name: &str| coded::leaf(self.footer.metadata(), at(name)?);
+        let is_with_uids = columns.contains(&UID);
+        match (at(RAW_DATA), leaf(RAW_DATA), leaf(UID).filter(|_| is_with_uids)) {
+            (None, ..) => stream::empty().boxed(),
+            (_, Some(originals), uids) if uids.is_some() == is_with_uids => {
+                let unpack = Unpack::of_short_lived();
+                let picked = Picked { rows: self, originals, uids, unpack, next: 0, first: 0, at: 0, group: None };
+                let next = async |mut picked: Picked| Ok(picked.next().await?.map(|batch| (batch, picked)));
+                stream::try_unfold(picked, next).boxed()
             }
-            let arrivals: ArrayRef = Arc::new(self.arrivals.slice(at, places.len()));
-            at += places.len();
-            let ranges = leaves.iter().map(|(_, leaf)| coded::range(group.column(*leaf)));
-            let chunks = self.reader.get_byte_ranges(ranges.collect::<Result<_, _>>()?).await?;
-            let mut columns = vec![(ARRIVAL, arrivals)];
-            for ((name, leaf), bytes) in leaves.iter().zip(chunks) {
-                let mut texts = StringViewBuilder::new().with_fixed_block_size(BLOCK_BYTES);
-                coded::pick(group.column(*leaf), bytes, rows, &places, &mut unpack, &mut texts)?;
-                columns.push((*name, Arc::new(texts.finish())));
-            }
-            found.push(RecordBatch::try_from_iter(columns)?);
+            _ => self.selected(columns).unwrap_or_else(|error| stream::iter([Err(error)]).boxed()),
         }
-        Ok(found)
     }
 
     /// The same by Parquet's own reader.
-    async fn selected(self, columns: &[&str]) -> Result<Vec<RecordBatch>> {
+    fn selected(self, columns: &[&str]) -> Result<Originals> {
         // A view holds its page, so not many at a time.
         let views = ArrowReaderMetadata::try_new(self.footer.metadata().clone(), as_views(self.footer.schema()))?;
         let rows = self.groups.iter().map(|group| views.metadata().row_group(*group).num_rows() as usize).sum();
@@ -227,18 +204,98 @@ impl Chosen {
         let chosen = RowSelection::from_consecutive_ranges(chosen, rows);
         let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader, views).with_row_groups(self.groups);
         let rows = rows.with_batch_size(ROWS_AT_ONCE).with_row_selection(chosen);
-        let mut rows = rows.with_projection(mask(&self.footer, columns)).build()?;
-        let (mut found, mut at) = (Vec::new(), 0);
-        while let Some(batch) = rows.next().await.transpose()? {
-            let batch = compact(&batch)?;
-            let times: ArrayRef = Arc::new(self.arrivals.slice(at, batch.num_rows()));
+        let rows = rows.with_projection(mask(&self.footer, columns)).build()?;
+        let (arrivals, mut at) = (self.arrivals, 0);
+        let with_times = move |batch: parquet::errors::Result<RecordBatch>| {
+            let batch = compact(&batch?)?;
+            let times: ArrayRef = Arc::new(arrivals.slice(at, batch.num_rows()));
             at += batch.num_rows();
             let schema = batch.schema();
             let named = schema.fields().iter().map(|field| field.name().as_str()).zip(batch.columns().iter().cloned());
-            found.push(RecordBatch::try_from_iter([(ARRIVAL, times)].into_iter().chain(named))?);
-        }
-        Ok(found)
+            Ok(RecordBatch::try_from_iter([(ARRIVAL, times)].into_iter().chain(named))?)
+        };
+        Ok(rows.map(with_times).boxed())
     }
+}
+
+/// Rows of a file whose columns can be read page by page.
+struct Picked {
+    rows: Chosen,
+    /// The columns' leaves.
+    originals: usize,
+    uids: Option<usize>,
+    unpack: Unpack,
+    /// How many row groups were opened, and the row behind them.
+    next: usize,
+    first: usize,
+    /// How many rows were given out.
+    at: usize,
+    group: Option<GroupAtHand>,
+}
+
+/// Rows of a row group.
+struct GroupAtHand {
+    originals: coded::Picker,
+    /// The uids of all rows, where they are asked for.
+    uids: Option<ArrayRef>,
+    /// Places of all rows, and how many were given out.
+    places: Vec<usize>,
+    at: usize,
+}
+
+impl Picked {
+    /// The next few rows.
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(group) = self.group.as_mut().filter(|group| group.at < group.places.len()) {
+                let mut texts = builder();
+                let rows =
+                    group.originals.pick(&group.places[group.at..], BLOCK_BYTES, &mut self.unpack, &mut texts)?;
+                let arrivals: ArrayRef = Arc::new(self.rows.arrivals.slice(self.at, rows));
+                let uids = group.uids.as_ref().map(|uids| (UID, uids.slice(group.at, rows)));
+                let originals: ArrayRef = Arc::new(texts.finish());
+                (group.at, self.at) = (group.at + rows, self.at + rows);
+                let columns = [(ARRIVAL, arrivals)].into_iter().chain(uids).chain([(RAW_DATA, originals)]);
+                return Ok(Some(RecordBatch::try_from_iter(columns)?));
+            }
+            let Some(group) = self.rows.groups.get(self.next).copied() else { return Ok(None) };
+            self.next += 1;
+            self.group = self.open(group).await?;
+        }
+    }
+
+    /// The next row group; none where it has none of the rows.
+    async fn open(&mut self, group: usize) -> Result<Option<GroupAtHand>> {
+        let group = self.rows.footer.metadata().row_group(group);
+        let rows = group.num_rows() as usize;
+        let own = self.rows.rows[self.at..].iter().take_while(|row| **row < self.first + rows);
+        let places: Vec<usize> = own.map(|row| row - self.first).collect();
+        self.first += rows;
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let chunk = async |reader: &mut dyn AsyncFileReader, leaf| {
+            let column = group.column(leaf);
+            // Of a single range, the reader of local files clears the memory that it reads into.
+            let bytes = reader.get_byte_ranges(vec![coded::range(column)?]).await?.pop().unwrap_or_default();
+            coded::Picker::new(column, bytes, rows)
+        };
+        let uids = match self.uids {
+            Some(leaf) => {
+                let mut texts = builder();
+                let mut picker = chunk(&mut *self.rows.reader, leaf).await?;
+                picker.pick(&places, usize::MAX, &mut self.unpack, &mut texts)?;
+                Some(Arc::new(texts.finish()) as ArrayRef)
+            }
+            None => None,
+        };
+        let originals = chunk(&mut *self.rows.reader, self.originals).await?;
+        Ok(Some(GroupAtHand { originals, uids, places, at: 0 }))
+    }
+}
+
+fn builder() -> StringViewBuilder {
+    StringViewBuilder::new().with_fixed_block_size(BLOCK_BYTES as u32)
 }
 
 /// Whether no two rows arrived at the same time.
@@ -256,7 +313,7 @@ fn mask(footer: &ArrowReaderMetadata, names: &[&str]) -> ProjectionMask {
 
 /// Options to read texts that are asked for as views.
 fn as_views(schema: &Schema) -> ArrowReaderOptions {
-    let view = |field: &FieldRef| match [UID, ORIGINAL].contains(&field.name().as_str()) {
+    let view = |field: &FieldRef| match [UID, RAW_DATA].contains(&field.name().as_str()) {
         true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
         false => Arc::clone(field),
     };

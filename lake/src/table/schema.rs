@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 /// The column of records as they came.
 pub(crate) const RAW_DATA: &str = "raw_data";
+/// The column that names an event.
+pub(crate) const UID: &str = "metadata.uid";
 
 /// Columns whose files carry minima and maxima in the Delta log, where a table has them: what a filter of an
 /// investigation usually names. Each costs some hundred bytes of log per file, so not all columns are here.
@@ -21,7 +23,7 @@ const STATISTICS: &[&str] = &[
     "severity_id",
     "status_id",
     "disposition_id",
-    "metadata.uid",
+    UID,
     "metadata.event_code",
     "metadata.log_name",
     "metadata.product.name",
@@ -71,7 +73,7 @@ pub(crate) fn statistics_property(schema: &Schema) -> String {
 /// Whether a column is a text of high entropy, for which a dictionary only costs.
 pub(crate) fn is_bulk(field: &Field) -> bool {
     let json = field.metadata().get("ocsf.type").is_some_and(|t| t == "json");
-    json || matches!(field.name().as_str(), RAW_DATA | "unmapped" | "metadata.uid" | "bytes" | "message")
+    json || matches!(field.name().as_str(), RAW_DATA | UID | "unmapped" | "bytes" | "message")
 }
 
 /// `base` with the columns, and the children of lists of structs, that only `more` has.

@@ -1,10 +1,11 @@
 //! The column of arrival: where it stands, how it is written, and that its clock goes on.
 
 use crate::events::{START, batch, batches, lake_in, session};
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::TryStreamExt;
 use parquet::basic::Encoding;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use std::collections::BTreeSet;
@@ -95,7 +96,9 @@ async fn an_arrival_of_its_own_names_an_original() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake_in(folder.path()).await;
     write(&lake, "a").await;
-    let batches = session(&lake).await.originals("base_event", &BTreeSet::from([1, 10_000, 5_000])).await.unwrap();
+    let arrivals = BTreeSet::from([1, 10_000, 5_000]);
+    let batches = session(&lake).await.originals("base_event", &arrivals).await.unwrap();
+    let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap();
     let mut found = Vec::new();
     for batch in &batches {
         assert!(batch.column_by_name("metadata.uid").is_none());
@@ -118,6 +121,7 @@ async fn originals_are_found_by_arrival() {
     let session = session(&lake).await;
     let found = async |arrivals: &[i64]| {
         let batches = session.originals("base_event", &arrivals.iter().copied().collect()).await.unwrap();
+        let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap();
         let mut rows: Vec<(String, String)> = Vec::new();
         for batch in &batches {
             let [uids, texts] = ["metadata.uid", "raw_data"].map(|name| {

@@ -24,6 +24,7 @@ use tarn_engine::Engine;
 use tarn_engine::correlation::{Correlator, Limits};
 use tarn_engine::finding::Findings;
 use tarn_lake::SqlOptions;
+use tokio::task::spawn_blocking;
 use writing::{Group, Renderer, Writing};
 
 /// Run Sigma rules over a lake and print one finding a line
@@ -65,7 +66,7 @@ pub struct Args {
     /// Print counts and rates on stderr at the end
     #[arg(long)]
     stats: bool,
-    /// Print canonical OCSF only, without the `rule` and `event` members
+    /// Print canonical OCSF only: the event in `evidences`, no `rule` and `event` members
     #[arg(long, conflicts_with = "format")]
     ocsf: bool,
     /// How to print findings [default: ndjson]
@@ -91,9 +92,13 @@ impl Args {
     }
 
     async fn hunt(&self, engine: Arc<Engine>, span: Span) -> anyhow::Result<ExitCode> {
+        // Rules are made ready while the lake is opened.
+        let ready = Arc::clone(&engine);
+        let ready = spawn_blocking(move || ready.make_ready());
         let lake = self.lake.open().await?;
         let options = SqlOptions { partitions: self.threads.count(), ..SqlOptions::default() };
         let session = Arc::new(lake.sql(&options).await?);
+        ready.await?;
         let hunt = Arc::new(Hunt::new(engine.clone(), session, span).await?.in_order(self.order));
         self.check_order(&hunt)?;
         let (mut resume, mut correlator) = match &self.resume {
@@ -156,6 +161,8 @@ impl Args {
             let rate = rows as f64 / seconds.max(1e-9);
             eprintln!("time       {seconds:.3} s with {} threads: {rate:.0} rows/s", options.partitions);
         }
+        // The process ends: to take apart what is known of rules and files would only make it wait.
+        std::mem::forget((hunt, engine));
         Ok(ExitCode::SUCCESS)
     }
 

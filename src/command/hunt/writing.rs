@@ -62,10 +62,10 @@ impl Renderer {
     /// Sends the findings of a group; how many they were. It ends early when nobody receives them.
     async fn render(self: Arc<Self>, hunt: Arc<Hunt>, group: Group, pieces: Sender<Vec<u8>>) -> anyhow::Result<u64> {
         let (mut lines, mut count) = (self.room(), 0);
-        let events = hunt.events(&group.days, &group.hits).await?;
+        let mut events = hunt.events(&group.days, &group.hits).await?;
         for hit in &group.hits {
             let identity = Identity { uid: hit.uid.to_string(), time: Some(hit.time) };
-            let event = events.get(hit).unwrap_or("null".into());
+            let event = events.get(hit).await?.unwrap_or("null".into());
             let evidence = Evidence { event: &event, identity: &identity, time_ms: self.now_ms, file: None, record: 0 };
             match self.ocsf {
                 true => self.findings.ocsf(hit.rule, &evidence, &mut lines)?,

@@ -112,7 +112,7 @@ fn parts_of_a_table_are_hunted_as_one() {
     // Uids are those of other files: what was found is told by the event's text.
     let events = |found: &std::collections::BTreeMap<String, serde_json::Value>| {
         let mut events: Vec<String> =
-            found.values().map(|f| format!("{} {}", f["rule"]["title"], f["evidences"][0]["data"])).collect();
+            found.values().map(|f| format!("{} {}", f["rule"]["title"], f["event"])).collect();
         events.sort();
         events
     };

@@ -344,7 +344,7 @@ impl MemberReader {
         let columns = || placed.clone().chain(members.clone()).skip(1);
         let schema = batch.schema_ref();
         if self.at.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, schema)) {
-            let at = columns().map(|(name, _)| schema.index_of(name).ok()).collect();
+            let at = columns().map(|(name, _)| Some(schema.column_with_name(name)?.0)).collect();
             self.at = Some((Arc::clone(schema), at));
         }
         let at = self.at.iter().flat_map(|(_, at)| at);

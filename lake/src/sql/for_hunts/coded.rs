@@ -5,6 +5,7 @@
 //! pages without a dictionary number their values one by one.
 //! **Errors**: pages that are cut short, or that name values which are not there.
 
+use super::delta::lengths;
 use super::hybrid::Hybrid;
 use super::pages::{Pages, Unpack};
 use arrow::array::{
@@ -21,6 +22,7 @@ use parquet::basic::{Encoding, Type};
 use parquet::column::page::Page;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use simdutf8::basic::from_utf8;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,11 +72,13 @@ pub(in crate::sql) fn leaf(footer: &ParquetMetaData, column: usize) -> Option<us
 
 /// Whether a leaf can be read so, in all row groups of its file.
 fn can_be(file: &ParquetMetaData, leaf: usize) -> bool {
-    let known = [Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
+    let of_numbers = [Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
+    let of_texts = [Encoding::PLAIN, Encoding::DELTA_LENGTH_BYTE_ARRAY];
     file.row_groups().iter().map(|group| group.column(leaf)).all(|column| {
         let levels = (column.column_descr().max_rep_level(), column.column_descr().max_def_level());
         let is_flat = matches!(levels, (0, 0 | 1));
-        is_flat && column.column_type() == Type::BYTE_ARRAY && column.encodings().all(|own| known.contains(&own))
+        let is_known = |own| of_numbers.contains(&own) || of_texts.contains(&own);
+        is_flat && column.column_type() == Type::BYTE_ARRAY && column.encodings().all(is_known)
     })
 }
 
@@ -154,11 +158,11 @@ impl Texts {
     fn open(&mut self, page: Page, unpack: &mut Unpack) -> Result<Option<PageAtHand>, ParquetError> {
         match self.pages.decompressed(page, unpack)? {
             Page::DictionaryPage { buf, num_values, .. } => {
-                let (mut at, mut views) = (0, Vec::new());
+                let (mut texts, mut views) = (ByteArrays::plain(buf), Vec::new());
                 for _ in 0..num_values {
-                    views.push(plain(&buf, &mut at, 0)?);
+                    views.push(texts.view(0)?);
                 }
-                let values = StringViewArray::try_new(views.into(), vec![buf.into()], None)?;
+                let values = StringViewArray::try_new(views.into(), vec![texts.bytes], None)?;
                 self.dictionary = Some(Arc::new(values));
                 Ok(None)
             }
@@ -182,38 +186,51 @@ impl Texts {
     }
 }
 
-/// Adds the texts of some rows of a chunk, told by their places in it, ascending. Pages that have none of them are not
-/// decompressed.
-///
-/// **Errors**: as reading all of them; a text that is no UTF-8.
-pub(in crate::sql) fn pick(
-    column: &ColumnChunkMetaData,
-    bytes: Bytes,
+/// Picks rows of one chunk. Pages that have none of them are not decompressed.
+pub(in crate::sql) struct Picker {
+    texts: Texts,
     rows: usize,
-    mut places: &[usize],
-    unpack: &mut Unpack,
-    found: &mut StringViewBuilder,
-) -> Result<(), ParquetError> {
-    let mut texts = Texts::new(column, bytes, rows, Form::Bytes)?;
-    let mut first = 0;
-    while let Some(next) = places.first() {
-        let page = texts.stored()?;
-        // A dictionary has no rows.
-        let end = first + if page.is_data_page() { page.num_values() as usize } else { 0 };
-        if end > rows {
-            return Err(ParquetError::General("a column chunk has more rows than its row group".into()));
-        }
-        if page.is_data_page() && end <= *next {
-            first = end;
-            continue;
-        }
-        let Some(page) = texts.open(page, unpack)? else { continue };
-        let (here, behind) = places.split_at(places.partition_point(|place| *place < end));
-        let here = here.iter().map(|place| place - first);
-        page.pick(here, &mut texts.numbers, texts.dictionary.as_deref(), found)?;
-        (first, places) = (end, behind);
+    /// The first row of the next page.
+    first: usize,
+}
+
+impl Picker {
+    /// For a chunk of so many rows, whose bytes are those of its [`range`].
+    pub(in crate::sql) fn new(column: &ColumnChunkMetaData, bytes: Bytes, rows: usize) -> Result<Self, ParquetError> {
+        Ok(Self { texts: Texts::new(column, bytes, rows, Form::Bytes)?, rows, first: 0 })
     }
-    Ok(())
+
+    /// Adds the texts of rows, told by their places in the chunk, ascending, all behind those that were picked before: page by
+    /// page, until these are so many bytes. How many of the rows it were.
+    ///
+    /// **Errors**: as reading all of them; a text that is no UTF-8.
+    pub(in crate::sql) fn pick(
+        &mut self,
+        places: &[usize],
+        enough: usize,
+        unpack: &mut Unpack,
+        found: &mut StringViewBuilder,
+    ) -> Result<usize, ParquetError> {
+        let (mut left, mut bytes) = (places, 0);
+        while let Some(next) = left.first().filter(|_| bytes < enough) {
+            let page = self.texts.stored()?;
+            // A dictionary has no rows.
+            let end = self.first + if page.is_data_page() { page.num_values() as usize } else { 0 };
+            if end > self.rows {
+                return Err(ParquetError::General("a column chunk has more rows than its row group".into()));
+            }
+            if page.is_data_page() && end <= *next {
+                self.first = end;
+                continue;
+            }
+            let Some(page) = self.texts.open(page, unpack)? else { continue };
+            let (here, behind) = left.split_at(left.partition_point(|place| *place < end));
+            let here = here.iter().map(|place| place - self.first);
+            bytes += page.pick(here, &mut self.texts.numbers, self.texts.dictionary.as_deref(), found)?;
+            (self.first, left) = (end, behind);
+        }
+        Ok(places.len() - left.len())
+    }
 }
 
 /// A page's rows that are still to come.
@@ -228,8 +245,8 @@ struct PageAtHand {
 enum Values {
     /// Numbers in the dictionary.
     Numbers(Hybrid),
-    /// Texts, and where the next one begins.
-    Plain(Buffer, usize),
+    /// Texts.
+    Plain(ByteArrays),
 }
 
 impl PageAtHand {
@@ -240,7 +257,11 @@ impl PageAtHand {
                 let width = if values.is_empty() { 0 } else { values.get_u8() };
                 Values::Numbers(Hybrid::new(values, width)?)
             }
-            Encoding::PLAIN => Values::Plain(values.into(), 0),
+            Encoding::PLAIN => Values::Plain(ByteArrays::plain(values)),
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => {
+                let lengths = lengths(&mut values, rows as usize)?;
+                Values::Plain(ByteArrays { lengths: Some(lengths.into_iter()), ..ByteArrays::plain(values) })
+            }
             other => return Err(ParquetError::NYI(format!("texts in the encoding {other}"))),
         };
         let levels = levels.map(|levels| Hybrid::new(levels, 1)).transpose()?;
@@ -260,14 +281,14 @@ impl PageAtHand {
         numbers.clear();
         match &mut self.values {
             Values::Numbers(hybrid) => hybrid.numbers(with_value, numbers)?,
-            Values::Plain(texts, at) => {
-                out.buffers.push(texts.clone());
+            Values::Plain(texts) => {
+                out.buffers.push(texts.bytes.clone());
                 out.rows_of_plain.push(first..first + rows);
                 out.plain.reserve(with_value);
                 for _ in 0..with_value {
                     numbers.push(out.plain.len() as i32);
                     // The first buffer is the dictionary's.
-                    out.plain.push(plain(texts, at, out.buffers.len() as u32)?);
+                    out.plain.push(texts.view(out.buffers.len() as u32)?);
                 }
             }
         }
@@ -281,14 +302,14 @@ impl PageAtHand {
         Ok(())
     }
 
-    /// Adds some rows of a page that was not begun, ascending.
+    /// Adds some rows of a page that was not begun, ascending; how many bytes these are.
     fn pick(
         mut self,
         rows: impl Iterator<Item = usize>,
         numbers: &mut Vec<i32>,
         dictionary: Option<&StringViewArray>,
         found: &mut StringViewBuilder,
-    ) -> Result<(), ParquetError> {
+    ) -> Result<usize, ParquetError> {
         let mut valid = BooleanBufferBuilder::new(self.rows);
         match &mut self.levels {
             Some(levels) => levels.bits(self.rows, &mut valid)?,
@@ -300,7 +321,7 @@ impl PageAtHand {
             hybrid.numbers(values(0..self.rows), numbers)?;
         }
         // The first row, and the first value, that was not looked at.
-        let (mut row_at, mut value_at) = (0, 0);
+        let (mut row_at, mut value_at, mut bytes) = (0, 0, 0);
         for row in rows {
             let skipped = values(row_at..row);
             (row_at, value_at) = (row, value_at + skipped);
@@ -309,14 +330,18 @@ impl PageAtHand {
                     let number = numbers.get(value_at).map(|number| *number as usize);
                     let text = number.zip(dictionary).filter(|(number, all)| *number < all.len());
                     let (number, all) = text.ok_or_else(no_value)?;
+                    bytes += all.value(number).len();
                     found.append_value(all.value(number));
                 }
-                Values::Plain(texts, at) => {
+                Values::Plain(texts) => {
                     for _ in 0..skipped {
-                        next_text(texts, at)?;
+                        texts.next()?;
                     }
                     if valid.get_bit(row) {
-                        found.append_value(std::str::from_utf8(next_text(texts, at)?)?);
+                        let text = texts.next()?;
+                        let text = from_utf8(&texts.bytes[text]).map_err(|e| ParquetError::External(e.into()))?;
+                        bytes += text.len();
+                        found.append_value(text);
                         (row_at, value_at) = (row + 1, value_at + 1);
                     } else {
                         found.append_null();
@@ -325,7 +350,7 @@ impl PageAtHand {
                 Values::Numbers(_) => found.append_null(),
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -402,21 +427,42 @@ fn no_value() -> ParquetError {
     ParquetError::General("a page has the number of a value that its dictionary has not".into())
 }
 
-/// The view of the text at `at`, behind its length, which is moved to the next one.
-fn plain(texts: &[u8], at: &mut usize, block: u32) -> Result<u128, ParquetError> {
-    let start = *at + 4;
-    Ok(make_view(next_text(texts, at)?, block, start as u32))
+/// Texts one behind the other.
+struct ByteArrays {
+    bytes: Buffer,
+    /// Where the next one begins.
+    at: usize,
+    /// The lengths of those that are still to come, where each is not in front of its text.
+    lengths: Option<std::vec::IntoIter<i32>>,
 }
 
-/// The text at `at`, behind its length, which is moved to the next one.
-fn next_text<'t>(texts: &'t [u8], at: &mut usize) -> Result<&'t [u8], ParquetError> {
-    let length =
-        texts.get(*at..).and_then(|rest| rest.first_chunk()).map(|length| u32::from_le_bytes(*length) as usize);
-    let start = *at + 4;
-    let text = length.and_then(|length| texts.get(start..start.checked_add(length)?));
-    let text = text.ok_or_else(|| ParquetError::EOF("a page ends within its texts".into()))?;
-    *at = start + text.len();
-    Ok(text)
+impl ByteArrays {
+    /// Each behind its length.
+    fn plain(bytes: Bytes) -> Self {
+        Self { bytes: bytes.into(), at: 0, lengths: None }
+    }
+
+    /// Where the next one is.
+    #[inline]
+    fn next(&mut self) -> Result<Range<usize>, ParquetError> {
+        let (start, length) = match &mut self.lengths {
+            Some(lengths) => (self.at, lengths.next().map(|length| length as usize)),
+            None => {
+                let length = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
+                (self.at + 4, length.map(|length| u32::from_le_bytes(*length) as usize))
+            }
+        };
+        let end = length.and_then(|length| start.checked_add(length)).filter(|end| *end <= self.bytes.len());
+        self.at = end.ok_or_else(|| ParquetError::EOF("a page ends within its texts".into()))?;
+        Ok(start..self.at)
+    }
+
+    /// The view of the next one, in the buffer of this number.
+    #[inline]
+    fn view(&mut self, buffer: u32) -> Result<u128, ParquetError> {
+        let text = self.next()?;
+        Ok(make_view(&self.bytes[text.clone()], buffer, text.start as u32))
+    }
 }
 
 /// The first `bytes`, which are taken off.
@@ -446,6 +492,7 @@ mod tests {
         page_rows: usize,
         group_rows: usize,
         is_optional: bool,
+        encoding: Encoding,
         compression: Compression,
     }
 
@@ -459,13 +506,15 @@ mod tests {
             Just(Compression::LZ4_RAW),
             Just(zstd),
         ];
-        (version, dictionary, 1_usize..300, 1_usize..700, any::<bool>(), compression).prop_map(
-            |(version, dictionary_bytes, page_rows, group_rows, is_optional, compression)| Written {
+        let encoding = prop_oneof![Just(Encoding::PLAIN), Just(Encoding::DELTA_LENGTH_BYTE_ARRAY)];
+        (version, dictionary, 1_usize..300, 1_usize..700, any::<bool>(), encoding, compression).prop_map(
+            |(version, dictionary_bytes, page_rows, group_rows, is_optional, encoding, compression)| Written {
                 version,
                 dictionary_bytes,
                 page_rows,
                 group_rows,
                 is_optional,
+                encoding,
                 compression,
             },
         )
@@ -492,7 +541,7 @@ mod tests {
         let properties = WriterProperties::builder()
             .set_writer_version(written.version)
             .set_compression(written.compression)
-            .set_encoding(Encoding::PLAIN)
+            .set_encoding(written.encoding)
             .set_dictionary_enabled(written.dictionary_bytes.is_some())
             .set_dictionary_page_size_limit(written.dictionary_bytes.unwrap_or(1))
             .set_data_page_row_count_limit(written.page_rows)
@@ -546,7 +595,7 @@ mod tests {
         }
 
         #[test]
-        fn some_are_picked(texts in texts(), written in written(), chosen in proptest::collection::vec(any::<bool>(), 1..40)) {
+        fn some_are_picked(texts in texts(), written in written(), chosen in proptest::collection::vec(any::<bool>(), 1..40), enough in 1_usize..2_000) {
             let file = file(&texts, &written)?;
             let all = read(&file, 100)?;
             let is_chosen = |row: &usize| chosen[row % chosen.len()];
@@ -557,7 +606,13 @@ mod tests {
                 let range = range(group.column(0))?;
                 let places: Vec<usize> = (0..rows).filter(|place| is_chosen(&(first + place))).collect();
                 let bytes = file.slice(range.start as usize..range.end as usize);
-                pick(group.column(0), bytes, rows, &places, &mut unpack, &mut found)?;
+                let mut picker = Picker::new(group.column(0), bytes, rows)?;
+                let mut at = 0;
+                while at < places.len() {
+                    let picked = picker.pick(&places[at..], enough, &mut unpack, &mut found)?;
+                    prop_assert!(picked > 0);
+                    at += picked;
+                }
                 first += rows;
             }
             let found: Vec<Option<String>> = found.finish().iter().map(|text| text.map(str::to_owned)).collect();
@@ -590,8 +645,10 @@ mod tests {
                 let places: Vec<usize> = (0..rows).step_by(3).collect();
                 let chunk = range(group.column(0))?;
                 let chunk = bytes.slice(chunk.start as usize..chunk.end as usize);
-                if pick(group.column(0), chunk, rows, &places, &mut Unpack::of_short_lived(), &mut found).is_ok() {
-                    prop_assert_eq!(found.finish().len(), places.len());
+                let picked = Picker::new(group.column(0), chunk, rows)
+                    .and_then(|mut all| all.pick(&places, usize::MAX, &mut Unpack::of_short_lived(), &mut found));
+                if let Ok(picked) = picked {
+                    prop_assert_eq!((picked, found.finish().len()), (places.len(), places.len()));
                 }
             }
         }
@@ -605,6 +662,7 @@ mod tests {
             page_rows: 10,
             group_rows: 1000,
             is_optional: true,
+            encoding: Encoding::PLAIN,
             compression: Compression::ZSTD(ZstdLevel::default()),
         };
         let texts: Vec<_> = (0..100).map(|row| (row % 7 != 0).then(|| format!("text {}", row % 4))).collect();

@@ -148,7 +148,9 @@ async fn read(
     known: &Constants,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let footer = reader.get_metadata(None).await?;
-    let plain = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
+    // What Parquet's types say is enough: a schema of Arrow's that is stored besides takes as long to read as the footer.
+    let plain =
+        ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
     let kept = rows.predicate.as_ref().map(|predicate| groups(&plain, predicate));
     let kept = kept.unwrap_or_else(|| (0..footer.num_row_groups()).collect());
     let rows_of_kept: usize = kept.iter().map(|group| footer.row_group(*group).num_rows() as usize).sum();
@@ -424,19 +426,21 @@ impl Conformed {
         layout: Layout,
     ) -> Result<Self> {
         let mut nulls: HashMap<DataType, ArrayRef> = HashMap::new();
+        // Not `Schema::index_of`: what it says of a column that is not there, it takes long to write.
+        let in_file = |name: &str| of_file.fields().iter().position(|field| field.name() == name);
         let column = |field| -> Result<Of> {
             let field: &Arc<Field> = field;
             if let Some(constant) = constants.remove(field.name()) {
                 return Ok(Of::File(constant));
             }
-            if let Ok(at) = of_file.index_of(field.name()) {
+            if let Some(at) = in_file(field.name()) {
                 return Ok(Of::Batch(at));
             }
             if let Some(at) = texts.iter().position(|name| name == field.name()) {
                 return Ok(Of::Texts(at));
             }
             let is_day = field.name() == EVENT_DAY;
-            if let Some(at) = of_file.index_of(layout.time_column).ok().filter(|_| is_day && is_shared(file)) {
+            if let Some(at) = in_file(layout.time_column).filter(|_| is_day && is_shared(file)) {
                 return Ok(Of::Day(at));
             }
             Ok(Of::File(match file.partition_values.first().filter(|_| is_day) {

@@ -102,7 +102,7 @@ impl Hybrid {
 }
 
 /// Appends the numbers of these places.
-fn unpack(bytes: &[u8], width: usize, places: std::ops::Range<usize>, out: &mut Vec<i32>) {
+pub(super) fn unpack(bytes: &[u8], width: usize, places: std::ops::Range<usize>, out: &mut Vec<i32>) {
     let mask = (1_u64 << width) - 1;
     let number = |place: usize| {
         let bit = place * width;
@@ -121,7 +121,7 @@ fn unpack(bytes: &[u8], width: usize, places: std::ops::Range<usize>, out: &mut 
 }
 
 /// An unsigned LEB128 number of at most 32 bits.
-fn varint(bytes: &mut Bytes) -> Option<u32> {
+pub(super) fn varint(bytes: &mut Bytes) -> Option<u32> {
     let mut number = 0_u32;
     for shift in (0..32).step_by(7) {
         let byte = bytes.try_get_u8().ok()?;

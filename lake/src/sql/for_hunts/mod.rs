@@ -5,12 +5,14 @@
 
 pub(super) mod coded;
 mod constant;
+mod delta;
 mod exec;
 mod hybrid;
 pub(super) mod pages;
 
 use super::provider::LakeTable;
 use crate::table::TableSnapshot;
+use crate::table::schema::UID;
 use crate::table::write::{Needles, is_of_files};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -24,9 +26,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use exec::{HuntScanExec, Rows};
 use std::sync::Arc;
-
-/// The column by which hits are told: not a text that rules look at, but one of every row.
-const UID: &str = "metadata.uid";
 
 /// The files of a table that are for hunts.
 ///

@@ -7,7 +7,7 @@ use super::pages::Pages;
 use super::{CHUNK_ROWS, Layout};
 use crate::error::LakeError;
 use crate::table::ARRIVAL;
-use crate::table::schema::{RAW_DATA, has_statistics, is_bulk};
+use crate::table::schema::{RAW_DATA, UID, has_statistics, is_bulk};
 use crate::table::stats::Gathered;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -204,8 +204,7 @@ fn properties(field: &Field, ascends: bool, compression: Compression, layout: &L
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_data_page_v2_compression_ratio_threshold(compressed_to_max(field, ascends))
-        // Differences of what ascends take bits.
-        .set_encoding(if ascends { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN })
+        .set_encoding(encoding(field, ascends))
         .set_compression(compression)
         .set_statistics_enabled(statistics)
         .set_dictionary_enabled(has_dictionary(field, ascends))
@@ -213,6 +212,16 @@ fn properties(field: &Field, ascends: bool, compression: Compression, layout: &L
         .set_data_page_size_limit(PAGE_BYTES)
         .set_write_batch_size(if field.name() == RAW_DATA { PAGE_ROWS_OF_ORIGINALS } else { PAGE_ROWS })
         .build()
+}
+
+fn encoding(field: &Field, ascends: bool) -> Encoding {
+    match field.name().as_str() {
+        // Differences of what ascends take bits.
+        _ if ascends => Encoding::DELTA_BINARY_PACKED,
+        // Between digits, lengths are what zstd finds again: each costs more time than the digits of a uid.
+        UID => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+        _ => Encoding::PLAIN,
+    }
 }
 
 fn has_dictionary(field: &Field, ascends: bool) -> bool {
