@@ -267,30 +267,32 @@ fn groups(footer: &ArrowReaderMetadata, predicate: &PruningPredicate) -> Vec<usi
 
 /// Of these row groups, the rows of blocks in which one of the texts may be; none where the file does not tell.
 async fn blocks(
-    reader: Box<dyn AsyncFileReader>,
+    mut reader: Box<dyn AsyncFileReader>,
     footer: &ArrowReaderMetadata,
     needles: &Needles,
     groups: &[usize],
 ) -> Result<Option<RowSelection>> {
-    let Ok(column) = footer.schema().index_of(GRAMS) else { return Ok(None) };
-    let rows = groups.iter().map(|group| footer.metadata().row_group(*group).num_rows() as usize).sum::<usize>();
-    let mask = ProjectionMask::roots(footer.parquet_schema(), [column]);
-    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.clone());
-    let builder = builder.with_row_groups(groups.to_vec()).with_projection(mask);
-    let mut batches = builder.with_batch_size(64 * BLOCK_ROWS).build()?;
-    let (mut selectors, mut at) = (Vec::new(), 0);
-    while let Some(batch) = batches.next().await.transpose()? {
-        let Some(blocks) = batch.column(0).as_binary_opt::<i32>() else { return Ok(None) };
-        for block in blocks.iter().flatten() {
-            let length = BLOCK_ROWS.min(rows.saturating_sub(at));
-            at += length;
+    let column = footer.schema().fields().find(GRAMS).and_then(|(at, _)| coded::leaf(footer.metadata(), at));
+    let Some(column) = column else { return Ok(None) };
+    let groups: Vec<_> = groups.iter().map(|group| footer.metadata().row_group(*group)).collect();
+    let ranges = groups.iter().map(|group| coded::range(group.column(column))).collect::<Result<_, _>>()?;
+    let (mut selectors, mut unpack) = (Vec::new(), Unpack::default());
+    for (group, bytes) in groups.iter().zip(reader.get_byte_ranges(ranges).await?) {
+        let mut left = group.num_rows() as usize;
+        let blocks = Texts::new(group.column(column), bytes, left, Form::Bytes)?.next(left, &mut unpack)?;
+        for block in blocks.as_binary_view().iter().flatten() {
+            let length = BLOCK_ROWS.min(left);
+            left -= length;
             selectors.push(match needles.may_be_in(block) {
                 true => RowSelector::select(length),
                 false => RowSelector::skip(length),
             });
         }
+        if left > 0 {
+            return Ok(None);
+        }
     }
-    Ok((at == rows).then(|| selectors.into()))
+    Ok(Some(selectors.into()))
 }
 
 /// What a footer says of its row groups' values.
