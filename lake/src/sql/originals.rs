@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema};
 use arrow::error::ArrowError;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -20,6 +20,7 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::errors::ParquetError;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -42,8 +43,9 @@ impl SqlSession {
         let (table, metrics) = (LakeTable::new(Arc::clone(snapshot)), ExecutionPlanMetricsSet::new());
         let (mut chosen, mut found) = (Vec::new(), Vec::new());
         for file in snapshot.files.iter().filter(|file| may_have(file, arrivals)) {
-            let open = || readers.create_reader(0, table.partitioned(file), None, &metrics);
-            chosen.extend(Chosen::of(open()?, open()?, arrivals).await?);
+            let file = table.partitioned(file);
+            let open = || readers.create_reader(0, file.clone(), None, &metrics);
+            chosen.extend(Chosen::of(file.object_meta.location.to_string(), open()?, open()?, arrivals).await?);
         }
         let all: AHashSet<i64> = arrivals.iter().copied().collect();
         for batch in &snapshot.fresh {
@@ -140,6 +142,8 @@ fn is_one(column: &dyn arrow::array::Array, arrivals: &AHashSet<i64>) -> Option<
 
 /// Rows of a file.
 struct Chosen {
+    /// The file's path, for errors.
+    path: String,
     reader: Box<dyn AsyncFileReader>,
     footer: ArrowReaderMetadata,
     groups: Vec<usize>,
@@ -152,12 +156,14 @@ struct Chosen {
 impl Chosen {
     /// Those of a file that arrived at one of these times; it is opened twice. None where there are none.
     async fn of(
+        path: String,
         mut times: Box<dyn AsyncFileReader>,
         reader: Box<dyn AsyncFileReader>,
         arrivals: &BTreeSet<i64>,
     ) -> Result<Option<Self>> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let footer = ArrowReaderMetadata::try_new(times.get_metadata(None).await?, options)?;
+        let footer = times.get_metadata(None).await.map_err(|error| coded::unreadable(error, &path, None))?;
+        let footer = ArrowReaderMetadata::try_new(footer, options)?;
         let (groups, mut wanted) = groups(&footer, arrivals);
         let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
         let times = times.with_projection(mask(&footer, &[ARRIVAL])).with_row_groups(groups.clone());
@@ -175,7 +181,11 @@ impl Chosen {
             }
             first += batch.num_rows();
         }
-        Ok((!rows.is_empty()).then(|| Self { reader, footer, groups, rows, arrivals: found.into() }))
+        Ok((!rows.is_empty()).then(|| Self { path, reader, footer, groups, rows, arrivals: found.into() }))
+    }
+
+    fn unreadable(&self, error: ParquetError, leaf: usize) -> DataFusionError {
+        coded::unreadable(error, &self.path, Some((self.footer.metadata(), leaf)))
     }
 
     /// These columns of them, behind [`ARRIVAL`]; nothing where the file has no originals.
@@ -249,8 +259,8 @@ impl Picked {
         loop {
             if let Some(group) = self.group.as_mut().filter(|group| group.at < group.places.len()) {
                 let mut texts = builder();
-                let rows =
-                    group.originals.pick(&group.places[group.at..], BLOCK_BYTES, &mut self.unpack, &mut texts)?;
+                let rows = group.originals.pick(&group.places[group.at..], BLOCK_BYTES, &mut self.unpack, &mut texts);
+                let rows = rows.map_err(|error| self.rows.unreadable(error, self.originals))?;
                 let arrivals: ArrayRef = Arc::new(self.rows.arrivals.slice(self.at, rows));
                 let uids = group.uids.as_ref().map(|uids| (UID, uids.slice(group.at, rows)));
                 let originals: ArrayRef = Arc::new(texts.finish());
@@ -284,7 +294,8 @@ impl Picked {
             Some(leaf) => {
                 let mut texts = builder();
                 let mut picker = chunk(&mut *self.rows.reader, leaf).await?;
-                picker.pick(&places, usize::MAX, &mut self.unpack, &mut texts)?;
+                let picked = picker.pick(&places, usize::MAX, &mut self.unpack, &mut texts);
+                picked.map_err(|error| self.rows.unreadable(error, leaf))?;
                 Some(Arc::new(texts.finish()) as ArrayRef)
             }
             None => None,

@@ -129,3 +129,31 @@ fn parts_of_a_table_are_hunted_as_one() {
     tarn(&["lake", "compact", "--lake", text(&lake), "--files-min", "2"]).ok();
     check_same(&hunt(), &hunted);
 }
+
+#[test]
+fn damaged_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("rules.yml"), RULES).unwrap();
+    std::fs::write(path("all.ndjson"), log(6_000)).unwrap();
+    // Pages alone, and what stands between them and the footer, too.
+    for share in [2, 1] {
+        let lake = path(&format!("lake-{share}"));
+        tarn(&["ingest", "--lake", text(&lake), text(&path("all.ndjson"))]).ok();
+        let days = std::fs::read_dir(lake.join("tables/process_activity")).unwrap().map(|day| day.unwrap().path());
+        let files = days.filter(|day| text(day).contains("event_day")).flat_map(|day| std::fs::read_dir(day).unwrap());
+        let files: Vec<_> = files.map(|file| file.unwrap().path()).filter(|f| text(f).contains(".hunt.")).collect();
+        for file in &files {
+            let mut bytes = std::fs::read(file).unwrap();
+            let footer = u32::from_le_bytes(*bytes[..bytes.len() - 4].last_chunk().unwrap()) as usize;
+            let damaged = 4..(bytes.len() - 8 - footer) / share;
+            bytes[damaged].fill(0xff);
+            std::fs::write(file, bytes).unwrap();
+        }
+        let hunt = tarn(&["hunt", "--lake", text(&lake), "--rules", text(&path("rules.yml"))]);
+        assert_eq!(hunt.code, 1, "{}", hunt.stderr);
+        let is_named = |file: &std::path::PathBuf| hunt.stderr.contains(file.file_name().unwrap().to_str().unwrap());
+        assert!(files.iter().any(is_named), "{}", hunt.stderr);
+        assert!(hunt.stderr.contains("restore the file from a copy"), "{}", hunt.stderr);
+    }
+}

@@ -18,6 +18,7 @@ use arrow::error::ArrowError;
 use arrow::util::bit_chunk_iterator::UnalignedBitChunk;
 use arrow::util::bit_iterator::BitIndexIterator;
 use bytes::{Buf, Bytes};
+use datafusion::common::DataFusionError;
 use parquet::basic::{Encoding, Type};
 use parquet::column::page::Page;
 use parquet::errors::ParquetError;
@@ -91,6 +92,22 @@ pub(in crate::sql) fn range(column: &ColumnChunkMetaData) -> Result<Range<u64>, 
     let place = u64::try_from(start).ok().zip(u64::try_from(bytes).ok());
     let range = place.and_then(|(start, bytes)| Some(start..start.checked_add(bytes)?));
     range.ok_or_else(|| ParquetError::General(format!("a column chunk of {bytes} bytes at {start}")))
+}
+
+/// What is said of a file that cannot be read: which, of a leaf that is read by itself which column, and what to do.
+pub(in crate::sql) fn unreadable(
+    error: ParquetError,
+    path: &str,
+    leaf: Option<(&ParquetMetaData, usize)>,
+) -> DataFusionError {
+    let column = |(footer, leaf): (&ParquetMetaData, usize)| {
+        let column = footer.file_metadata().schema_descr().column(leaf);
+        format!("column {:?} of ", column.path().string())
+    };
+    let column = leaf.map(column).unwrap_or_default();
+    DataFusionError::from(error).context(format!(
+        "{column}{path} cannot be read; if it is damaged, restore the file from a copy, or leave its days out"
+    ))
 }
 
 /// The rows of one chunk, one after the other.

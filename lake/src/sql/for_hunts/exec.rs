@@ -14,7 +14,7 @@ use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Column, DataFusionError, Result, internal_err};
+use datafusion::common::{Column, Result, internal_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::FileGroup;
@@ -147,7 +147,8 @@ async fn read(
     rows: Rows,
     known: &Constants,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let footer = reader.get_metadata(None).await?;
+    let path: Arc<str> = file.object_meta.location.to_string().into();
+    let footer = reader.get_metadata(None).await.map_err(|error| coded::unreadable(error, &path, None))?;
     // What Parquet's types say is enough: a schema of Arrow's that is stored besides takes as long to read as the footer.
     let plain =
         ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
@@ -198,21 +199,22 @@ async fn read(
     let mut texts = None;
     match &rows.needles {
         Some(needles) => {
-            if let Some(selection) = blocks(other, &plain, needles, &kept).await? {
+            if let Some(selection) = blocks(other, &path, &plain, needles, &kept).await? {
                 batches = batches.with_row_selection(selection);
             }
         }
-        None => texts = Some(GroupTexts::new(file.object_meta.location.to_string(), other, footer, kept, leaves)),
+        None => texts = Some(GroupTexts::new(Arc::clone(&path), other, footer, kept, leaves)),
     }
     let batches = batches.build()?;
     let conformed = Conformed::new(schema, batches.schema(), &names, constants, &file, batch_size, rows.layout)?;
-    let read = stream::try_unfold((batches, texts), move |(mut batches, mut texts)| async move {
-        let Some(batch) = batches.next().await.transpose()? else { return Ok(None) };
+    let read = stream::try_unfold((batches, texts, path), move |(mut batches, mut texts, path)| async move {
+        let batch = batches.next().await.transpose().map_err(|error| coded::unreadable(error, &path, None))?;
+        let Some(batch) = batch else { return Ok(None) };
         let texts_of_batch = match &mut texts {
             Some(texts) => texts.next(batch.num_rows()).await?,
             None => Vec::new(),
         };
-        Ok(Some(((batch, texts_of_batch), (batches, texts))))
+        Ok(Some(((batch, texts_of_batch), (batches, texts, path))))
     });
     Ok(read.and_then(move |(batch, texts)| std::future::ready(conformed.batch(&batch, &texts))).boxed())
 }
@@ -268,6 +270,7 @@ fn groups(footer: &ArrowReaderMetadata, predicate: &PruningPredicate) -> Vec<usi
 /// Of these row groups, the rows of blocks in which one of the texts may be; none where the file does not tell.
 async fn blocks(
     mut reader: Box<dyn AsyncFileReader>,
+    path: &str,
     footer: &ArrowReaderMetadata,
     needles: &Needles,
     groups: &[usize],
@@ -279,7 +282,9 @@ async fn blocks(
     let (mut selectors, mut unpack) = (Vec::new(), Unpack::default());
     for (group, bytes) in groups.iter().zip(reader.get_byte_ranges(ranges).await?) {
         let mut left = group.num_rows() as usize;
-        let blocks = Texts::new(group.column(column), bytes, left, Form::Bytes)?.next(left, &mut unpack)?;
+        let blocks = Texts::new(group.column(column), bytes, left, Form::Bytes);
+        let blocks = blocks.and_then(|mut blocks| blocks.next(left, &mut unpack));
+        let blocks = blocks.map_err(|error| coded::unreadable(error, path, Some((footer.metadata(), column))))?;
         for block in blocks.as_binary_view().iter().flatten() {
             let length = BLOCK_ROWS.min(left);
             left -= length;
@@ -335,7 +340,7 @@ impl PruningStatistics for GroupStatistics<'_> {
 /// Texts of a file that are read as they are coded, row group by row group.
 struct GroupTexts {
     /// The file's path, for errors.
-    path: String,
+    path: Arc<str>,
     reader: Box<dyn AsyncFileReader>,
     footer: Arc<ParquetMetaData>,
     /// Row groups that are still to come.
@@ -349,7 +354,7 @@ struct GroupTexts {
 
 impl GroupTexts {
     fn new(
-        path: String,
+        path: Arc<str>,
         reader: Box<dyn AsyncFileReader>,
         footer: Arc<ParquetMetaData>,
         groups: Vec<usize>,
@@ -382,10 +387,9 @@ impl GroupTexts {
             self.open = open.collect::<Result<_, _>>()?;
         }
         self.rows = self.rows.saturating_sub(rows);
-        let schema = self.footer.file_metadata().schema_descr();
-        let named = |leaf: usize| format!("column {:?} of {}", schema.column(leaf).path().string(), self.path);
         let texts = self.open.iter_mut().zip(&self.leaves).map(|(texts, (leaf, _))| {
-            texts.next(rows, &mut self.unpack).map_err(|e| DataFusionError::from(e).context(named(*leaf)))
+            let rows = texts.next(rows, &mut self.unpack);
+            rows.map_err(|error| coded::unreadable(error, &self.path, Some((&self.footer, *leaf))))
         });
         texts.collect()
     }
