@@ -120,7 +120,7 @@ pub(super) fn init_logs(traces: Option<&TracesConfig>) -> anyhow::Result<Option<
 }
 
 /// Memory in pages of the usual size: huge ones are quicker to get, but a process that runs for months would keep more of them
-/// than it needs. That it cannot be said is no error.
+/// than it needs. A system that cannot leave them out, or has none, serves as well.
 fn without_huge_pages() {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_thp_disable(true).ok();

@@ -3,6 +3,7 @@
 use super::SqlSession;
 use super::for_hunts::coded;
 use super::for_hunts::pages::Unpack;
+use super::for_hunts::unreadable;
 use super::provider::{LakeTable, STORE};
 use crate::table::schema::{RAW_DATA, UID};
 use crate::table::{ARRIVAL, DataFile};
@@ -162,7 +163,7 @@ impl Chosen {
         arrivals: &BTreeSet<i64>,
     ) -> Result<Option<Self>> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let footer = times.get_metadata(None).await.map_err(|error| coded::unreadable(error, &path, None))?;
+        let footer = times.get_metadata(None).await.map_err(|error| unreadable(error, &path, None))?;
         let footer = ArrowReaderMetadata::try_new(footer, options)?;
         let (groups, mut wanted) = groups(&footer, arrivals);
         let times = ParquetRecordBatchStreamBuilder::new_with_metadata(times, footer.clone());
@@ -185,7 +186,7 @@ impl Chosen {
     }
 
     fn unreadable(&self, error: ParquetError, leaf: usize) -> DataFusionError {
-        coded::unreadable(error, &self.path, Some((self.footer.metadata(), leaf)))
+        unreadable(error, &self.path, Some((self.footer.metadata(), leaf)))
     }
 
     /// These columns of them, behind [`ARRIVAL`]; nothing where the file has no originals.

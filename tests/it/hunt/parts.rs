@@ -1,7 +1,7 @@
 //! Files that are for hunts, others, and both in one table: a hunt finds in all what `tarn detect` finds in the log.
 
 use super::{check_same, findings};
-use crate::command::{tarn, text};
+use crate::command::{files, tarn, text};
 use std::fmt::Write;
 
 /// Keywords everywhere, in one service, beside a field, and fields with and without a column (modelled on T1003.001 and T1059.001).
@@ -80,6 +80,9 @@ fn log(rows: usize) -> String {
     log
 }
 
+/// How the names of files that are for hunts end.
+const FOR_HUNTS: &str = ".hunt.zstd.parquet";
+
 #[test]
 fn parts_of_a_table_are_hunted_as_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,14 +119,9 @@ fn parts_of_a_table_are_hunted_as_one() {
         events.sort();
         events
     };
-    let files = || -> Vec<bool> {
-        let tables = std::fs::read_dir(lake.join("tables/process_activity")).unwrap();
-        let days = tables.map(|day| day.unwrap().path()).filter(|day| text(day).contains("event_day"));
-        days.flat_map(|day| std::fs::read_dir(day).unwrap())
-            .map(|file| text(&file.unwrap().path()).contains(".hunt."))
-            .collect()
-    };
-    assert!(files().contains(&true) && files().contains(&false), "both kinds of files");
+    let table = lake.join("tables/process_activity");
+    let (for_hunts, all) = (files(&table, FOR_HUNTS).len(), files(&table, ".zstd.parquet").len());
+    assert!(0 < for_hunts && for_hunts < all, "both kinds of files, not {for_hunts} of {all}");
     let hunted = hunt();
     assert_eq!(events(&hunted), events(&streamed));
     tarn(&["lake", "compact", "--lake", text(&lake), "--files-min", "2"]).ok();
@@ -140,9 +138,7 @@ fn damaged_files_are_named() {
     for share in [2, 1] {
         let lake = path(&format!("lake-{share}"));
         tarn(&["ingest", "--lake", text(&lake), text(&path("all.ndjson"))]).ok();
-        let days = std::fs::read_dir(lake.join("tables/process_activity")).unwrap().map(|day| day.unwrap().path());
-        let files = days.filter(|day| text(day).contains("event_day")).flat_map(|day| std::fs::read_dir(day).unwrap());
-        let files: Vec<_> = files.map(|file| file.unwrap().path()).filter(|f| text(f).contains(".hunt.")).collect();
+        let files = files(&lake.join("tables/process_activity"), FOR_HUNTS);
         for file in &files {
             let mut bytes = std::fs::read(file).unwrap();
             let footer = u32::from_le_bytes(*bytes[..bytes.len() - 4].last_chunk().unwrap()) as usize;

@@ -18,7 +18,6 @@ use arrow::error::ArrowError;
 use arrow::util::bit_chunk_iterator::UnalignedBitChunk;
 use arrow::util::bit_iterator::BitIndexIterator;
 use bytes::{Buf, Bytes};
-use datafusion::common::DataFusionError;
 use parquet::basic::{Encoding, Type};
 use parquet::column::page::Page;
 use parquet::errors::ParquetError;
@@ -71,15 +70,19 @@ pub(in crate::sql) fn leaf(footer: &ParquetMetaData, column: usize) -> Option<us
     can_be(footer, leaf).then_some(leaf)
 }
 
+/// Rows of the longest row group that is read so: what is made of a page may be as large, however short the page is.
+const GROUP_ROWS_MAX: i64 = 1 << 22;
+
 /// Whether a leaf can be read so, in all row groups of its file.
 fn can_be(file: &ParquetMetaData, leaf: usize) -> bool {
     let of_numbers = [Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
     let of_texts = [Encoding::PLAIN, Encoding::DELTA_LENGTH_BYTE_ARRAY];
-    file.row_groups().iter().map(|group| group.column(leaf)).all(|column| {
+    file.row_groups().iter().map(|group| (group.num_rows(), group.column(leaf))).all(|(rows, column)| {
         let levels = (column.column_descr().max_rep_level(), column.column_descr().max_def_level());
         let is_flat = matches!(levels, (0, 0 | 1));
         let is_known = |own| of_numbers.contains(&own) || of_texts.contains(&own);
-        is_flat && column.column_type() == Type::BYTE_ARRAY && column.encodings().all(is_known)
+        let is_bounded = (0..=GROUP_ROWS_MAX).contains(&rows);
+        is_flat && is_bounded && column.column_type() == Type::BYTE_ARRAY && column.encodings().all(is_known)
     })
 }
 
@@ -94,22 +97,6 @@ pub(in crate::sql) fn range(column: &ColumnChunkMetaData) -> Result<Range<u64>, 
     range.ok_or_else(|| ParquetError::General(format!("a column chunk of {bytes} bytes at {start}")))
 }
 
-/// What is said of a file that cannot be read: which, of a leaf that is read by itself which column, and what to do.
-pub(in crate::sql) fn unreadable(
-    error: ParquetError,
-    path: &str,
-    leaf: Option<(&ParquetMetaData, usize)>,
-) -> DataFusionError {
-    let column = |(footer, leaf): (&ParquetMetaData, usize)| {
-        let column = footer.file_metadata().schema_descr().column(leaf);
-        format!("column {:?} of ", column.path().string())
-    };
-    let column = leaf.map(column).unwrap_or_default();
-    DataFusionError::from(error).context(format!(
-        "{column}{path} cannot be read; if it is damaged, restore the file from a copy, or leave its days out"
-    ))
-}
-
 /// The rows of one chunk, one after the other.
 pub(super) struct Texts {
     pages: Pages,
@@ -117,6 +104,8 @@ pub(super) struct Texts {
     is_optional: bool,
     dictionary: Option<Arc<StringViewArray>>,
     page: Option<PageAtHand>,
+    /// Rows of pages that are still to come.
+    left: usize,
     /// Scratch: numbers of rows that have a value.
     numbers: Vec<i32>,
 }
@@ -135,6 +124,7 @@ impl Texts {
             is_optional: column.column_descr().max_def_level() > 0,
             dictionary: None,
             page: None,
+            left: rows,
             numbers: Vec::new(),
         })
     }
@@ -166,9 +156,16 @@ impl Texts {
     }
 
     /// The next page as it is stored.
+    ///
+    /// **Errors**: pages of more or fewer rows than the row group has: what is made of them is as large.
     fn stored(&mut self) -> Result<Page, ParquetError> {
         let page = self.pages.stored()?;
-        page.ok_or_else(|| ParquetError::EOF("a column chunk has fewer rows than its row group".into()))
+        let page = page.ok_or_else(|| ParquetError::EOF("a column chunk has fewer rows than its row group".into()))?;
+        // A dictionary has no rows.
+        let left = self.left.checked_sub(if page.is_data_page() { page.num_values() as usize } else { 0 });
+        let more = || ParquetError::General("a column chunk has more rows than its row group".into());
+        self.left = left.ok_or_else(more)?;
+        Ok(page)
     }
 
     /// The rows of a stored page; none where it is the dictionary, which is kept.
@@ -207,14 +204,12 @@ impl Texts {
 pub(in crate::sql) struct Picker {
     texts: Texts,
     rows: usize,
-    /// The first row of the next page.
-    first: usize,
 }
 
 impl Picker {
     /// For a chunk of so many rows, whose bytes are those of its [`range`].
     pub(in crate::sql) fn new(column: &ColumnChunkMetaData, bytes: Bytes, rows: usize) -> Result<Self, ParquetError> {
-        Ok(Self { texts: Texts::new(column, bytes, rows, Form::Bytes)?, rows, first: 0 })
+        Ok(Self { texts: Texts::new(column, bytes, rows, Form::Bytes)?, rows })
     }
 
     /// Adds the texts of rows, told by their places in the chunk, ascending, all behind those that were picked before: page by
@@ -230,21 +225,17 @@ impl Picker {
     ) -> Result<usize, ParquetError> {
         let (mut left, mut bytes) = (places, 0);
         while let Some(next) = left.first().filter(|_| bytes < enough) {
+            let first = self.rows - self.texts.left;
             let page = self.texts.stored()?;
-            // A dictionary has no rows.
-            let end = self.first + if page.is_data_page() { page.num_values() as usize } else { 0 };
-            if end > self.rows {
-                return Err(ParquetError::General("a column chunk has more rows than its row group".into()));
-            }
+            let end = self.rows - self.texts.left;
             if page.is_data_page() && end <= *next {
-                self.first = end;
                 continue;
             }
             let Some(page) = self.texts.open(page, unpack)? else { continue };
             let (here, behind) = left.split_at(left.partition_point(|place| *place < end));
-            let here = here.iter().map(|place| place - self.first);
+            let here = here.iter().map(|place| place - first);
             bytes += page.pick(here, &mut self.texts.numbers, self.texts.dictionary.as_deref(), found)?;
-            (self.first, left) = (end, behind);
+            left = behind;
         }
         Ok(places.len() - left.len())
     }

@@ -3,6 +3,7 @@
 use super::coded::{self, Form, Texts, coded};
 use super::constant;
 use super::pages::Unpack;
+use super::unreadable;
 use crate::sql::provider::STORE;
 use crate::table::EVENT_DAY;
 use crate::table::write::{BLOCK_ROWS, GRAMS, Layout, Needles};
@@ -148,7 +149,7 @@ async fn read(
     known: &Constants,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let path: Arc<str> = file.object_meta.location.to_string().into();
-    let footer = reader.get_metadata(None).await.map_err(|error| coded::unreadable(error, &path, None))?;
+    let footer = reader.get_metadata(None).await.map_err(|error| unreadable(error, &path, None))?;
     // What Parquet's types say is enough: a schema of Arrow's that is stored besides takes as long to read as the footer.
     let plain =
         ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
@@ -208,7 +209,7 @@ async fn read(
     let batches = batches.build()?;
     let conformed = Conformed::new(schema, batches.schema(), &names, constants, &file, batch_size, rows.layout)?;
     let read = stream::try_unfold((batches, texts, path), move |(mut batches, mut texts, path)| async move {
-        let batch = batches.next().await.transpose().map_err(|error| coded::unreadable(error, &path, None))?;
+        let batch = batches.next().await.transpose().map_err(|error| unreadable(error, &path, None))?;
         let Some(batch) = batch else { return Ok(None) };
         let texts_of_batch = match &mut texts {
             Some(texts) => texts.next(batch.num_rows()).await?,
@@ -284,7 +285,7 @@ async fn blocks(
         let mut left = group.num_rows() as usize;
         let blocks = Texts::new(group.column(column), bytes, left, Form::Bytes);
         let blocks = blocks.and_then(|mut blocks| blocks.next(left, &mut unpack));
-        let blocks = blocks.map_err(|error| coded::unreadable(error, path, Some((footer.metadata(), column))))?;
+        let blocks = blocks.map_err(|error| unreadable(error, path, Some((footer.metadata(), column))))?;
         for block in blocks.as_binary_view().iter().flatten() {
             let length = BLOCK_ROWS.min(left);
             left -= length;
@@ -389,7 +390,7 @@ impl GroupTexts {
         self.rows = self.rows.saturating_sub(rows);
         let texts = self.open.iter_mut().zip(&self.leaves).map(|(texts, (leaf, _))| {
             let rows = texts.next(rows, &mut self.unpack);
-            rows.map_err(|error| coded::unreadable(error, &self.path, Some((&self.footer, *leaf))))
+            rows.map_err(|error| unreadable(error, &self.path, Some((&self.footer, *leaf))))
         });
         texts.collect()
     }

@@ -18,13 +18,15 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use coded::coded;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::TableType;
 use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use exec::{HuntScanExec, Rows};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use std::sync::Arc;
 
 /// The files of a table that are for hunts.
@@ -110,4 +112,16 @@ impl TableProvider for ForHunts {
             Rows { layout: self.files.layout(), predicate, needles: self.needles.clone() },
         )))
     }
+}
+
+/// What is said of a file that cannot be read: which, of a leaf that is read by itself which column, and what to do.
+pub(super) fn unreadable(error: ParquetError, path: &str, leaf: Option<(&ParquetMetaData, usize)>) -> DataFusionError {
+    let column = |(footer, leaf): (&ParquetMetaData, usize)| {
+        let column = footer.file_metadata().schema_descr().column(leaf);
+        format!("column {:?} of ", column.path().string())
+    };
+    let column = leaf.map(column).unwrap_or_default();
+    DataFusionError::from(error).context(format!(
+        "{column}{path} cannot be read; if it is damaged, restore the file from a copy, or leave its days out"
+    ))
 }
