@@ -58,3 +58,37 @@ pub(super) fn lengths(page: &mut Bytes, most: usize) -> Result<Vec<i32>, Parquet
 fn unfolded(number: u32) -> i32 {
     (number >> 1) as i32 ^ -((number & 1) as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of 128 lengths in four parts, so many lengths, the first of which is 5 (folded: 10).
+    fn page(count: u8, behind: &[u8]) -> Bytes {
+        [&[0x80, 1, 4, count, 10], behind].concat().into()
+    }
+
+    #[test]
+    fn lengths_are_taken_off() -> Result<(), ParquetError> {
+        // Each is two less than the one before (-2 is 3, folded), which takes no bits besides.
+        let mut of_page = page(3, &[3, 0, 0, 0, 0, b'x']);
+        assert_eq!((lengths(&mut of_page, 3)?, &of_page[..]), (vec![5, 3, 1], &b"x"[..]));
+        assert_eq!(lengths(&mut page(0, &[]), 3)?, Vec::<i32>::new());
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_list_of_lengths_is_an_error() {
+        for (name, mut of_page, most) in [
+            ("more than texts", page(100, &[0, 0, 0, 0, 0]), 99),
+            ("no widths", page(3, &[0, 0]), 3),
+            ("wider than a number", page(3, &[0, 33, 0, 0, 0, 1, 2, 3]), 3),
+            ("no bits", page(3, &[0, 8, 0, 0, 0]), 3),
+            ("below zero", page(3, &[11, 0, 0, 0, 0]), 3),
+            ("no head", Bytes::new(), 3),
+            ("no parts", Bytes::from_static(&[0x80, 1, 0, 3, 10]), 3),
+        ] {
+            assert!(lengths(&mut of_page, most).is_err(), "{name}");
+        }
+    }
+}
