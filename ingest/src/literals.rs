@@ -31,11 +31,15 @@ impl Literals {
             (0..texts.len() as LiteralIx).filter(fits).collect()
         };
         let long = Table::shortest(STRIDES[0]);
-        out.few = Few::new(&out.texts, of_length(GRAM - 1..=long - 1));
-        let (tiny, others) = match out.few {
-            Some(_) => (of_length(1..=GRAM - 2), of_length(long..=usize::MAX)),
-            None => (of_length(1..=GRAM - 1), of_length(GRAM..=usize::MAX)),
+        // All that the table does not find in its largest steps, or else those that it does not find at all.
+        let few = [GRAM - 1..=long - 1, GRAM - 1..=GRAM - 1];
+        let few = few.into_iter().find_map(|lengths| Some((*lengths.end(), Few::new(&out.texts, of_length(lengths))?)));
+        let (shortest, tiny) = match &few {
+            Some((most, _)) => (most + 1, of_length(1..=GRAM - 2)),
+            None => (GRAM, of_length(1..=GRAM - 1)),
         };
+        let others = of_length(shortest..=usize::MAX);
+        out.few = few.map(|(_, few)| few);
         // One pass in the steps that the shortest needs takes less than one for each length.
         out.table = (!others.is_empty()).then(|| Table::new(&out.texts, &others));
         out.tiny = (!tiny.is_empty()).then(|| Tiny::new(&out.texts, &tiny));
@@ -173,8 +177,14 @@ impl Table {
         for group in 1..starts.len() {
             starts[group] += starts[group - 1];
         }
-        entries.sort_by_key(hash);
-        Self { stride, bits: set, shift, starts, entries }
+        // Each goes to the next place of its eight hashes: sorting them all takes longer.
+        let (mut next, mut placed) = (starts.clone(), entries.clone());
+        for entry in entries {
+            let place = &mut next[hash(&entry) / HASHES];
+            placed[*place as usize] = entry;
+            *place += 1;
+        }
+        Self { stride, bits: set, shift, starts, entries: placed }
     }
 
     fn find(&self, texts: &[Box<[u8]>], text: &[u8], found: &mut impl FnMut(LiteralIx)) {
@@ -375,6 +385,17 @@ mod tests {
             let part: String = text.chars().skip(from).take(length).collect();
             let other: String = text.chars().rev().collect();
             check([part, other].into(), &text);
+        }
+    }
+
+    #[test]
+    fn finds_short_ones_among_many() {
+        let many = (0..100).map(|i| format!("middle{i}"));
+        for short in [&["abc", "cab", "bc", "é", "?"][..], &["bc"], &[]] {
+            let all: BTreeSet<String> = many.clone().chain(short.iter().map(|text| (*text).to_owned())).collect();
+            for text in ["abcab", "é", "cab?", "xbcmiddle77", "ab middle7", ""] {
+                check(all.clone(), text);
+            }
         }
     }
 

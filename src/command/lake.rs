@@ -45,8 +45,8 @@ enum Command {
         /// Largest size of a merged file; one of half of it is left alone
         #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=4096))]
         target_mib: u64,
-        /// Files of a day that are worth a merge
-        #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..))]
+        /// Files of a day that are worth a merge; where this runs every few minutes, 8 is better
+        #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..))]
         files_min: u16,
     },
     /// Remove the days that ended longer ago than an age

@@ -336,6 +336,7 @@ const ESCAPED: [bool; 256] = {
 
 /// Appends a string as JSON, with its quotes.
 pub fn push_string(out: &mut String, text: &str) {
+    out.reserve(text.len() + 2);
     out.push('"');
     let mut rest = text;
     // What is escaped is ASCII, so every cut is between characters.

@@ -23,7 +23,10 @@ use std::sync::Arc;
 /// Files that are merged at once, as each is open.
 const FAN_IN: usize = 64;
 
-/// Bytes of files beyond which no more are merged at once than make a merge worth it: a page of each is decoded.
+/// Files that are merged at once, however large: a page of each is decoded.
+const OPEN_MIN: usize = 8;
+
+/// Bytes of files up to which more are merged at once.
 const OPEN_BYTES: u64 = 16 << 20;
 
 /// How much larger than all before it together a file may be.
@@ -31,9 +34,6 @@ const GROWTH: u64 = 2;
 
 /// A table with more files than this is merged by [`FEW`]: every commit and query looks at each.
 const MANY: usize = 1024;
-
-/// Days not worth their files that are worth a merge.
-const DAYS_MIN: usize = 8;
 
 /// Days before the last true one, which is yet to come, that may still be going on.
 const DAYS_OPEN: i64 = 4;
@@ -46,7 +46,7 @@ const FEW: usize = 3;
 pub struct CompactOptions {
     /// Bytes that a merged file has at most, and half of which make a file large enough.
     pub target_bytes: u64,
-    /// Files of a day that are worth a merge.
+    /// Files of a day that are worth a merge, and days not worth their files.
     pub files_min: usize,
     /// Whether all that a stream committed of rare days is looked at, also small files.
     pub outliers: bool,
@@ -141,7 +141,7 @@ fn groups(table: &TableSnapshot, options: &CompactOptions, home: bool) -> Vec<Gr
     let layout = &Layout::of(&table.name, Utc::now());
     let days = || table.files.chunk_by(|a, b| a.event_day == b.event_day);
     let poor: Vec<_> = days().filter(|day| is_poor(day, layout)).collect();
-    let poor = if poor.len() < DAYS_MIN { Vec::new() } else { poor.concat() };
+    let poor = if poor.len() < options.files_min { Vec::new() } else { poor.concat() };
     let mut groups = homeward(poor.clone(), options);
     groups.retain(|group| group.files.len() > 1);
     for day in days().filter(|day| poor.is_empty() || !is_poor(day, layout)) {
@@ -192,7 +192,7 @@ fn homeward(files: Vec<Arc<DataFile>>, options: &CompactOptions) -> Vec<Group> {
     for file in files {
         let room = |group: &&mut Group| {
             let (files, bytes) = (group.files.len(), group.bytes() + file.size);
-            files < FAN_IN && bytes <= options.target_bytes && (files < options.files_min || bytes <= OPEN_BYTES)
+            files < FAN_IN && bytes <= options.target_bytes && (files < OPEN_MIN || bytes <= OPEN_BYTES)
         };
         match groups.last_mut().filter(room) {
             Some(group) => group.files.push(file),
@@ -229,7 +229,7 @@ fn worth(sizes: &[u64], options: &CompactOptions) -> Vec<Range<usize>> {
         while let Some(size) = sizes.get(to)
             && to - from < FAN_IN
             && (to == from || *size <= bytes * GROWTH && bytes + size <= options.target_bytes)
-            && (to - from < options.files_min || bytes + size <= OPEN_BYTES)
+            && (to - from < OPEN_MIN.max(options.files_min) || bytes + size <= OPEN_BYTES)
         {
             bytes += size;
             to += 1;
@@ -280,8 +280,8 @@ mod tests {
         assert!(worth(&[]).is_empty());
         assert_eq!(worth(&[45, 46, 47, 48]), [(0, 2)], "two fill a file, of the rest nothing follows");
         let large = CompactOptions { target_bytes: 1 << 30, ..options };
-        let mib = [8 << 20; 7];
+        let mib = [8 << 20; 2 * OPEN_MIN + 1];
         let groups: Vec<_> = super::worth(&mib, &large).into_iter().map(|of| (of.start, of.end)).collect();
-        assert_eq!(groups, [(0, 3), (3, 6)], "no more than are worth it are open at once");
+        assert_eq!(groups, [(0, OPEN_MIN), (OPEN_MIN, 2 * OPEN_MIN)], "a page of each is in memory");
     }
 }

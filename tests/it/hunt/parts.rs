@@ -124,7 +124,7 @@ fn parts_of_a_table_are_hunted_as_one() {
     assert!(0 < for_hunts && for_hunts < all, "both kinds of files, not {for_hunts} of {all}");
     let hunted = hunt();
     assert_eq!(events(&hunted), events(&streamed));
-    tarn(&["lake", "compact", "--lake", text(&lake), "--files-min", "2"]).ok();
+    tarn(&["lake", "compact", "--lake", text(&lake)]).ok();
     check_same(&hunt(), &hunted);
 }
 

@@ -155,6 +155,14 @@ async fn read(
         ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
     let kept = rows.predicate.as_ref().map(|predicate| groups(&plain, predicate));
     let kept = kept.unwrap_or_else(|| (0..footer.num_row_groups()).collect());
+    // Most files have none of what is sought: they are told by their grams alone.
+    let (selection, other) = match &rows.needles {
+        Some(needles) => match blocks(other, &path, &plain, needles, &kept).await? {
+            Some(none) if !none.selects_any() => return Ok(stream::empty().boxed()),
+            selection => (selection, None),
+        },
+        None => (None, Some(other)),
+    };
     let rows_of_kept: usize = kept.iter().map(|group| footer.row_group(*group).num_rows() as usize).sum();
     let batch_size = batch_size.min(rows_of_kept.max(1));
     // Files have their columns in their own order, and not all.
@@ -197,15 +205,10 @@ async fn read(
         .with_batch_size(batch_size)
         .with_row_groups(kept.clone());
     let (names, leaves): (Vec<String>, Vec<(usize, Form)>) = leaves.into_iter().unzip();
-    let mut texts = None;
-    match &rows.needles {
-        Some(needles) => {
-            if let Some(selection) = blocks(other, &path, &plain, needles, &kept).await? {
-                batches = batches.with_row_selection(selection);
-            }
-        }
-        None => texts = Some(GroupTexts::new(Arc::clone(&path), other, footer, kept, leaves)),
+    if let Some(selection) = selection {
+        batches = batches.with_row_selection(selection);
     }
+    let texts = other.map(|other| GroupTexts::new(Arc::clone(&path), other, footer, kept, leaves));
     let batches = batches.build()?;
     let conformed = Conformed::new(schema, batches.schema(), &names, constants, &file, batch_size, rows.layout)?;
     let read = stream::try_unfold((batches, texts, path), move |(mut batches, mut texts, path)| async move {
