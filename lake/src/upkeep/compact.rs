@@ -35,6 +35,9 @@ const GROWTH: u64 = 2;
 /// A table with more files than this is merged by [`FEW`]: every commit and query looks at each.
 const MANY: usize = 1024;
 
+/// Days not worth their files that come to share one, where none is shared yet.
+const DAYS_MIN: usize = 8;
+
 /// Days before the last true one, which is yet to come, that may still be going on.
 const DAYS_OPEN: i64 = 4;
 
@@ -46,7 +49,7 @@ const FEW: usize = 3;
 pub struct CompactOptions {
     /// Bytes that a merged file has at most, and half of which make a file large enough.
     pub target_bytes: u64,
-    /// Files of a day that are worth a merge, and days not worth their files.
+    /// Files of a day that are worth a merge, and days not worth theirs, where others share one.
     pub files_min: usize,
     /// Whether all that a stream committed of rare days is looked at, also small files.
     pub outliers: bool,
@@ -141,7 +144,9 @@ fn groups(table: &TableSnapshot, options: &CompactOptions, home: bool) -> Vec<Gr
     let layout = &Layout::of(&table.name, Utc::now());
     let days = || table.files.chunk_by(|a, b| a.event_day == b.event_day);
     let poor: Vec<_> = days().filter(|day| is_poor(day, layout)).collect();
-    let poor = if poor.len() < options.files_min { Vec::new() } else { poor.concat() };
+    let is_shared = table.files.iter().any(|file| file.event_day == Some(0));
+    let days_min = if is_shared { options.files_min } else { DAYS_MIN };
+    let poor = if poor.len() < days_min { Vec::new() } else { poor.concat() };
     let mut groups = homeward(poor.clone(), options);
     groups.retain(|group| group.files.len() > 1);
     for day in days().filter(|day| poor.is_empty() || !is_poor(day, layout)) {

@@ -155,6 +155,16 @@ async fn days_of_few_rows_come_to_share_a_file() {
     }
     assert_eq!(compact(&lake, TABLE, &EAGER, false).await.unwrap(), []);
     assert_eq!(files(&lake).await, 6);
+    // Once days share a file, fewer join them: these, and the first of those before, which is over.
+    for day in 20..22 {
+        let mut ingest = lake.ingest(IngestOptions::default()).await.unwrap();
+        ingest.append(TABLE, batch(6003, &[(START + day * DAY, vec![("message", Value::Text("m"))])])).await.unwrap();
+        ingest.commit().await.unwrap();
+    }
+    assert_eq!(compact(&lake, TABLE, &CompactOptions { files_min: 4, ..EAGER }, false).await.unwrap(), []);
+    let done = compact(&lake, TABLE, &EAGER, false).await.unwrap();
+    assert_eq!((done[0].day, done[0].files, done[0].rows), (0, 3, 3));
+    assert_eq!(files(&lake).await, 5, "what is shared is one file");
 }
 
 #[tokio::test]
