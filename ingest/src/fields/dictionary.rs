@@ -270,7 +270,7 @@ fn visit(raw: &str, room: &mut Vec<u8>, found: &mut impl FnMut(Scalar<'_>)) {
         Kind::Null => found(Scalar::Null),
         Kind::Array => Members::of(raw).for_each(|(_, element)| visit(element, room, found)),
         Kind::Object => {
-            found(Scalar::Text(json::compact(raw).into()));
+            found(Scalar::Text(json::compact(raw)));
             json::scalars(raw, &mut |scalar| found(Scalar::Text(json::text_in(scalar, room))));
         }
         _ => found(Scalar::Text(json::text_in(raw, room))),

@@ -150,10 +150,27 @@ pub fn scalars<'a>(raw: &'a str, found: &mut impl FnMut(&'a str)) {
 }
 
 /// A JSON text in its shortest spelling: without white space, and escaped only where it has to be.
-pub fn compact(raw: &str) -> String {
+pub fn compact(raw: &str) -> Cow<'_, str> {
+    if is_compact(raw.as_bytes()) {
+        return Cow::Borrowed(raw);
+    }
     let mut out = String::with_capacity(raw.len());
     push_compact(&mut out, raw);
-    out
+    Cow::Owned(out)
+}
+
+/// Whether that can be told at a glance: nothing is escaped, and white space is in strings alone.
+fn is_compact(raw: &[u8]) -> bool {
+    // Lines do not end within strings.
+    if memchr::memchr3(b'\\', b'\n', b'\r', raw).is_some() {
+        return false;
+    }
+    let (mut from, mut quotes) = (0, 0);
+    memchr::memchr2_iter(b' ', b'\t', raw).all(|at| {
+        quotes += memchr::memchr_iter(b'"', &raw[from..at]).count();
+        from = at;
+        quotes % 2 == 1
+    })
 }
 
 fn push_compact(out: &mut String, raw: &str) {
@@ -365,6 +382,11 @@ mod tests {
     #[test]
     fn spellings_of_one_object_are_one() {
         let compacted = r#"{"a/é":[1.50,null,{"b":"x\"y"}],"c":{}}"#;
+        for raw in [compacted, r#"{"a b":"é ,"}"#, "[ 1]", "[1,\r2]", r#"{"a":"b" }"#, r#"["a\/b"]"#, "{}"] {
+            let mut slowly = String::new();
+            push_compact(&mut slowly, raw);
+            assert_eq!(compact(raw), slowly);
+        }
         assert_eq!(compact("{ \"a\\/\\u00e9\" : [1.50, null,\n{\"b\":\"x\\\"y\"}], \"c\": {} }"), compacted);
         let mut found = Vec::new();
         scalars(compacted, &mut |scalar| found.push(text(scalar).into_owned()));
