@@ -67,12 +67,23 @@ def seconds(run):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tarn", default=os.path.join(HERE, "../target/release/tarn"))
-    parser.add_argument("--rules", required=True)
-    parser.add_argument("--lake", required=True)
+    parser.add_argument("--rules", required=True, help="a folder of Sigma rules")
+    parser.add_argument("--lake", required=True, help="a lake's folder")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
+    if not pathlib.Path(options.lake, "tables").is_dir():
+        parser.error(f"--lake {options.lake}: no such lake; tarn ingest makes one")
+    if options.runs < 1:
+        parser.error("--runs: at least 1")
+    named = named_by(options.rules)
+    if not named:
+        parser.error(f"--rules {options.rules}: no rules (*.yml) in this folder")
+    if not os.path.exists(options.tarn):
+        parser.error(f"--tarn {options.tarn}: no such program; cargo build --release makes it")
     connection = duckdb.connect(config={"threads": 1})
-    asked = list(queries(connection, options.lake, named_by(options.rules)))
+    asked = list(queries(connection, options.lake, named))
+    if not asked:
+        parser.error(f"--lake {options.lake}: no files for hunts; tarn lake compact makes some of small ones")
     hunt = [options.tarn, "hunt", "--lake", options.lake, "--rules", options.rules, "--threads", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
     rows = sum(connection.execute(*query).fetchone()[0] for query in asked)
